@@ -1,0 +1,167 @@
+"""Rate limits in a sliding window, counted in Valkey, told in the IETF's headers.
+
+The window slides by weighing the previous one: two counters a caller, whatever the quota, and no
+burst of twice the quota at a window's edge. The scripts are those of `limits`; spending and
+reading what is left go in one round trip.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import limits
+import redis
+import structlog
+from limits.storage import RedisStorage
+
+from apps.common import metrics, valkey
+
+log = structlog.get_logger(__name__)
+
+_PAUSE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How many requests in how many seconds; the name is what clients see."""
+
+    name: str
+    quota: int
+    window: int
+
+    @classmethod
+    def parse(cls, name: str, rate: str) -> Policy:
+        """Read "600/minute" or "20 per 10 seconds"; raises ValueError for anything else."""
+        item = limits.parse(rate)
+        return cls(name, item.amount, item.get_expiry())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one request, and what is left; seconds are whole and rounded up."""
+
+    policy: Policy
+    allowed: bool
+    remaining: int
+    reset: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10 §3, §4)."""
+        name = f'"{self.policy.name}"'
+        return {
+            "RateLimit-Policy": f"{name};q={self.policy.quota};w={self.policy.window}",
+            "RateLimit": f"{name};r={self.remaining};t={self.reset}",
+        }
+
+
+class Limiter:
+    """Counts requests; while Valkey doesn't answer it lets everything through and says so.
+
+    A limit protects the product from a busy client; refusing everyone because the counter is gone
+    would do the harm that it should prevent. After a failure it doesn't ask again for a second, so
+    that a hanging Valkey costs a wait a second and not one a request.
+    """
+
+    def __init__(
+        self, client: Callable[[], redis.Redis], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._paused_until = -math.inf
+        self._lock = threading.Lock()
+
+    def spend(self, policy: Policy, identity: str) -> Verdict | None:
+        """Count one request of a caller; None if it could not be counted.
+
+        `identity` must name the org too where a caller belongs to one: limits are per org.
+        """
+        if self._clock() < self._paused_until:
+            metrics.RATE_LIMIT_FAILURES.inc()
+            return None
+        try:
+            verdict = self._ask(policy, identity)
+        except (redis.RedisError, OSError) as error:
+            self._pause(error)
+            return None
+        if not verdict.allowed:
+            metrics.RATE_LIMITED.labels(policy.name).inc()
+        return verdict
+
+    def _ask(self, policy: Policy, identity: str) -> Verdict:
+        current = f"rate:{{{policy.name}:{identity}}}"
+        keys = [f"{current}/-1", current]
+        client = self._client()
+        try:
+            taken, counts = _evaluate(client, keys, policy)
+        except redis.exceptions.NoScriptError:
+            _load(client)
+            taken, counts = _evaluate(client, keys, policy)
+        return _judge(policy, bool(taken), *(max(0, int(count or 0)) for count in counts))
+
+    def _pause(self, error: Exception) -> None:
+        metrics.RATE_LIMIT_FAILURES.inc()
+        with self._lock:
+            self._paused_until = self._clock() + _PAUSE_SECONDS
+        log.warning("rate limits are off: Valkey did not answer", reason=type(error).__name__)
+
+
+@lru_cache(maxsize=1)
+def default_limiter() -> Limiter:
+    """The process's limiter on REDIS_URL."""
+    return Limiter(valkey.client)
+
+
+_SCRIPTS: Final = (RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW)
+
+
+@lru_cache(maxsize=1)
+def _digests() -> tuple[str, str]:
+    from redis.commands.core import Script
+
+    nobody = redis.Redis()
+    acquire, read = (Script(nobody, script).sha for script in _SCRIPTS)
+    return acquire, read
+
+
+def _load(client: redis.Redis) -> None:
+    """Teach a Valkey that was started or flushed the scripts again."""
+    for script in _SCRIPTS:
+        client.script_load(script.decode() if isinstance(script, bytes) else script)
+
+
+def _evaluate(client: redis.Redis, keys: list[str], policy: Policy) -> Any:
+    acquire, read = _digests()
+    pipe = client.pipeline(transaction=False)
+    pipe.evalsha(acquire, 2, *keys, policy.quota, policy.window, 1)
+    pipe.evalsha(read, 2, *keys, policy.window)
+    return pipe.execute()
+
+
+def _judge(
+    policy: Policy, taken: bool, before: int, before_ms: int, now: int, now_ms: int
+) -> Verdict:
+    """Work out what is left and when there will be more.
+
+    `before` weighs by the part of its window that still overlaps ours (its key lives `before_ms`
+    longer); the present counter lives one window longer than it counts.
+    """
+    window_ms = policy.window * 1000
+    weighted = before * before_ms // window_ms + now
+    remaining = max(0, policy.quota - weighted)
+    wait_ms = _wait_ms(policy, before, before_ms, now, now_ms - window_ms)
+    return Verdict(policy, taken, remaining, max(1, math.ceil(wait_ms / 1000)))
+
+
+def _wait_ms(policy: Policy, before: int, before_ms: int, now: int, turn_ms: int) -> float:
+    """How long until one more request fits: the old window fades, or the present one turns."""
+    window_ms = policy.window * 1000
+    if before and now < policy.quota:
+        return before_ms - window_ms * (policy.quota - now) / before
+    return max(0, turn_ms) + 1

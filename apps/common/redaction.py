@@ -1,0 +1,90 @@
+"""Takes secrets out of what is about to be written down, by the names and the shapes they have.
+
+The last line, not the first: code should not log secrets at all. So it errs towards taking out too
+much, and it looks into everything, tracebacks too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+REDACTED: Final = "[redacted]"
+
+_WORDS: Final = (
+    r"pass(?:word|wd|phrase|code)?|pwd|secret|token|authorization|cookies?|ticket|"
+    r"api[_-]?key|private[_-]?key|access[_-]?key|secret[_-]?key|session[_-]?(?:key|id)|"
+    r"credentials?|otp|totp|recovery[_-]?codes?|kek|dek|jwt|csrfmiddlewaretoken"
+)
+_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_WORDS})(?:[_-]?(?:value|hash|\d+))?", re.I)
+_NUMBER_NAME: Final = re.compile(r".*(?:count|total|tokens|expires?(?:_at|_in)?)", re.I)
+
+_VALUE: Final = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&"'})\]]+)"""
+
+_SHAPES: Final[list[tuple[re.Pattern[str], str]]] = [
+    # A private key in PEM, whole, also with its line breaks escaped.
+    (
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
+        REDACTED,
+    ),
+    # Headers whose whole rest of the line is secret.
+    (
+        re.compile(r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*["']?)[^\r\n"']+""", re.I),
+        rf"\1\2{REDACTED}",
+    ),
+    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.I), rf"\1 {REDACTED}"),
+    # user:password@host in any URL: to the last @ before a slash, for passwords may hold one.
+    (re.compile(r"(\w://[^\s/:@'\"]*):[^\s/'\"]+@"), rf"\1:{REDACTED}@"),
+    # Query parameters that are secret only there (an error `code=404` elsewhere is not).
+    (
+        re.compile(r"([?&](?:code|state|key|sig|signature|nonce|next_token)=)[^&\s\"'#]+", re.I),
+        rf"\1{REDACTED}",
+    ),
+    # name=value, name: value, "name": "value", also as part of a longer name.
+    (
+        re.compile(rf"""((?<![a-z0-9])(?:\w*[_-])?(?:{_WORDS})\\?["']?\s*[:=]\s*\\?){_VALUE}""", re.I),
+        rf"\1{REDACTED}",
+    ),
+    # Keys that carry their own mark: ours, and those of others that pass through here.
+    (re.compile(r"\bmnd_[\w.-]{4,}"), f"mnd_{REDACTED}"),
+    (re.compile(r"\b(?:sk|pk|rk)_(?:live|test)_\w{8,}|\bwhsec_[\w+/=]{8,}"), REDACTED),
+    (re.compile(r"\bsk-[\w-]{16,}|\bgh[pousr]_\w{16,}|\bAKIA[0-9A-Z]{16}\b|\bhvs\.[\w-]{16,}"), REDACTED),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*){1,3}"), REDACTED),
+]
+
+
+def redact_text(text: str) -> str:
+    """Replace what looks like a secret in free text."""
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    return text
+
+
+def redact(value: Any, name: str = "") -> Any:
+    """Replace secrets in a value of any shape, given the name under which it stands.
+
+    Every object becomes text here, for a renderer that calls repr() later would undo the work.
+    """
+    if name and _is_secret_name(name) and value not in (None, "", True, False):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(key): redact(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact_text(_as_text(value))
+
+
+def _is_secret_name(name: str) -> bool:
+    return bool(_SECRET_NAME.fullmatch(name)) and not _NUMBER_NAME.fullmatch(name)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    plain: tuple[Callable[..., Any], ...] = (str, UUID, date, datetime)
+    return str(value) if isinstance(value, plain) else repr(value)  # type: ignore[arg-type]

@@ -1,0 +1,33 @@
+"""Slugs: the short names that people read and type in addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from django.utils.text import slugify
+
+SLUG_MAX: Final = 40
+_SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+def is_slug(text: str) -> bool:
+    """Whether the text can stand in a host name: one DNS label (RFC 1123 §2.1) of 40 at most."""
+    return _SLUG.fullmatch(text) is not None
+
+
+def make_slug(text: str, *, fallback: str) -> str:
+    """Turn a name into a slug; a name without one Latin letter or digit becomes the fallback."""
+    return slugify(text).replace("_", "-")[:SLUG_MAX].strip("-") or fallback
+
+
+def free_slug(slug: str, *, is_taken: Callable[[str], bool]) -> str:
+    """Append the first number that makes the slug free: acme, acme-2, acme-3.
+
+    Only a suggestion: between asking and inserting someone else may take it, so the unique
+    constraint decides and the caller asks again.
+    """
+    numbered = (f"{slug[: SLUG_MAX - len(f'-{n}')].rstrip('-')}-{n}" for n in count(2))
+    return slug if not is_taken(slug) else next(s for s in numbered if not is_taken(s))

@@ -1,0 +1,31 @@
+"""Who the browser's user is inside the org: their member row, role and permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from django.contrib.auth import logout
+from django.http import Http404, HttpRequest, HttpResponseBase
+
+from apps.orgs import selectors
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+
+class MemberMiddleware:
+    """Set `request.principal` for a session that was let in; somebody without a role here is out."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.principal = None  # type: ignore[attr-defined]
+        if getattr(request, "entered", False):
+            principal = selectors.find_member_principal(user_id=request.user.pk)
+            if principal is None:
+                logout(request)
+                raise Http404
+            request.principal = principal  # type: ignore[attr-defined]
+            structlog.contextvars.bind_contextvars(principal=principal.actor.id)
+        return self.get_response(request)

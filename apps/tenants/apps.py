@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class TenantsConfig(AppConfig):
+    name = "apps.tenants"
+    label = "tenants"
+    verbose_name = "Organizations and people"
+
+    def ready(self) -> None:
+        from apps.common import jobs
+        from apps.tenants import checks  # noqa: F401
+        from apps.tenants.tasking import org_header
+
+        jobs.carry(org_header)

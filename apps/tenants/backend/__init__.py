@@ -1,0 +1,1 @@
+"""Django's database backend `apps.tenants.backend`: see base."""

@@ -1,0 +1,22 @@
+"""What can be refused about orgs and entering them."""
+
+from apps.common.errors import Conflict, DomainError
+
+
+class SlugTaken(Conflict):
+    """The name's host belongs to another org, or once did."""
+
+    code = "slug_taken"
+    title = "That address is taken"
+
+
+class OrgNotReady(DomainError):
+    """The org is being made, suspended or closed; its data can't be reached."""
+
+    code = "org_not_ready"
+    title = "The organization can't be entered now"
+    status = 403
+
+
+class NoTenant(RuntimeError):
+    """A programming error: a task or command that needs an org was started without one."""

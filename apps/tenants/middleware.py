@@ -1,0 +1,123 @@
+"""From a request to the two keys: the host turns the first, membership the second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import logout
+from django.db import connections
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http.request import split_domain_port
+from django.urls import set_urlconf
+from django.utils import timezone
+from django.utils.http import urlencode
+
+from apps.common.errors import Unauthenticated
+from apps.tenants import keys, selectors
+from apps.tenants.services import activity
+from apps.tenants.sessions import ORG
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+HOSTS_SECONDS = 30.0
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class HostMiddleware:
+    """Turn the first key: the host's schema. A host that is nobody's is 404, whatever the path."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+        self.hosts: dict[str, tuple[float, selectors.OrgRef]] = {}
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        keys.reset()
+        host = host_of(request)
+        request.org = None  # type: ignore[attr-defined]
+        if host == settings.APEX_HOST or request.path in ANY_HOST:
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
+        else:
+            org = self.find(host)
+            if org is None:
+                return HttpResponse("There is nothing at this address.\n", status=404)
+            request.org = org  # type: ignore[attr-defined]
+            request.urlconf = settings.ROOT_URLCONF
+            keys.use_schema(org.schema)
+            structlog.contextvars.bind_contextvars(org=org.slug)
+        set_urlconf(request.urlconf)
+        response = self.get_response(request)
+        if getattr(response, "streaming", False):
+            # A stream may last for hours; eight of them on a pool of eight would stop everything.
+            connections.close_all()
+        return response
+
+    def find(self, host: str) -> selectors.OrgRef | None:
+        """The org of a host, remembered briefly: what may change of it is asked again at the door."""
+        at, org = self.hosts.get(host, (0.0, None))
+        if org is None or time.monotonic() - at > HOSTS_SECONDS:
+            org = selectors.find_org_by_host(host)
+            if org is None:
+                self.hosts.pop(host, None)
+                return None
+            self.hosts[host] = (time.monotonic(), org)
+        return org
+
+
+class EntryMiddleware:
+    """Turn the second key for a member's session; on an org's host everything else needs one."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.entered = False  # type: ignore[attr-defined]
+        if (org := request.org) is None:  # type: ignore[attr-defined]
+            if ORG in request.session:
+                logout(request)
+        elif request.user.is_authenticated:
+            enter(request, org)
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Deny by default: a view answers without a member only if it says so itself."""
+        if request.org is None or request.entered or getattr(view, "open_to_all", False):  # type: ignore[attr-defined]
+            return None
+        return to_login(request)
+
+
+def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
+    """Unlock the org's rows, if this session was made for it and its user may still enter."""
+    user_id: UUID = request.user.pk
+    made_here = request.session.get(ORG) == str(org.id)
+    if not made_here or not selectors.is_member(user_id=user_id, org_id=org.id):
+        logout(request)
+        return
+    if request.method not in READS:
+        activity.touch(org_id=org.id, at=timezone.now())
+    keys.unlock(org.id)
+    request.entered = True  # type: ignore[attr-defined]
+
+
+def to_login(request: HttpRequest) -> HttpResponseBase:
+    """Send a browser to sign in and back; an htmx request leaves the page for it."""
+    if request.method not in READS:
+        raise Unauthenticated("Your session has ended. Sign in and send the form again.")
+    if request.path in {"/favicon.ico"}:
+        raise Http404
+    target = f"/login?{urlencode({'next': request.get_full_path()})}"
+    if request.headers.get("HX-Request") and not request.headers.get("HX-Boosted"):
+        return HttpResponse(status=204, headers={"HX-Redirect": target})
+    return HttpResponseRedirect(target)
+
+
+def host_of(request: HttpRequest) -> str:
+    """The host without its port, in lower case, as the client sent it."""
+    host, _ = split_domain_port(request.get_host())
+    return host

@@ -1,0 +1,260 @@
+"""What stands once for all orgs: the orgs, their people, and who may enter where.
+
+Nothing in here says what an org's members do inside it: roles and everything else are the org's own
+rows, behind its keys.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django_fsm import FSMField, transition
+from django_tenants.models import DomainMixin, TenantMixin
+
+from apps.common.fsm import StateModel
+from apps.common.ids import uuid7
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes people; an address counts in lower case."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=email.lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. Deactivated and blanked rather than deleted: orgs' records name them for good."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(max_length=254)
+    name = models.CharField(max_length=120)
+    org_wish = models.CharField(
+        max_length=80, blank=True, help_text="the org to make once the address is verified"
+    )
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False, help_text="operator: may enter /admin/")
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        db_table = "users"
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_once")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name.partition(" ")[0]
+
+
+class Org(StateModel, TenantMixin):
+    """A tenant and the state of its schema. Its slug is its host and never changes."""
+
+    class State(models.TextChoices):
+        PROVISIONING = "provisioning", "Provisioning"
+        ACTIVE = "active", "Active"
+        FAILED = "failed", "Provisioning failed"
+        SUSPENDED = "suspended", "Suspended"
+        CLOSING = "closing", "Closing"
+        ERASED = "erased", "Erased"
+
+    auto_create_schema = False
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=40, unique=True)
+    schema_name = models.CharField(max_length=63, unique=True, editable=False)
+    schema_version = models.CharField(max_length=16, blank=True, editable=False)
+    state = FSMField(default=State.PROVISIONING, choices=State.choices, protected=True, max_length=12)
+    failure = models.CharField(max_length=300, blank=True, editable=False)
+    owner = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+", help_text="who asked for it"
+    )
+    created_at = models.DateTimeField(editable=False)
+    erase_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "tenants_org"
+        indexes = [
+            models.Index(fields=["state", "erase_at"], name="org_state_erase"),
+            models.Index(fields=["schema_version"], name="org_schema_version"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["closing"], erase_at__isnull=False)
+                | (~Q(state="closing") & Q(erase_at=None)),
+                name="org_erase_at_iff_closing",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @transition(field=state, source=State.PROVISIONING, target=State.ACTIVE)
+    def become_ready(self) -> None:
+        self.failure = ""
+
+    @transition(field=state, source=State.PROVISIONING, target=State.FAILED)
+    def fail(self, *, why: str) -> None:
+        self.failure = why[:300]
+
+    @transition(field=state, source=State.FAILED, target=State.PROVISIONING)
+    def retry(self) -> None:
+        self.failure = ""
+
+    @transition(field=state, source=State.ACTIVE, target=State.SUSPENDED)
+    def suspend(self) -> None: ...
+
+    @transition(field=state, source=State.SUSPENDED, target=State.ACTIVE)
+    def resume(self) -> None: ...
+
+    @transition(field=state, source=[State.ACTIVE, State.SUSPENDED], target=State.CLOSING)
+    def close(self, *, erase_at: datetime) -> None:
+        self.erase_at = erase_at
+
+    @transition(field=state, source=State.CLOSING, target=State.ACTIVE)
+    def reopen(self) -> None:
+        self.erase_at = None
+
+    @transition(field=state, source=State.CLOSING, target=State.ERASED)
+    def erase(self) -> None:
+        """Only the slug stays, so that nobody else ever answers on the org's host."""
+        self.erase_at = None
+        self.name = "Erased"
+        self.owner = None
+
+
+class Domain(DomainMixin):
+    """A host that leads to an org; every org has `<slug>.<apex host>`."""
+
+    tenant = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="domains")
+
+    class Meta:
+        db_table = "tenants_domain"
+
+
+class Membership(models.Model):
+    """This person may enter this org. What they may do there is the org's own `Member` row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="memberships")
+    created_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        db_table = "tenants_membership"
+        constraints = [models.UniqueConstraint(fields=["user", "org"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.org_id}"
+
+
+class KeyIndex(models.Model):
+    """Which org an API key belongs to: all that the apex has to know of it."""
+
+    key_hash = models.BinaryField(primary_key=True, max_length=32)
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "tenants_key_index"
+
+    def __str__(self) -> str:
+        return f"a key of {self.org_id}"
+
+
+class InvitationIndex(models.Model):
+    """Which org an invitation's link belongs to, for the page on the apex that accepts it."""
+
+    token_hash = models.BinaryField(primary_key=True, max_length=32)
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField(max_length=254)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tenants_invitation_index"
+        indexes = [models.Index(Lower("email"), name="invitation_index_email")]
+
+    def __str__(self) -> str:
+        return f"an invitation to {self.org_id}"
+
+
+class Session(AbstractBaseSession):
+    """A browser's session on one host. Those on org hosts end with the one on the apex."""
+
+    org = models.ForeignKey(Org, null=True, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
+    via = models.CharField(max_length=80, blank=True, help_text="password, sso:<id>, …")
+    mfa_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "tenants_session"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(org=None, parent=None) | Q(org__isnull=False, parent__isnull=False),
+                name="session_of_an_org_has_a_parent",
+            )
+        ]
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        from apps.tenants.sessions import SessionStore
+
+        return SessionStore
+
+
+class Ticket(models.Model):
+    """A signed-in member's way from the apex to an org's host: once, within a minute."""
+
+    token_hash = models.BinaryField(primary_key=True, max_length=32)
+    nonce_hash = models.BinaryField(max_length=32)
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    parent = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "tenants_ticket"
+
+    def __str__(self) -> str:
+        return f"a way into {self.org_id}"
+
+
+class OrgActivity(models.Model):
+    """When an org last wrote, and when it next needs a visit: whom the sweepers look after."""
+
+    org = models.OneToOneField(Org, primary_key=True, on_delete=models.CASCADE, related_name="+")
+    last_write_at = models.DateTimeField(db_index=True)
+    next_due_at = models.DateTimeField(null=True, db_index=True)
+    visited_at = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        db_table = "tenants_org_activity"
+
+    def __str__(self) -> str:
+        return f"{self.org_id} at {self.last_write_at:%F %T}"

@@ -1,0 +1,89 @@
+"""Entering and leaving an org's host; signing in itself happens on the apex."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, logout
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.tenants import selectors
+from apps.tenants.access import open_to_all
+from apps.tenants.services import tickets
+from apps.tenants.sessions import MFA_AT, ORG, PARENT, VIA
+from apps.tenants.views import safe_path
+
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+
+
+@open_to_all
+@require_GET
+@never_cache
+def start(request: HttpRequest) -> HttpResponse:
+    """Ask the apex who this is, and remember by a nonce that this browser asked."""
+    nonce = secrets.token_urlsafe(32)
+    query = {
+        "org": request.org.slug,  # type: ignore[attr-defined]
+        "nonce": tickets.hashed(nonce).hex(),
+        "next": safe_path(request.GET.get("next", "/")),
+    }
+    response = HttpResponseRedirect(
+        f"{settings.PUBLIC_URL}/account/handover/?{urlencode(query)}"
+    )
+    response.set_cookie(
+        settings.NONCE_COOKIE_NAME,
+        nonce,
+        max_age=3600,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+    return response
+
+
+@open_to_all
+@require_GET
+@never_cache
+def finish(request: HttpRequest) -> HttpResponse:
+    """Open this host's own session with a ticket from the apex."""
+    entry = tickets.use_ticket(
+        token=request.GET.get("ticket", ""),
+        nonce=request.COOKIES.get(settings.NONCE_COOKIE_NAME, ""),
+        org_id=request.org.id,  # type: ignore[attr-defined]
+        at=timezone.now(),
+    )
+    if entry is None:
+        return render(request, "tenants/ticket_refused.html", status=403)
+    user = selectors.get_user(entry.user_id)
+    request.session.flush()
+    request.session.update(
+        {ORG: str(request.org.id), PARENT: entry.parent_key, VIA: entry.via}  # type: ignore[attr-defined]
+    )
+    if entry.mfa_at:
+        request.session[MFA_AT] = entry.mfa_at.isoformat()
+    _open_session(request, user)
+    response = HttpResponseRedirect(safe_path(request.GET.get("next", "/")))
+    response.delete_cookie(settings.NONCE_COOKIE_NAME)
+    return response
+
+
+def _open_session(request: HttpRequest, user: object) -> None:
+    """Sign in without Django's signal: nobody gave a password here, the apex counted that already."""
+    request.session[SESSION_KEY] = str(user.pk)  # type: ignore[attr-defined]
+    request.session[BACKEND_SESSION_KEY] = BACKEND
+    request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()  # type: ignore[attr-defined]
+    request.session.create()
+
+
+@open_to_all
+@require_POST
+def leave(request: HttpRequest) -> HttpResponse:
+    """Sign out everywhere: this host's session and, on the apex, the one that it hangs on."""
+    logout(request)
+    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/account/logout/")

@@ -1,0 +1,101 @@
+"""Making, migrating and dropping schemas: the owner's login, and nobody else's.
+
+`owner` exists only in the provisioner and in one-shot commands, so nothing here can run in a
+process that serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from uuid import UUID
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management.sql import emit_post_migrate_signal
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+
+from apps.tenants import keys, rls
+
+OWNER = "owner"
+
+
+def tenant_targets() -> list[tuple[str, str]]:
+    """The last migration of each tenant app."""
+    return [
+        leaf
+        for leaf in _loader().graph.leaf_nodes()
+        if apps.get_app_config(leaf[0]).name in settings.TENANT_APPS
+    ]
+
+
+@cache
+def current_version() -> str:
+    """What a fully migrated org schema is called: a digest of the migrations that made it."""
+    text = ",".join(sorted(f"{app}.{name}" for app, name in tenant_targets()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def create_and_migrate(*, schema: str, org_id: UUID) -> None:
+    """Bring an org's schema to the present version, from nothing or from an older one.
+
+    The second key is held too: under FORCE row-level security even the owner sees no row without
+    it, and a data migration would silently do nothing.
+    """
+    with _exclusive(org_id), keys.holding(schema, org_id):
+        connection = connections[OWNER]
+        with connection.cursor() as cursor:
+            cursor.execute(f'create schema if not exists "{schema}"')
+        executor = MigrationExecutor(connection)
+        executor.recorder.ensure_schema()
+        executor.loader.build_graph()
+        executor.migrate(tenant_targets())
+        with connection.cursor() as cursor:
+            rls.secure_org_schema(cursor, schema=schema)
+
+
+def drop(*, schema: str, org_id: UUID) -> None:
+    """Erase an org's schema and every row in it."""
+    with _exclusive(org_id), connections[OWNER].cursor() as cursor:
+        cursor.execute(f'drop schema if exists "{schema}" cascade')
+
+
+def migrate_shared() -> bool:
+    """Bring the shared schema to the present version; whether there was anything to do."""
+    with keys.holding():
+        connection = connections[OWNER]
+        executor = MigrationExecutor(connection)
+        if not executor.migration_plan(_shared_targets()):
+            return False
+        executor.migrate(_shared_targets())
+        emit_post_migrate_signal(verbosity=0, interactive=False, db=OWNER)
+        with connection.cursor() as cursor:
+            rls.secure_shared_schema(cursor)
+    return True
+
+
+def _shared_targets() -> list[tuple[str, str]]:
+    tenant = set(tenant_targets())
+    return [leaf for leaf in _loader().graph.leaf_nodes() if leaf not in tenant]
+
+
+@cache
+def _loader() -> MigrationLoader:
+    return MigrationLoader(None)
+
+
+@contextmanager
+def _exclusive(org_id: UUID) -> Iterator[None]:
+    """One at a time for one org, across processes; the lock dies with the connection."""
+    number = int.from_bytes(org_id.bytes[-8:], signed=True)
+    with keys.holding(), connections[OWNER].cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(%s)", [number])
+    try:
+        yield
+    finally:
+        with keys.holding(), connections[OWNER].cursor() as cursor:
+            cursor.execute("select pg_advisory_unlock(%s)", [number])

@@ -1,0 +1,113 @@
+"""Reads of the shared tables, as small frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q
+
+from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, User
+
+ENTERABLE = Org.State.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class OrgRef:
+    """An org as everybody but its own apps sees it."""
+
+    id: UUID
+    schema: str
+    slug: str
+    name: str
+    state: str
+    owner_id: UUID | None
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == Org.State.ACTIVE
+
+    @property
+    def url(self) -> str:
+        """The org's own origin, built from PUBLIC_URL and never from a Host header."""
+        return org_origin(self.slug)
+
+
+def org_origin(slug: str) -> str:
+    apex = urlsplit(settings.PUBLIC_URL)
+    return f"{apex.scheme}://{slug}.{apex.netloc}"
+
+
+def ref(org: Org) -> OrgRef:
+    return OrgRef(
+        id=org.id,
+        schema=org.schema_name,
+        slug=org.slug,
+        name=org.name,
+        state=org.state,
+        owner_id=org.owner_id,
+    )
+
+
+def get_org(org_id: UUID) -> OrgRef:
+    return ref(Org.objects.get(id=org_id))
+
+
+def find_org_by_slug(slug: str) -> OrgRef | None:
+    org = Org.objects.filter(slug=slug).first()
+    return ref(org) if org else None
+
+
+def find_org_by_host(host: str) -> OrgRef | None:
+    """The org that a host leads to; erased ones lead nowhere."""
+    domain = (
+        Domain.objects.select_related("tenant")
+        .filter(domain=host)
+        .exclude(tenant__state=Org.State.ERASED)
+        .first()
+    )
+    return ref(domain.tenant) if domain else None
+
+
+def find_key_org(*, key_hash: bytes, at: datetime) -> OrgRef | None:
+    """The active org of an API key that hasn't expired."""
+    row = (
+        KeyIndex.objects.select_related("org")
+        .filter(Q(expires_at=None) | Q(expires_at__gt=at), key_hash=key_hash, org__state=ENTERABLE)
+        .first()
+    )
+    return ref(row.org) if row else None
+
+
+def find_invitation_org(*, token_hash: bytes, at: datetime) -> tuple[OrgRef, str] | None:
+    """The active org of an open invitation, and the address that it was sent to."""
+    row = (
+        InvitationIndex.objects.select_related("org")
+        .filter(token_hash=token_hash, expires_at__gt=at, org__state=ENTERABLE)
+        .first()
+    )
+    return (ref(row.org), row.email) if row else None
+
+
+def is_member(*, user_id: UUID, org_id: UUID) -> bool:
+    """Whether this person may enter this org now."""
+    return Membership.objects.filter(
+        user_id=user_id, org_id=org_id, user__is_active=True, org__state=ENTERABLE
+    ).exists()
+
+
+def list_orgs_of(user_id: UUID) -> list[OrgRef]:
+    """The orgs of a person, those still being made included, by name."""
+    rows = Org.objects.filter(memberships__user_id=user_id).exclude(state=Org.State.ERASED)
+    return [ref(org) for org in rows.order_by("name", "slug")]
+
+
+def find_user_by_email(email: str) -> User | None:
+    return User.objects.filter(email=email.strip().lower()).first()
+
+
+def get_user(user_id: UUID) -> User:
+    return User.objects.get(id=user_id)

@@ -1,0 +1,172 @@
+"""An org's life: asked for, provisioned, suspended, closed, erased.
+
+The row in `tenants_org` is the job. Asking for an org writes it and wakes the provisioner; if the
+wake-up is lost, the sweeper finds the row.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, transaction
+from django_fsm import TransitionNotAllowed
+
+from apps.common.errors import Conflict, Invalid
+from apps.common.jobs import enqueue
+from apps.tenants import keys, provisioning, schemas
+from apps.tenants.errors import SlugTaken
+from apps.tenants.models import Domain, KeyIndex, Membership, Org, OrgActivity
+from apps.tenants.selectors import OrgRef, ref
+
+log = structlog.get_logger(__name__)
+
+GRACE: Final = timedelta(days=30)
+SYSTEM_SLUG: Final = "system"
+SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+RESERVED: Final = frozenset(
+    "account accounts admin api app apex assets auth billing blog cdn dev docs ftp help id login "
+    "mail mandate mx ns oauth public smtp sso static status support www".split()
+) | {SYSTEM_SLUG}
+
+
+def check_slug(slug: str) -> str:
+    """The slug, if it can be a host label that means nothing else."""
+    if not SLUG.fullmatch(slug) or not 3 <= len(slug) <= 40:
+        raise Invalid.of(
+            "slug", "Use 3 to 40 lower-case letters, digits and single hyphens, a letter first."
+        )
+    if slug in RESERVED:
+        raise SlugTaken(f"“{slug}” is reserved. Choose another address.")
+    return slug
+
+
+def request_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) -> OrgRef:
+    """Write a new org down and have it provisioned; its owner may enter as soon as it is ready.
+
+    Raises Invalid for a bad slug and SlugTaken for one that is or was in use.
+    """
+    try:
+        with transaction.atomic():
+            org = _write_org(name=name.strip(), slug=check_slug(slug), owner_id=owner_id, at=at)
+            enqueue("tenants.provision_org", org_id=str(org.id))
+    except IntegrityError as error:
+        raise SlugTaken(f"“{slug}” is taken. Choose another address.") from error
+    return ref(org)
+
+
+def ensure_system_org(*, at: datetime) -> OrgRef:
+    """The built-in org whose log keeps the apex's own events; nobody can enter it."""
+    org = Org.objects.filter(slug=SYSTEM_SLUG).first()
+    if org is None:
+        with transaction.atomic():
+            org = _write_org(name="System", slug=SYSTEM_SLUG, owner_id=None, at=at)
+    return ref(org)
+
+
+def provision_org(*, org_id: UUID, at: datetime) -> OrgRef:
+    """Make the org's schema and its first rows, then open it. Runs in the provisioner.
+
+    A failure leaves no schema behind and a row that says why and can be retried. Calling it again
+    for an org that is ready changes nothing.
+    """
+    org = Org.objects.get(id=org_id)
+    if org.state != Org.State.PROVISIONING:
+        return ref(org)
+    try:
+        _build(org, at=at)
+        org.become_ready()
+    except (DatabaseError, Conflict, Invalid) as error:
+        log.exception("orgs.provisioning_failed", org=org.slug)
+        schemas.drop(schema=org.schema_name, org_id=org.id)
+        org.fail(why=f"{type(error).__name__} while the schema was made")
+    org.save()
+    return ref(org)
+
+
+def migrate_org(*, org_id: UUID, at: datetime) -> OrgRef:
+    """Bring an org that is older than the code to the present version. Runs in the provisioner."""
+    org = Org.objects.get(id=org_id)
+    if org.state not in {Org.State.PROVISIONING, Org.State.FAILED, Org.State.ERASED}:
+        _build(org, at=at)
+        org.save(update_fields=["schema_version"])
+    return ref(org)
+
+
+def retry_provisioning(*, org_id: UUID) -> OrgRef:
+    """Try once more after a failure. Raises Conflict if the org hasn't failed."""
+    return _move(org_id, "retry", then="tenants.provision_org")
+
+
+def suspend_org(*, org_id: UUID) -> OrgRef:
+    """Shut the org's doors: every session, key and task of it ends at its next step."""
+    return _move(org_id, "suspend")
+
+
+def resume_org(*, org_id: UUID) -> OrgRef:
+    return _move(org_id, "resume")
+
+
+def close_org(*, org_id: UUID, at: datetime) -> OrgRef:
+    """Shut the doors now and erase everything after the grace period, by job."""
+    return _move(org_id, "close", erase_at=at + GRACE)
+
+
+def reopen_org(*, org_id: UUID) -> OrgRef:
+    """Undo a closing within its grace period."""
+    return _move(org_id, "reopen")
+
+
+def erase_org(*, org_id: UUID, at: datetime) -> OrgRef:
+    """Drop the schema and everything that leads to it, once the grace period is over.
+
+    Idempotent; an org that isn't due is left alone. The row stays as the slug's tombstone.
+    """
+    org = Org.objects.get(id=org_id)
+    if org.state != Org.State.CLOSING or org.erase_at is None or org.erase_at > at:
+        return ref(org)
+    schemas.drop(schema=org.schema_name, org_id=org.id)
+    with transaction.atomic():
+        for model in (Membership, KeyIndex, OrgActivity):
+            model._default_manager.filter(org_id=org.id).delete()
+        org.erase()
+        org.save()
+    return ref(org)
+
+
+def _write_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) -> Org:
+    if not name:
+        raise Invalid.of("name", "Give the organization a name.")
+    org = Org(name=name, slug=slug, owner_id=owner_id, created_at=at)
+    org.schema_name = f"org_{slug.replace('-', '_')}"
+    org.save(force_insert=True)
+    Domain.objects.create(tenant=org, domain=f"{slug}.{settings.APEX_HOST}", is_primary=True)
+    OrgActivity.objects.create(org=org, last_write_at=at)
+    if owner_id is not None:
+        Membership.objects.create(user_id=owner_id, org=org, created_at=at)
+    return org
+
+
+def _build(org: Org, *, at: datetime) -> None:
+    schemas.create_and_migrate(schema=org.schema_name, org_id=org.id)
+    with keys.holding(org.schema_name, org.id), transaction.atomic():
+        provisioning.run_seeds(ref(org), at=at)
+    org.schema_version = schemas.current_version()
+
+
+def _move(org_id: UUID, verb: str, *, then: str | None = None, **arguments: datetime) -> OrgRef:
+    """Take one arrow of the org's state machine under its row lock."""
+    with keys.holding(), transaction.atomic():
+        org = Org.objects.select_for_update().get(id=org_id)
+        try:
+            getattr(org, verb)(**arguments)
+        except TransitionNotAllowed as error:
+            raise Conflict(f"An organization that is {org.state} can't {verb}.") from error
+        org.save()
+        if then:
+            enqueue(then, org_id=str(org_id))
+    return ref(org)

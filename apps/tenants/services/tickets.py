@@ -1,0 +1,69 @@
+"""The way from the apex to an org's host: a ticket, once, within a minute.
+
+A cookie for `localhost` never reaches `acme.localhost`, so a signed-in member carries a random
+token there in the URL. It is worthless without the nonce cookie of the browser that asked for it,
+on any other host, a second time, or after a minute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from apps.tenants.models import Session, Ticket
+
+LIFETIME: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a used ticket opens: a session for this user, under this parent."""
+
+    user_id: UUID
+    parent_key: str
+    via: str
+    mfa_at: datetime | None
+
+
+def hashed(token: str) -> bytes:
+    """What is stored of a token that is random enough to need no salt."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def issue_ticket(
+    *, org_id: UUID, user_id: UUID, parent_key: str, nonce_hash: bytes, at: datetime
+) -> str:
+    """A token for a member who is signed in on the apex."""
+    token = secrets.token_urlsafe(32)
+    Ticket.objects.filter(expires_at__lt=at - LIFETIME).delete()
+    Ticket.objects.create(
+        token_hash=hashed(token),
+        nonce_hash=nonce_hash,
+        org_id=org_id,
+        user_id=user_id,
+        parent_id=parent_key,
+        expires_at=at + LIFETIME,
+    )
+    return token
+
+
+def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry | None:
+    """Consume a ticket in one UPDATE; None if it isn't good for this org and browser, whyever."""
+    used = Ticket.objects.filter(
+        token_hash=hashed(token),
+        nonce_hash=hashed(nonce),
+        org_id=org_id,
+        used_at=None,
+        expires_at__gt=at,
+        parent__expire_date__gt=at,
+        user__is_active=True,
+    ).update(used_at=at)
+    if not used:
+        return None
+    ticket = Ticket.objects.select_related("parent").get(token_hash=hashed(token))
+    parent: Session = ticket.parent
+    return Entry(ticket.user_id, parent.session_key, parent.via, parent.mfa_at)

@@ -1,0 +1,148 @@
+"""The apex's own pages: the way in, one's organizations, a new one and its progress."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
+from apps.tenants import selectors
+from apps.tenants.errors import SlugTaken
+from apps.tenants.forms import OrgForm
+from apps.tenants.models import Org
+from apps.tenants.services import orgs, tickets
+
+
+@require_GET
+def landing(request: HttpRequest) -> HttpResponse:
+    """The apex: what this is, and the two ways in."""
+    if request.user.is_authenticated:
+        return redirect("tenants:home")
+    return render_page_or_partial(request, "tenants/landing.html", "page", {})
+
+
+@require_GET
+@never_cache
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """One's organizations; somebody with exactly one that is new is taken to it."""
+    found = selectors.list_orgs_of(request.user.pk)
+    if len(found) == 1 and found[0].state == Org.State.PROVISIONING:
+        return redirect("tenants:provisioning", slug=found[0].slug)
+    context = {"orgs": found, "wish": request.session.get("invitation", "")}
+    return render_page_or_partial(request, "tenants/home.html", "page", context)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def new_org(request: HttpRequest) -> HttpResponse:
+    """Name an organization and have it made."""
+    form = OrgForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            org = orgs.request_org(
+                name=form.cleaned_data["name"],
+                slug=form.cleaned_data["slug"],
+                owner_id=request.user.pk,
+                at=timezone.now(),
+            )
+            return see_other(reverse("tenants:provisioning", args=[org.slug]))
+        except SlugTaken as error:
+            form.add_error("slug", str(error))
+    status = 422 if form.is_bound else 200
+    context = {"form": form, "apex": settings.APEX_HOST}
+    return render_page_or_partial(request, "tenants/org_new.html", "form", context, status=status)
+
+
+@require_GET
+@never_cache
+@login_required
+def provisioning(request: HttpRequest, slug: str) -> HttpResponse:
+    """How far the new organization is; once it is ready, the browser goes there."""
+    org = _own_org(request, slug)
+    if org.is_active and wants_partial(request):
+        return hx_redirect(request, org.url)
+    return render_page_or_partial(request, "tenants/provisioning.html", "progress", {"org": org})
+
+
+@require_POST
+@login_required
+def retry(request: HttpRequest, slug: str) -> HttpResponse:
+    """Try once more to make an organization after a failure."""
+    orgs.retry_provisioning(org_id=_own_org(request, slug).id)
+    return see_other(reverse("tenants:provisioning", args=[slug]))
+
+
+@require_GET
+@never_cache
+def handover(request: HttpRequest) -> HttpResponseBase:
+    """Send a signed-in member to an org's host with a ticket; a stranger learns of no org here."""
+    if not request.user.is_authenticated:
+        query = urlencode({"next": request.get_full_path()})
+        return HttpResponseRedirect(f"{settings.LOGIN_URL}?{query}")
+    org = selectors.find_org_by_slug(request.GET.get("org", ""))
+    nonce = request.GET.get("nonce", "")
+    if org is None or not selectors.is_member(user_id=request.user.pk, org_id=org.id):
+        raise Http404
+    try:
+        nonce_hash = bytes.fromhex(nonce)
+    except ValueError:
+        raise Http404 from None
+    token = tickets.issue_ticket(
+        org_id=org.id,
+        user_id=request.user.pk,
+        parent_key=str(request.session.session_key),
+        nonce_hash=nonce_hash,
+        at=timezone.now(),
+    )
+    query = urlencode({"ticket": token, "next": request.GET.get("next", "/")})
+    return HttpResponseRedirect(f"{org.url}/session?{query}")
+
+
+def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a sign-in form end on the org's host it was asked for: that exact origin, on this page."""
+
+    @functools.wraps(view)
+    def widened(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        origin = _origin_asked_for(request)
+        if origin is None:
+            return view(request, *args, **kwargs)
+        return csp_update({"form-action": [origin]})(view)(request, *args, **kwargs)
+
+    return widened
+
+
+def _origin_asked_for(request: HttpRequest) -> str | None:
+    """The origin of the org whose hand-over the form's `next` leads to, if there is such an org."""
+    target = urlsplit(request.POST.get("next") or request.GET.get("next") or "")
+    slug = parse_qs(target.query).get("org", [""])[0]
+    if target.netloc or target.path != "/account/handover/" or not slug:
+        return None
+    org = selectors.find_org_by_slug(slug)
+    return org.url if org else None
+
+
+def _own_org(request: HttpRequest, slug: str) -> selectors.OrgRef:
+    for org in selectors.list_orgs_of(request.user.pk):
+        if org.slug == slug:
+            return org
+    raise Http404
+
+
+def safe_path(path: str) -> str:
+    """A path of this very host, or its root: what somebody else's link asked for may be anything."""
+    safe = url_has_allowed_host_and_scheme(path, allowed_hosts=None) and path.startswith("/")
+    return path if safe else "/"

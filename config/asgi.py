@@ -1,0 +1,38 @@
+"""What uvicorn serves: Django behind one wrapper that starts every request without keys."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
+os.environ.setdefault("MANDATE_PROCESS", "web")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from apps.common import telemetry  # noqa: E402
+from apps.tenants import keys  # noqa: E402
+from config import celery  # noqa: E402, F401
+from config.serving import refuse_contradictions  # noqa: E402
+
+refuse_contradictions()
+telemetry.configure()
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer one connection; the keys last exactly as long, a stream's last byte included."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    with keys.holding():
+        await django_application(scope, receive, send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    """Say yes to start and stop: Django's own handler knows no lifespan."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

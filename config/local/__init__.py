@@ -1,0 +1,1 @@
+"""The product on one machine without installing anything: its own Postgres, Valkey, supervisor."""

@@ -1,0 +1,38 @@
+"""What `make run` prints once the product is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+DEMO_ORGS = ("acme", "globex")
+DEMO_ROLES = ("owner", "admin", "member", "viewer")
+DEMO_PASSWORD = "mandate-demo"  # noqa: S105 - printed on purpose, exists while DEBUG only
+CURL = (
+    'curl -H "Authorization: Bearer $({prefix}.venv/bin/python manage.py apikey'
+    ' --org acme --user owner@acme.example)" {url}/v1/me'
+)
+
+
+def text(instance: Mapping[str, str], settings: str) -> str:
+    """The URLs; in dev also the demo orgs, their logins and one line to try the API with."""
+    url = instance["PUBLIC_URL"]
+    lines = ["", f"Mandate is ready: {url}"]
+    if settings.endswith(".dev"):
+        lines += _demo(url, instance)
+    return "\n".join([*lines, "", "Ctrl-C stops everything.", ""])
+
+
+def _demo(url: str, instance: Mapping[str, str]) -> list[str]:
+    parts = urlsplit(url)
+    orgs = ", ".join(f"{parts.scheme}://{slug}.{parts.netloc}" for slug in DEMO_ORGS)
+    logins = ", ".join(f"{role}@acme.example" for role in DEMO_ROLES)
+    prefix = f"MANDATE_HOME={instance['MANDATE_HOME']} "
+    return [
+        f"Demo orgs:        {orgs}",
+        f"Logins:           {logins} (password {DEMO_PASSWORD})",
+        f"Mail:             {url}/dev/mail/",
+        "",
+        "Try the API:",
+        f"  {CURL.format(prefix=prefix, url=url)}",
+    ]

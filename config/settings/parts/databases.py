@@ -1,0 +1,29 @@
+"""The two logins: `default` does DML for requests and tasks; `owner` exists only where it may."""
+
+from __future__ import annotations
+
+import os
+
+from config import env
+
+# About 4 connections per 2 cores serve the hot path best; the pool belongs to one process.
+POOL = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 8, least=1), "timeout": 10}
+
+DATABASES = {
+    "default": env.database(
+        env.text("DATABASE_URL"), OPTIONS={"pool": POOL}, TEST={"MIGRATE": False}
+    )
+}
+# web, worker and beat must not even know the owner's login: a system check refuses it there.
+PROCESS = os.environ.get("MANDATE_PROCESS", "command")
+if owner_url := os.environ.get("DATABASE_OWNER_URL"):
+    DATABASES["owner"] = env.database(owner_url)
+
+REDIS_URL = env.text("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_FUNCTION": "apps.tenants.cache.org_key",
+    }
+}

@@ -1,0 +1,22 @@
+"""An org's host: its workspace, its API, and what it publishes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from django.urls import include, path
+
+from apps.tenants import org_views
+from apps.trust.api import jwks_view
+from config.urls.shared import handler404, handler500  # noqa: F401
+from config.urls.shared import urlpatterns as shared
+
+urlpatterns = [
+    *shared,
+    path("login", org_views.start, name="login"),
+    path("session", org_views.finish, name="session"),
+    path("logout", org_views.leave, name="logout"),
+    path(".well-known/jwks.json", jwks_view, name="jwks"),
+    *([path("", include("apps.workspace.urls"))] if find_spec("apps.workspace.urls") else []),  # INTERIM
+    *([path("", include("apps.orgs.urls"))] if find_spec("apps.orgs.urls") else []),  # INTERIM
+]

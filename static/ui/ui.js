@@ -1,0 +1,347 @@
+/* Mandate: what the pages do beyond links, forms and htmx. Every page works without this file;
+   here are toasts, copying, themes, the palette, keyboard shortcuts and where focus goes.
+   Behaviour is bound once, on the document, so that swapped fragments need no set-up. */
+"use strict";
+
+const one = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const store = {
+  get(key) {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  },
+  set(key, value) {
+    try {
+      value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value);
+    } catch {
+      /* Storage is blocked: the choice lasts for this page only. */
+    }
+  },
+};
+
+
+/* Toasts ------------------------------------------------------------------------------------
+   The region is a manual popover: it lies in the top layer, and is raised again for each toast
+   so that a dialog opened meanwhile does not hide it. */
+
+const TOAST_MS = 6000;
+const TOAST_BAD_MS = 12000;
+
+function toast({ text, tone = "ok", requestId = "" }) {
+  const region = one("#toasts");
+  if (!region || !text) return;
+  const node = one("#toast-template").content.firstElementChild.cloneNode(true);
+  node.classList.add(tone);
+  one(".text", node).textContent = text;
+  if (requestId) node.insertBefore(copyButton(requestId), one("[data-dismiss]", node));
+  if (region.matches(":popover-open")) region.hidePopover();
+  region.showPopover();
+  region.append(node);
+  setTimeout(() => node.remove(), tone === "bad" ? TOAST_BAD_MS : TOAST_MS);
+}
+
+function copyButton(requestId) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn sm";
+  button.dataset.copy = requestId;
+  button.textContent = "Copy request ID";
+  return button;
+}
+
+/* Messages of the server stand in the page, where they can be read without scripts; with
+   scripts they become toasts. */
+function liftMessages() {
+  for (const item of all("#flash [data-tone]")) {
+    toast({ text: one(".text", item).textContent.trim(), tone: item.dataset.tone });
+    item.remove();
+  }
+  const flash = one("#flash");
+  if (flash) flash.replaceChildren();
+}
+
+document.addEventListener("toast", (event) => toast(event.detail));
+
+
+/* Requests that fail ------------------------------------------------------------------------ */
+
+/* A refusal is explained in place: as a page where a page was asked for, else in #problem, which
+   the server names by HX-Retarget. What failed on the server (5xx) is a toast. */
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { boosted, xhr } = event.detail;
+  const refused = xhr.status >= 400 && xhr.status < 500;
+  if (refused && (boosted || xhr.getResponseHeader("HX-Retarget"))) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+
+document.addEventListener("htmx:responseError", (event) => {
+  const { xhr } = event.detail;
+  if ((xhr.getResponseHeader("HX-Trigger") || "").includes("toast")) return;
+  const requestId = xhr.getResponseHeader("X-Request-Id") || "";
+  const text = xhr.status >= 500
+    ? "The server could not do that. Nothing was changed."
+    : `That was refused (${xhr.status}). Nothing was changed.`;
+  toast({ text, tone: "bad", requestId });
+});
+
+document.addEventListener("htmx:sendError", () => {
+  toast({ text: "No connection to the server. Nothing was changed.", tone: "bad" });
+});
+
+
+/* Where focus goes after a swap ------------------------------------------------------------- */
+
+document.addEventListener("htmx:afterSettle", (event) => {
+  liftMessages();
+  markTheme();
+  const target = event.detail.target;
+  const summary = one("[data-error-summary]");
+  if (summary && event.detail.xhr?.status === 422) summary.focus();
+  else if (target?.id === "page") one("#page")?.focus({ preventScroll: true });
+  if (target?.id === "page") closeDrawer();
+});
+
+
+/* Theme, copying, drawer, dialogs: one click handler ---------------------------------------- */
+
+function setTheme(theme) {
+  const chosen = theme === "light" || theme === "dark";
+  store.set("theme", chosen ? theme : null);
+  if (chosen) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  markTheme();
+}
+
+function markTheme() {
+  const current = document.documentElement.dataset.theme || "system";
+  for (const button of all("[data-theme-set]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.themeSet === current));
+  }
+}
+
+async function copyFrom(button) {
+  const source = button.closest(".copy")?.querySelector("code");
+  const text = button.dataset.copy || source?.textContent || "";
+  try {
+    await navigator.clipboard.writeText(text);
+    toast({ text: "Copied." });
+  } catch {
+    if (source) getSelection().selectAllChildren(source);
+    toast({ text: "The browser did not allow copying. Copy the marked text.", tone: "warn" });
+  }
+}
+
+function closeDrawer() {
+  const shell = one(".shell");
+  if (!shell?.classList.contains("open")) return;
+  shell.classList.remove("open");
+  one("[data-drawer][aria-expanded]")?.setAttribute("aria-expanded", "false");
+}
+
+function toggleDrawer() {
+  const open = one(".shell").classList.toggle("open");
+  one("[data-drawer][aria-expanded]")?.setAttribute("aria-expanded", String(open));
+  if (open) one("#side :is(a, button)")?.focus();
+}
+
+const ON_CLICK = {
+  "[data-copy]": copyFrom,
+  "[data-theme-set]": (button) => setTheme(button.dataset.themeSet),
+  "[data-drawer]": toggleDrawer,
+  "[data-dismiss]": (button) => button.closest(".toast").remove(),
+  "[data-close]": (button) => button.closest("dialog").close(),
+  "[data-palette]": () => openPalette(),
+  "[data-shortcuts]": () => openShortcuts(),
+  "#palette a": () => one("#palette").close(),
+};
+
+document.addEventListener("click", (event) => {
+  if (event.target.tagName === "DIALOG") event.target.close();
+  for (const [selector, act] of Object.entries(ON_CLICK)) {
+    const hit = event.target.closest(selector);
+    if (hit) act(hit);
+  }
+});
+
+
+/* Unsaved changes --------------------------------------------------------------------------- */
+
+const UNSAVED = "Leave this page? Changes you made are not saved.";
+const dirty = () => one("form[data-guard][data-dirty]");
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-guard]");
+  if (form) form.dataset.dirty = "";
+});
+document.addEventListener("submit", (event) => delete event.target.dataset.dirty);
+addEventListener("beforeunload", (event) => dirty() && event.preventDefault());
+
+/* htmx asks before each request; one that would replace the page asks the person too. */
+document.addEventListener("htmx:confirm", (event) => {
+  const form = dirty();
+  const replaces = event.detail.target?.id === "page";
+  if (!form || !replaces || form.contains(event.detail.elt)) return;
+  event.preventDefault();
+  if (confirm(UNSAVED)) {
+    delete form.dataset.dirty;
+    event.detail.issueRequest(true);
+  }
+});
+
+
+/* Palette: filters the links that the server put into it ------------------------------------ */
+
+function shownOptions() {
+  return all("#palette-list [role=option]").filter((option) => !option.hidden);
+}
+
+function selectOption(option) {
+  for (const other of all("#palette-list [aria-selected=true]")) {
+    other.setAttribute("aria-selected", "false");
+  }
+  const query = one("#palette-query");
+  if (!option) {
+    query.removeAttribute("aria-activedescendant");
+    return;
+  }
+  option.setAttribute("aria-selected", "true");
+  option.scrollIntoView({ block: "nearest" });
+  query.setAttribute("aria-activedescendant", option.id);
+}
+
+function moveSelection(step) {
+  const options = shownOptions();
+  if (!options.length) return;
+  const at = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
+  selectOption(options[(at + step + options.length) % options.length]);
+}
+
+function filterPalette() {
+  const wanted = one("#palette-query").value.trim().toLowerCase();
+  for (const option of all("#palette-list [role=option]")) {
+    option.hidden = !option.textContent.toLowerCase().includes(wanted);
+  }
+  for (const group of all("#palette-list [role=group]")) {
+    group.hidden = !one("[role=option]:not([hidden])", group);
+  }
+  const options = shownOptions();
+  one("#palette-list").hidden = !options.length;
+  one("#palette-none").hidden = Boolean(options.length);
+  selectOption(options[0]);
+}
+
+function openPalette() {
+  const dialog = one("#palette");
+  if (!dialog || dialog.open) return;
+  closeDrawer();
+  dialog.showModal();
+  one("#palette-query").value = "";
+  filterPalette();
+}
+
+function paletteKey(event) {
+  const act = {
+    ArrowDown: () => moveSelection(1),
+    ArrowUp: () => moveSelection(-1),
+    Enter: () => one("#palette-list [aria-selected=true]")?.click(),
+  }[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.id === "palette-query") filterPalette();
+});
+
+
+/* Keyboard: one letter at a time, never while typing, and it can be turned off -------------- */
+
+const GO_MS = 900;
+let goUntil = 0;
+
+const shortcutsOn = () => store.get("shortcuts") !== "off";
+
+function openShortcuts() {
+  const dialog = one("#shortcuts");
+  if (!dialog || dialog.open) return;
+  one("#shortcuts-on").checked = shortcutsOn();
+  dialog.showModal();
+}
+
+function goTo(letter) {
+  const link = one(`#nav [data-go="${CSS.escape(letter)}"]`);
+  if (link) link.click();
+  return Boolean(link);
+}
+
+/* Rows are walked by their first link, so that Enter opens what has the focus. */
+function walkRows(step) {
+  const links = all("#page .table tbody tr td:first-child a");
+  if (!links.length) return false;
+  const at = links.indexOf(document.activeElement);
+  const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : at + step;
+  links[Math.max(0, Math.min(links.length - 1, next))].focus();
+  return true;
+}
+
+function focusFilter() {
+  const filter = one("#page [data-filter]");
+  filter?.focus();
+  return Boolean(filter);
+}
+
+const SHORTCUTS = {
+  "/": focusFilter,
+  "?": openShortcuts,
+  j: () => walkRows(1),
+  k: () => walkRows(-1),
+  g: (event) => {
+    goUntil = event.timeStamp + GO_MS;
+  },
+};
+
+function singleKey(event) {
+  const going = event.timeStamp < goUntil;
+  goUntil = 0;
+  const act = going ? () => goTo(event.key) : SHORTCUTS[event.key];
+  if (act && act(event) !== false) event.preventDefault();
+}
+
+document.addEventListener("keydown", (event) => {
+  const withCommand = event.metaKey || event.ctrlKey;
+  if (withCommand && event.key.toLowerCase() === "k" && one("#palette")) {
+    event.preventDefault();
+    one("#palette").open ? one("#palette").close() : openPalette();
+  } else if (one("#palette")?.open) {
+    paletteKey(event);
+  } else if (event.key === "Escape" && one(".shell.open")) {
+    closeDrawer();
+    one("[data-drawer][aria-expanded]")?.focus();
+  } else if (!withCommand && !event.altKey && shortcutsOn()) {
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable], dialog");
+    if (!typing) singleKey(event);
+  }
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.id === "shortcuts-on") {
+    store.set("shortcuts", event.target.checked ? null : "off");
+  }
+});
+
+
+/* Once per page load ------------------------------------------------------------------------ */
+
+if (/Mac|iPhone|iPad/.test(navigator.platform)) {
+  for (const key of all("[data-command-key]")) key.textContent = "⌘K";
+}
+one("#toasts")?.showPopover();
+one("[data-error-summary]")?.focus();
+liftMessages();
+markTheme();
