@@ -27,7 +27,7 @@ def web(environ: Mapping[str, str]) -> list[str]:
         *("--workers", shared("WEB_WORKERS", environ)),
         *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning"),
         *("--no-server-header", "--no-access-log", proxied),
-        # A busy machine may answer a health ping late; the default of 5 s kills healthy workers then.
+        # On a busy machine a healthy worker may answer its ping later than after the default 5 s.
         *("--timeout-keep-alive", "75", "--timeout-worker-healthcheck", "30"),
         *("--timeout-graceful-shutdown", shared("WEB_GRACEFUL_SECONDS", environ)),
     ]
@@ -65,7 +65,7 @@ def _celery(command: str) -> list[str]:
 
 
 def _celery_worker(name: str, queue: str, concurrency: str) -> list[str]:
-    """Workers don't gossip: nothing here elects or watches, and mingling costs a second at start."""
+    """Without gossip: nothing here elects or watches, and mingling costs a second at start."""
     return [
         *(*_celery("worker"), "--hostname", f"{name}@%h"),
         *("--queues", queue, "--concurrency", concurrency),
@@ -74,7 +74,7 @@ def _celery_worker(name: str, queue: str, concurrency: str) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Become the named process: same pid, so signals reach it and its exit code is the container's."""
+    """Become the named process: its pid gets the signals, its exit code is the container's."""
     if len(argv) != 1 or argv[0] not in COMMANDS:
         raise SystemExit(f"usage: python -m config.processes {{{'|'.join(COMMANDS)}}}")
     environ = {**os.environ, "MANDATE_PROCESS": argv[0]}

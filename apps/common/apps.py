@@ -6,5 +6,8 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
-        """Make the product's Celery application the current one in every process."""
+        """Make the product's Celery application the current one everywhere, and count jobs."""
+        from apps.common import metrics
         from config import celery  # noqa: F401
+
+        metrics.connect_job_signals()

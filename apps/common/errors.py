@@ -90,7 +90,9 @@ class Invalid(DomainError):
     title = "Some values are not valid"
     status = 422
 
-    def __init__(self, detail: str = "", *, errors: Iterable[FieldError] = (), **extra: Any) -> None:
+    def __init__(
+        self, detail: str = "", *, errors: Iterable[FieldError] = (), **extra: Any
+    ) -> None:
         super().__init__(detail, errors=list(errors), **extra)
 
     @classmethod
@@ -108,7 +110,7 @@ class Invalid(DomainError):
 
 
 class PreconditionRequired(DomainError):
-    """The resource may only be changed by someone who says which version they read (RFC 6585 §3)."""
+    """A change must say which version was read: no If-Match was sent (RFC 6585 §3)."""
 
     code = "precondition_required"
     title = "An If-Match header is required"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
 from django.db import models
+from django.db.models import QuerySet
 from django_fsm import ConcurrentTransition, FSMField, FSMFieldMixin, Transition
 
 ANY = "*"
@@ -37,13 +38,23 @@ class StateModel(models.Model):
         row._remember_states()
         return row
 
-    def save_base(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+    def save_base(
+        self,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
         """Write the row, and remember the states that were among what was written."""
-        super().save_base(*args, update_fields=update_fields, **kwargs)
+        super().save_base(raw, force_insert, force_update, using, update_fields)
         self._remember_states(None if update_fields is None else set(update_fields))
 
     def refresh_from_db(
-        self, using: str | None = None, fields: Iterable[str] | None = None, **kwargs: Any
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: QuerySet[Any] | None = None,
     ) -> None:
         """Read the row again, state included; if it is gone, keep what was known.
 
@@ -54,7 +65,7 @@ class StateModel(models.Model):
         loaded = {name: self.__dict__.pop(name) for name in self._loaded_states(wanted)}
         self.__dict__["_reloading"] = frozenset(loaded)
         try:
-            super().refresh_from_db(using=using, fields=wanted, **kwargs)
+            super().refresh_from_db(using, wanted, from_queryset)
             self._remember_states(wanted)
         finally:
             del self.__dict__["_reloading"]
@@ -65,7 +76,7 @@ class StateModel(models.Model):
         """A state taken out to be reloaded isn't deferred, or it would be left out of the query."""
         return super().get_deferred_fields() - self._reloading
 
-    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, *args: Any, **kwargs: Any) -> bool:
+    def _do_update(self, base_qs: QuerySet[Any], using: Any, pk_val: Any, *rest: Any) -> Any:
         """Update only a row that is still in the state it was read in."""
         stored = self.__dict__.get("_stored_states", {})
         expected = {
@@ -74,10 +85,10 @@ class StateModel(models.Model):
             if self._meta.get_field(name).model is base_qs.model
         }
         narrowed = base_qs.filter(**expected)
-        updated = super()._do_update(narrowed, using, pk_val, *args, **kwargs)  # type: ignore[misc]
+        updated = super()._do_update(narrowed, using, pk_val, *rest)
         if not updated and expected and base_qs.filter(pk=pk_val).using(using).exists():
             raise ConcurrentTransition(f"{self._meta.label} was moved by someone else")
-        return bool(updated)
+        return updated
 
     def _loaded_states(self, among: set[str] | None = None) -> list[str]:
         names = [f.attname for f in self._meta.concrete_fields if isinstance(f, FSMFieldMixin)]

@@ -12,7 +12,11 @@ import time
 from typing import Any, Final
 
 from celery import signals
+from django.conf import settings
 from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.http import require_safe
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -36,7 +40,9 @@ REQUEST_SECONDS: Final = Histogram(
     ["route", "method"],
     buckets=_BUCKETS,
 )
-RATE_LIMITED: Final = Counter("mandate_rate_limited", "Requests refused by a rate limit.", ["policy"])
+RATE_LIMITED: Final = Counter(
+    "mandate_rate_limited", "Requests refused by a rate limit.", ["policy"]
+)
 RATE_LIMIT_FAILURES: Final = Counter(
     "mandate_rate_limit_store_failures", "Requests let through uncounted: Valkey did not answer."
 )
@@ -51,7 +57,10 @@ POOL: Final = Gauge(
     multiprocess_mode="livesum",
 )
 POOL_WAITING: Final = Gauge(
-    "mandate_db_pool_waiting", "Waiting for a connection.", ["database"], multiprocess_mode="livesum"
+    "mandate_db_pool_waiting",
+    "Waiting for a connection.",
+    ["database"],
+    multiprocess_mode="livesum",
 )
 
 
@@ -83,6 +92,17 @@ def exposition() -> tuple[bytes, str]:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+@require_safe
+def metrics_view(request: HttpRequest) -> HttpResponse:
+    """Answer who knows METRICS_TOKEN; if none is set, anybody while DEBUG, nobody otherwise."""
+    token = settings.METRICS_TOKEN
+    offered = request.headers.get("Authorization", "")
+    if not (constant_time_compare(offered, f"Bearer {token}") if token else settings.DEBUG):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": 'Bearer realm="metrics"'})
+    body, content_type = exposition()
+    return HttpResponse(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
 def connect_job_signals() -> None:

@@ -12,7 +12,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
@@ -116,7 +116,7 @@ def write_cursor(keyset: Keyset, row: models.Model) -> str:
     It needs no signature: a made-up cursor only names another place in a list that its maker may
     read from the start anyway.
     """
-    values = [row._meta.get_field(name).value_to_string(row) for name in keyset.fields]
+    values = [_field(type(row), name).value_to_string(row) for name in keyset.fields]
     packed = json.dumps([keyset.tag, *values], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(packed.encode()).rstrip(b"=").decode()
 
@@ -127,7 +127,7 @@ def read_cursor(model: type[models.Model], keyset: Keyset, cursor: str) -> list[
         tag, *texts = _unpack(cursor)
         if tag != keyset.tag or len(texts) != len(keyset.fields):
             raise ValueError
-        fields = [model._meta.get_field(name) for name in keyset.fields]
+        fields = [_field(model, name) for name in keyset.fields]
         return [_read_value(field, text) for field, text in zip(fields, texts, strict=True)]
     except (ValueError, TypeError, RecursionError, ValidationError, FieldDoesNotExist) as error:
         raise BadRequest("The cursor is not one of this list.", parameter="cursor") from error
@@ -148,8 +148,12 @@ def _unpack(cursor: str) -> list[Any]:
     return parts
 
 
+def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
+    return cast(models.Field[Any, Any], model._meta.get_field(name))
+
+
 def _read_value(field: Any, text: str) -> Any:
-    """Accept only what the column can hold, or the database would answer with an error of its own."""
+    """Accept only what the column can hold, or the database would answer with a 500."""
     text.encode()  # a lone surrogate is no text
     if "\x00" in text:
         raise ValueError
@@ -163,7 +167,7 @@ def _read_value(field: Any, text: str) -> Any:
 def _beyond(
     model: type[models.Model], keyset: Keyset, values: list[Any], *, backwards: bool
 ) -> Func:
-    fields = [model._meta.get_field(name) for name in keyset.fields]
+    fields = [_field(model, name) for name in keyset.fields]
     here = _row(*(F(name) for name in keyset.fields))
     there = _row(*(Value(v, output_field=f) for v, f in zip(values, fields, strict=True)))
     sign = "<" if keyset.descending is not backwards else ">"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core import exceptions as django_errors
@@ -109,13 +109,13 @@ def from_status(status: int) -> DomainError:
     """Give an answer that has only a status the rest of a problem."""
     if kind := _BY_STATUS.get(status):
         return kind()
-    phrase = HTTPStatus(status).phrase if status in HTTPStatus else "Error"
-    members: dict[str, Any] = {
-        "code": phrase.lower().replace(" ", "_"),
-        "title": phrase,
-        "status": status,
-    }
-    return type("StatusError", (DomainError,), members)()
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Error"
+    members = {"code": phrase.lower().replace(" ", "_"), "title": phrase, "status": status}
+    kind: type[DomainError] = type("StatusError", (DomainError,), members)
+    return kind()
 
 
 def document(error: DomainError, request: HttpRequest) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     A 5xx page is rendered without the request, for a context processor may need the very thing
     that is down.
     """
-    htmx = getattr(request, "htmx", None)
+    htmx: Any = getattr(request, "htmx", None)
     partial = bool(htmx) and not htmx.boosted
     names = ["error.html#problem"] if partial else [f"{error.status}.html", "error.html"]
     context = {"problem": document(error, request)}
@@ -234,7 +234,7 @@ def _from_drf(error: drf_errors.APIException) -> DomainError:
     if isinstance(error, drf_errors.NotAuthenticated | drf_errors.AuthenticationFailed):
         return errors.Unauthenticated()
     if isinstance(error, drf_errors.Throttled):
-        return errors.RateLimited(retry_after=int(error.wait or 1))
+        return errors.RateLimited(retry_after=int(getattr(error, "wait", None) or 1))
     ours = from_status(error.status_code)
     if isinstance(error, drf_errors.ParseError):
         ours.detail = str(error.detail)

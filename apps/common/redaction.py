@@ -27,12 +27,17 @@ _VALUE: Final = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&"'})\]]+)"""
 _SHAPES: Final[list[tuple[re.Pattern[str], str]]] = [
     # A private key in PEM, whole, also with its line breaks escaped.
     (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
+        ),
         REDACTED,
     ),
     # Headers whose whole rest of the line is secret.
     (
-        re.compile(r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*["']?)[^\r\n"']+""", re.I),
+        re.compile(
+            r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*["']?)[^\r\n"']+""",
+            re.I,
+        ),
         rf"\1\2{REDACTED}",
     ),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.I), rf"\1 {REDACTED}"),
@@ -45,13 +50,18 @@ _SHAPES: Final[list[tuple[re.Pattern[str], str]]] = [
     ),
     # name=value, name: value, "name": "value", also as part of a longer name.
     (
-        re.compile(rf"""((?<![a-z0-9])(?:\w*[_-])?(?:{_WORDS})\\?["']?\s*[:=]\s*\\?){_VALUE}""", re.I),
+        re.compile(
+            rf"""((?<![a-z0-9])(?:\w*[_-])?(?:{_WORDS})\\?["']?\s*[:=]\s*\\?){_VALUE}""", re.I
+        ),
         rf"\1{REDACTED}",
     ),
     # Keys that carry their own mark: ours, and those of others that pass through here.
     (re.compile(r"\bmnd_[\w.-]{4,}"), f"mnd_{REDACTED}"),
     (re.compile(r"\b(?:sk|pk|rk)_(?:live|test)_\w{8,}|\bwhsec_[\w+/=]{8,}"), REDACTED),
-    (re.compile(r"\bsk-[\w-]{16,}|\bgh[pousr]_\w{16,}|\bAKIA[0-9A-Z]{16}\b|\bhvs\.[\w-]{16,}"), REDACTED),
+    (
+        re.compile(r"\bsk-[\w-]{16,}|\bgh[pousr]_\w{16,}|\bAKIA[0-9A-Z]{16}\b|\bhvs\.[\w-]{16,}"),
+        REDACTED,
+    ),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*){1,3}"), REDACTED),
 ]
 

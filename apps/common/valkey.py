@@ -1,4 +1,4 @@
-"""The one client of Valkey for what may be lost: rate limits, health. Short patience, no retries."""
+"""The one client of Valkey for what may be lost: limits, health. Impatient, no retries."""
 
 from __future__ import annotations
 

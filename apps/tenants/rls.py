@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
@@ -19,6 +20,7 @@ from apps.tenants.keys import PUBLIC
 from config.defaults import shared
 
 POLICY = "own_org"
+CONSTRAINT = "own_schema"
 OWN_ORG = "org_id = nullif(current_setting('app.org_id', true), '')::uuid"
 # Django's own record of what was migrated: the owner's alone.
 UNGUARDED = frozenset({"django_migrations"})
@@ -29,8 +31,12 @@ where relnamespace = %s::regnamespace and relkind in ('r', 'p') order by relname
 """
 
 
-def secure_org_schema(cursor: CursorWrapper, *, schema: str) -> None:
-    """Close every table of an org's schema and give the application's login its DML."""
+def secure_org_schema(cursor: CursorWrapper, *, schema: str, org_id: UUID) -> None:
+    """Close every table of an org's schema and give the application's login its DML.
+
+    The policy compares a row with the second key; the constraint ties the table to the first, so
+    that the right org in another org's schema can write nothing there either.
+    """
     app = shared("POSTGRES_APP_ROLE")
     grants = dict(_grants())
     cursor.execute(f'grant usage on schema "{schema}" to {app}')
@@ -45,6 +51,8 @@ def secure_org_schema(cursor: CursorWrapper, *, schema: str) -> None:
             f"create policy {POLICY} on {name} as permissive for all to public "
             f"using ({OWN_ORG}) with check ({OWN_ORG})"
         )
+        cursor.execute(f"alter table {name} drop constraint if exists {CONSTRAINT}")
+        cursor.execute(f"alter table {name} add constraint {CONSTRAINT} check (org_id = '{org_id}')")
         if allowed := grants.get(table):
             cursor.execute(f"grant {', '.join(allowed)} on {name} to {app}")
 

@@ -55,7 +55,7 @@ def create_and_migrate(*, schema: str, org_id: UUID) -> None:
         executor.loader.build_graph()
         executor.migrate(tenant_targets())
         with connection.cursor() as cursor:
-            rls.secure_org_schema(cursor, schema=schema)
+            rls.secure_org_schema(cursor, schema=schema, org_id=org_id)
 
 
 def drop(*, schema: str, org_id: UUID) -> None:

@@ -15,7 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 WIDTH = 11
-# A pipe that `select` calls writable takes PIPE_BUF bytes at once (pipe(7)); longer lines go in parts.
+# A pipe that `select` calls writable takes PIPE_BUF bytes at once (pipe(7)); more goes in parts.
 PIPE_BUF = 4096
 PATIENCE_SECONDS = 0.2
 

@@ -65,7 +65,7 @@ def sweep() -> None:
 
 
 def nobody_reaches(path: Path) -> bool:
-    """Whether the user that will run Postgres can run or enter `path`, asked of the kernel itself."""
+    """Whether the user that will run Postgres can run or enter `path`, by the kernel's own word."""
     if os.geteuid() != 0:
         return os.access(path, os.X_OK)
     asked = subprocess.run(["test", "-x", str(path)], cwd="/", check=False, **as_nobody())  # type: ignore[call-overload]
@@ -92,7 +92,11 @@ def _make_outside(home: Home, folder: Path) -> Path:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise PermissionError(f"{path} is not a folder of this user; remove it and start again")
         path.chmod(0o755)
-    (folder / "home").write_text(str(home.path))
+    if not (folder / "home").exists():
+        # By rename: a sweep that read half a path would take the folder for an orphan.
+        draft = folder / f"home.{os.getpid()}"
+        draft.write_text(str(home.path))
+        draft.rename(folder / "home")
     return folder
 
 
@@ -125,7 +129,7 @@ def _copy(package: Path, root: Path) -> Path:
 
 
 def _unneeded(folder: str, names: list[str]) -> list[str]:
-    """Leave out headers and every program but the two that the launcher runs: 41 MB become fewer."""
+    """Leave out the headers and every program but the two that the launcher runs."""
     if folder.endswith("pginstall/bin"):
         return [name for name in names if name not in PROGRAMS]
     return ["include"] if folder.endswith("pginstall") else []

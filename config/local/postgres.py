@@ -194,7 +194,7 @@ class EmbeddedPostgres:
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
     def _end_leftover(self) -> None:
-        """End a server whose launcher was killed a moment ago: the home's lock says it has no user."""
+        """End a server whose launcher was killed a moment ago; the lock says nobody uses it."""
         pid_file = self.place.cluster / "postmaster.pid"
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             pid = int(pid_file.read_text().split("\n", 1)[0])

@@ -63,7 +63,7 @@ def spawn(
     Call it from the main thread: PR_SET_PDEATHSIG fires when the *thread* that forked ends, and
     `preexec_fn` is safe only while no other thread holds a lock.
     """
-    return subprocess.Popen(
+    child: subprocess.Popen[bytes] = subprocess.Popen(
         [str(part) for part in argv],
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -74,6 +74,7 @@ def spawn(
         preexec_fn=_tether(death_signal),
         **(as_nobody() if unprivileged else {}),  # type: ignore[call-overload]
     )
+    return child
 
 
 def signal_group(process: subprocess.Popen[bytes], sig: signal.Signals) -> None:

@@ -112,8 +112,8 @@ class Supervisor:
             return given[0], given[1]
         if any(given):
             raise CannotRun(
-                "DATABASE_URL and DATABASE_OWNER_URL go together: the product serves with the first "
-                "login and migrates with the second (config/postgres/roles.sql makes both)"
+                "DATABASE_URL and DATABASE_OWNER_URL go together: the product serves with the first"
+                " login and migrates with the second (config/postgres/roles.sql makes both)"
             )
         server = EmbeddedPostgres(self.home.path)
         fresh = not (self.home.path / "postgres.json").exists()
@@ -150,7 +150,7 @@ class Supervisor:
             self.commands[name](env),
             env,
             cwd=str(processes.ROOT),
-            # Celery's SIGTERM waits for running tasks; with the supervisor gone nobody would end it.
+            # At SIGTERM Celery waits for running tasks; without a supervisor nobody would end it.
             death_signal=signal.SIGQUIT if celery else signal.SIGTERM,
         )
 
@@ -165,7 +165,7 @@ class Supervisor:
         return self.environ.get("DJANGO_SETTINGS_MODULE", "config.settings.dev")
 
     def _wait_until_ready(self) -> None:
-        """Wait for `/readyz`; what is missing is said now and then, and everything keeps running."""
+        """Wait for `/readyz`; what is missing is said now and then, while everything goes on."""
         self.say("Waiting for the product to be ready…")
         notice_at = time.monotonic() + READY_NOTICE_SECONDS
         while (answer := self._ask_ready()) != "":
@@ -241,7 +241,7 @@ class Supervisor:
     # Stopping
 
     def _listen_to_signals(self) -> None:
-        """Signals are counted, never raised: an exception between fork and bookkeeping leaks a child."""
+        """Count signals, never raise: an exception between fork and bookkeeping leaks a child."""
         reader, writer = os.pipe()
         for end in (reader, writer):
             os.set_blocking(end, False)

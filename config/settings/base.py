@@ -12,8 +12,11 @@ from config.settings.parts.apps import *  # noqa: F403
 from config.settings.parts.celery import *  # noqa: F403
 from config.settings.parts.databases import *  # noqa: F403
 from config.settings.parts.egress import *  # noqa: F403
+from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.pages import *  # noqa: F403
+from config.settings.parts.ratelimit import *  # noqa: F403
 from config.settings.parts.rest import *  # noqa: F403
+from config.settings.parts.telemetry import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 MANDATE_HOME = Home.of().path

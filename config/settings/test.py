@@ -9,6 +9,8 @@ os.environ.setdefault("DATABASE_URL", "postgresql://mandate_app@127.0.0.1:1/none
 os.environ.setdefault("DATABASE_OWNER_URL", "postgresql://mandate_owner@127.0.0.1:1/none")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 
+os.environ.setdefault("MANDATE_PROCESS", "web")
+
 from config.settings.base import *  # noqa: E402, F403
 
 PUBLIC_URL = "http://localhost:8000"

@@ -94,6 +94,18 @@ document.addEventListener("htmx:sendError", () => {
 });
 
 
+/* While a form is on its way it cannot be sent again. --------------------------------------- */
+
+function lockForm(event, locked) {
+  const form = event.detail.elt;
+  if (form.tagName !== "FORM" || form.method === "get") return;
+  for (const button of all("button[type=submit]", form)) button.disabled = locked;
+}
+
+document.addEventListener("htmx:beforeRequest", (event) => lockForm(event, true));
+document.addEventListener("htmx:afterRequest", (event) => lockForm(event, false));
+
+
 /* Where focus goes after a swap ------------------------------------------------------------- */
 
 document.addEventListener("htmx:afterSettle", (event) => {

@@ -6,6 +6,7 @@ import pytest
 from django.db import ProgrammingError, connection, connections, transaction
 
 from apps.common.actors import SYSTEM, Actor, ActorType
+from apps.tenants import keys
 from apps.trust import selectors
 from apps.trust.canonical import dumps
 from apps.trust.chain import GENESIS, link
@@ -113,6 +114,13 @@ def test_an_event_outside_a_transaction_is_a_bug(org, monkeypatch):
         patch.setattr(connections["default"], "in_atomic_block", False)
         with pytest.raises(AuditMisuse, match="transaction"):
             record()
+    assert AuditEvent.objects.count() == count
+
+
+def test_an_event_of_no_org_is_a_bug(org):
+    count = AuditEvent.objects.count()
+    with keys.holding(org.schema), pytest.raises(AuditMisuse, match="unlocked"):
+        record()
     assert AuditEvent.objects.count() == count
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,9 @@ def test_an_accepted_algorithm_is_still_refused_if_it_is_another_keys():
         jws.verify_compact(forge(header(alg="ES384")), keys=mixed)
 
 
-@pytest.mark.parametrize("kid", [None, "", "unknown", OTHER.kid])
+@pytest.mark.parametrize(
+    "kid", [None, "", "unknown", OTHER.kid], ids=["none", "empty", "unknown", "another's"]
+)
 def test_a_key_that_is_not_held_is_not_believed(kid):
     assert refusal(forge(header(kid=kid))) is Reason.KEY_UNKNOWN
 
@@ -271,3 +274,36 @@ def test_a_key_set_passes_over_what_is_unfit_but_not_over_ambiguity():
     with pytest.raises(SignatureInvalid):
         secret = {"kty": "oct", "kid": "s", "alg": "HS256", "k": b64url_encode(bytes(range(32)))}
         KeyRing.from_jwks([OURS.public_jwk, secret], algorithms=FOREIGN | SYMMETRIC)
+
+
+def rsa_jwk(modulus: int, exponent: int = 65537) -> dict[str, object]:
+    numbers = {"n": modulus, "e": exponent}
+    members = {k: b64url_encode(v.to_bytes((v.bit_length() + 7) // 8)) for k, v in numbers.items()}
+    return {"kty": "RSA", "kid": "r", **members}
+
+
+def test_a_weak_rsa_key_is_refused():
+    primes = math.prod(p for p in range(3, 168) if all(p % d for d in range(2, p)))
+    fine = 2**2047 + 977
+    roca = pow(65537, 5, primes) + primes * (2**2047 // primes)
+
+    assert verify_key(rsa_jwk(fine), algorithms=FOREIGN).alg == "RS256"
+    weak = (
+        rsa_jwk(fine, exponent=1),
+        rsa_jwk(2**1023 + 977),
+        rsa_jwk(2**8200 + 977),
+        rsa_jwk(roca),
+    )
+    for key in weak:
+        with pytest.raises(SignatureInvalid, match="weak"):
+            verify_key(key, algorithms=FOREIGN)
+
+
+@pytest.mark.parametrize(("alg", "octets"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_shared_secret_shorter_than_its_hash_is_refused(alg, octets):
+    def secret(size: int) -> dict[str, object]:
+        return {"kty": "oct", "kid": "s", "alg": alg, "k": b64url_encode(bytes(range(1, size + 1)))}
+
+    assert verify_key(secret(octets), algorithms=SYMMETRIC).alg == alg
+    with pytest.raises(SignatureInvalid, match="shorter"):
+        verify_key(secret(octets - 1), algorithms=SYMMETRIC)

@@ -23,7 +23,8 @@ _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 # Names that never exist on the public internet (RFC 6761, 6762, 7686, 8375, 9476, ICANN .internal).
 _PRIVATE_SUFFIXES = frozenset(
-    "localhost local localdomain internal intranet lan home corp arpa onion invalid alt".split()
+    ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp")
+    + ("arpa", "onion", "invalid", "alt")
 )
 
 # Ports from 1024 up where something else than HTTP answers: the Fetch standard's "bad ports" and

@@ -135,7 +135,9 @@ def menu_link(context: template.Context, label: str, url: str) -> SafeString:
     """A quiet link of a menu that says when it leads to the page being shown."""
     path = getattr(context.get("request"), "path", None)
     current = {"aria-current": "page"} if path == url else {}
-    return format_html("<a{}>{}</a>", flatatt({"class": "btn ghost", "href": url, **current}), label)
+    return format_html(
+        "<a{}>{}</a>", flatatt({"class": "btn ghost", "href": url, **current}), label
+    )
 
 
 def _button_classes(kind: str, size: str) -> str:
@@ -160,7 +162,7 @@ def banner(content: SafeString, tone: str = "warn", url: str = "", action: str =
     _require(tone, frozenset(BANNER_ICONS), "tone")
     link = link_button(action, url, size="sm") if url else ""
     return format_html(
-        '<section class="banner {}" aria-label="Notice">{}<div class="text">{}</div>{}</section>',
+        '<div class="banner {}" role="note">{}<div class="text">{}</div>{}</div>',
         tone,
         icon(BANNER_ICONS[tone]),
         content,
@@ -250,9 +252,7 @@ def when(value: datetime | None, utc: bool = False, none: str = formats.NONE) ->
         return format_html('<span class="muted">{}</span>', none)
     exact = formats.moment_utc(value)
     shown = exact if utc else formats.moment(value, now=timezone.now())
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, shown
-    )
+    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, shown)
 
 
 @register.filter

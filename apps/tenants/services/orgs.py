@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 from django_fsm import TransitionNotAllowed
 
@@ -54,7 +55,7 @@ def request_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) ->
         with transaction.atomic():
             org = _write_org(name=name.strip(), slug=check_slug(slug), owner_id=owner_id, at=at)
             enqueue("tenants.provision_org", org_id=str(org.id))
-    except IntegrityError as error:
+    except (IntegrityError, ValidationError) as error:
         raise SlugTaken(f"“{slug}” is taken. Choose another address.") from error
     return ref(org)
 

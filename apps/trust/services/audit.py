@@ -40,12 +40,12 @@ def record_event(
     the chain's head, which comes after every other lock. `action` is `app.noun.verb`, a past fact;
     `old` and `new` hold the fields that changed.
 
-    Raises AuditMisuse, a bug of the caller: outside a transaction, an action out of form, a naive
-    time, or a member named like a secret. Nothing is redacted here, so it must not be sent.
+    Raises AuditMisuse, a bug of the caller: outside a transaction or an org, an action out of form,
+    a naive time, or a member named like a secret. Nothing is redacted here, so it must not be sent.
     """
     _check_call(action, at)
     event = AuditEvent(
-        org_id=keys.current().org_id,  # `body` names it, so the database's default comes too late
+        org_id=_present_org(),  # `body` names it, so the database's default comes too late
         at=at,
         actor_type=actor.type.value,
         actor_id=actor.id,
@@ -67,6 +67,13 @@ def _check_call(action: str, at: datetime) -> None:
         raise AuditMisuse(f"{action!r} is not of the form app.noun.verb")
     if at.tzinfo is None:
         raise AuditMisuse("an audit event needs a time with a zone")
+
+
+def _present_org() -> UUID:
+    org_id = keys.current().org_id
+    if org_id is None:
+        raise AuditMisuse("an audit event belongs to an org, and none is unlocked")
+    return org_id
 
 
 def _compose_detail(

@@ -26,3 +26,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 5},
     },
 }
+
+# A worker's connection serves so many tasks before it is replaced: it remembers every schema it
+# touched (about 1 MB each, measured), and opening one costs more than most tasks.
+CELERY_DB_REUSE_MAX = 100

@@ -6,16 +6,18 @@ import os
 
 from config import env
 
-# About 4 connections per 2 cores serve the hot path best; the pool belongs to one process.
-POOL = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 8, least=1), "timeout": 10}
+# What this process is: web, worker, provisioner, beat, or a command. web, worker and beat must not
+# even know the owner's login: a system check refuses it there.
+PROCESS = os.environ.get("MANDATE_PROCESS", "command")
 
+# About 4 connections per 2 cores serve the hot path best. Only web shares a pool between threads;
+# a worker's process has one thread and keeps its connection.
+POOL = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 8, least=1), "timeout": 10}
 DATABASES = {
     "default": env.database(
-        env.text("DATABASE_URL"), OPTIONS={"pool": POOL}, TEST={"MIGRATE": False}
+        env.text("DATABASE_URL"), OPTIONS={"pool": POOL} if PROCESS == "web" else {}
     )
 }
-# web, worker and beat must not even know the owner's login: a system check refuses it there.
-PROCESS = os.environ.get("MANDATE_PROCESS", "command")
 if owner_url := os.environ.get("DATABASE_OWNER_URL"):
     DATABASES["owner"] = env.database(owner_url)
 

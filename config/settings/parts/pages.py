@@ -22,6 +22,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "apps.common.forms.UiRenderer"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [_ROOT / "static"]
 STATIC_ROOT = _ROOT / ".static"

@@ -1,0 +1,185 @@
+"""The base of every view under /v1: serializer, service, serializer, and nothing else.
+
+    class ProjectsView(ApiView):
+        required = {"GET": "projects.view", "POST": "projects.edit"}
+
+        def post(self, request: Request) -> Response:
+            data = self.read(ProjectWrite)
+            project = create_project(**data, actor=request.auth.actor, at=timezone.now())
+            return self.answer(ProjectRead, project, status=201)
+
+Errors are raised, never answered: `apps.common.problem` turns them into problem+json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from apps.common import etag
+from apps.common.api.permissions import HasCode, Principal
+from apps.common.errors import BadRequest, Invalid, RateLimited
+from apps.common.etag import Precondition
+from apps.common.pagination import NEWEST_FIRST, Keyset, paginate, parse_limit
+from apps.common.ratelimit import Policy, Verdict, default_limiter
+
+PostGuard = Callable[[Request, Callable[[], Response]], Response]
+"""Runs a POST's handler, or answers in its place: how a higher app makes POST idempotent."""
+
+_post_guards: list[PostGuard] = []
+
+
+def guard_posts(guard: PostGuard) -> None:
+    """Put every POST under /v1 behind `guard`; called once, when its app is ready.
+
+    The guard sees a request that is authenticated, permitted and counted, and the handler's
+    Response before it is rendered; an error passes it as the exception that it is.
+    """
+    if guard not in _post_guards:
+        _post_guards.append(guard)
+
+
+class ApiView(APIView):
+    """Authenticates, counts, permits, runs; see the module for how a view looks.
+
+    `required` names a permission code per method (`SIGNED_IN` for any principal); a view that
+    anybody may call says `public`. `versioned` views answer with an ETag and honour If-Match;
+    with `if_match_required` a change without one is 428.
+    """
+
+    required: ClassVar[Mapping[str, str]] = {}
+    public: ClassVar[bool] = False
+    versioned: ClassVar[bool] = False
+    if_match_required: ClassVar[bool] = False
+    list_keyset: ClassVar[Keyset | None] = None
+    permission_classes = (HasCode,)
+    http_method_names = [*("get", "head", "post", "put", "patch", "delete")]
+
+    verdict: Verdict | None = None
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Tell the middleware that this view asks for credentials itself."""
+        view: Any = super().as_view(**initkwargs)
+        view.open_to_all = True
+        return view
+
+    def check_permissions(self, request: Request) -> None:
+        """Count first, judge second: a flood of forbidden calls is a flood."""
+        self.count(request)
+        super().check_permissions(request)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """After all checks, put the guards around a POST; the instance lives for one request."""
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST" and (handler := getattr(self, "post", None)):
+            self.post = _guarded(handler)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Say what is left of the rate limit, on refusals too."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in (self.verdict.headers if self.verdict else {}).items():
+            answer[name] = value
+        return answer
+
+    def count(self, request: Request) -> None:
+        """Spend one request of the caller's limit; raises RateLimited when there is none left."""
+        if isinstance(request.auth, Principal):
+            policy, identity = (
+                Policy.parse("default", settings.API_RATE_LIMIT),
+                request.auth.rate_limit_key,
+            )
+        else:
+            policy = Policy.parse("anonymous", settings.API_RATE_LIMIT_ANONYMOUS)
+            identity = request.META.get("REMOTE_ADDR", "")
+        self.verdict = default_limiter().spend(policy, identity)
+        if self.verdict and not self.verdict.allowed:
+            raise RateLimited(
+                f"{policy.quota} requests in {policy.window} seconds are allowed.",
+                retry_after=self.verdict.reset,
+            )
+
+    def read(self, serializer: type[BaseSerializer[Any]], **options: Any) -> Any:
+        """Validate the body; raises Invalid with every field's errors."""
+        bound = serializer(data=self.request.data, context={"request": self.request}, **options)
+        bound.is_valid(raise_exception=True)
+        return bound.validated_data
+
+    def read_query(self, serializer: type[BaseSerializer[Any]]) -> Any:
+        """Validate the query; its parameters are single values, one given twice is refused."""
+        query = self.request.query_params
+        if doubled := [name for name in query if len(query.getlist(name)) > 1]:
+            raise Invalid.of(doubled[0], "Give this parameter once.")
+        bound = serializer(data=query.dict(), context={"request": self.request})
+        bound.is_valid(raise_exception=True)
+        return bound.validated_data
+
+    def answer(
+        self,
+        serializer: type[BaseSerializer[Any]],
+        instance: Any,
+        *,
+        status: int = 200,
+        version: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Render one object; with a version (`etag_of`) a reader who has it gets 304."""
+        extra = {**(headers or {}), **({"ETag": version} if version else {})}
+        wanted = self.request.headers.get("If-None-Match")
+        if version and self.request.method in {"GET", "HEAD"} and etag.is_fresh(wanted, version):
+            return Response(status=304, headers=extra)
+        rendered = serializer(instance, context={"request": self.request}).data
+        return Response(rendered, status=status, headers=extra)
+
+    def answer_page(
+        self,
+        serializer: type[BaseSerializer[Any]],
+        rows: QuerySet[Any],
+        *,
+        keyset: Keyset = NEWEST_FIRST,
+    ) -> Response:
+        """Render the page of a list that `cursor` and `limit` ask for."""
+        query = self.request.query_params
+        cursor = query.get("cursor")
+        if cursor == "":
+            raise BadRequest("The cursor is empty.", parameter="cursor")
+        page = paginate(rows, keyset=keyset, limit=parse_limit(query.get("limit")), after=cursor)
+        items: list[Model] = page.items
+        rendered = serializer(items, many=True, context={"request": self.request}).data
+        return Response({"results": rendered, "next": page.next})
+
+    def nothing(self) -> Response:
+        """Done, and nothing to say."""
+        return Response(status=204)
+
+    def precondition(self) -> Precondition:
+        """What the caller believes the version to be; the service checks it under its lock."""
+        header = self.request.headers.get("If-Match")
+        return Precondition.read(header, required=self.if_match_required)
+
+
+def _guarded(handler: Callable[..., Response]) -> Callable[..., Response]:
+    def post(request: Request, *args: Any, **kwargs: Any) -> Response:
+        def run() -> Response:
+            return handler(request, *args, **kwargs)
+
+        for guard in reversed(_post_guards):
+            run = _behind(guard, request, run)
+        return run()
+
+    return post
+
+
+def _behind(
+    guard: PostGuard, request: Request, run: Callable[[], Response]
+) -> Callable[[], Response]:
+    return lambda: guard(request, run)

@@ -1,0 +1,319 @@
+"""The API's description, OpenAPI 3.1: what every operation shares is said here, once.
+
+A view says what is its own (`extend_schema` with request, responses, examples); from its class
+attributes follow the rest: credentials, paging, ETags, idempotency, limits, and every error.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Final
+
+from csp.decorators import csp_update
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from rest_framework import serializers
+
+from apps.common import etag
+from apps.common.errors import (
+    BadRequest,
+    Conflict,
+    DomainError,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    PreconditionRequired,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
+from apps.common.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from apps.common.problem import (
+    API_PREFIX,
+    CONTENT_TYPE,
+    TYPE_PREFIX,
+    MethodNotAllowed,
+    NotAcceptable,
+    ServerError,
+    TooLarge,
+    UnsupportedMediaType,
+)
+
+_ALWAYS: Final = (
+    BadRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    RateLimited,
+    ServerError,
+    Unavailable,
+)
+_WITH_CREDENTIALS: Final = (Unauthenticated, PermissionDenied)
+_WITH_BODY: Final = (Conflict, TooLarge, UnsupportedMediaType, Invalid)
+_ALL: Final[tuple[type[DomainError], ...]] = (
+    *_ALWAYS,
+    *_WITH_CREDENTIALS,
+    *_WITH_BODY,
+    NotFound,
+    PreconditionFailed,
+    PreconditionRequired,
+)
+_CHANGES: Final = frozenset({"PUT", "PATCH", "DELETE"})
+
+_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "X-Request-Id": {
+        "description": "Names this request in our logs; yours if you sent a well-formed one.",
+        "schema": {"type": "string"},
+    },
+    "traceparent": {
+        "description": "The span of this request (W3C Trace Context).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of the limit, and the seconds until there is more.",
+        "schema": {"type": "string", "examples": ['"default";r=599;t=60']},
+    },
+    "RateLimit-Policy": {
+        "description": "The limit: quota and window in seconds.",
+        "schema": {"type": "string", "examples": ['"default";q=600;w=60']},
+    },
+    "ETag": {"description": "The version of this resource.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string"}},
+}
+_EVERYWHERE: Final = ("X-Request-Id", "traceparent", "RateLimit", "RateLimit-Policy")
+
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "code", "instance", "request_id"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "The kind, stable; for programs.",
+        },
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "This case, for people."},
+        "code": {"type": "string", "description": "The last part of the type."},
+        "instance": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "description": 'Which fields are wrong, with dotted paths; "" is the whole body.',
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+        "retry_after": {"type": "integer", "description": "Seconds."},
+    },
+    "additionalProperties": True,
+}
+
+_IF_MATCH: Final[dict[str, Any]] = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag that you read; 412 if someone has changed the resource since.",
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH: Final[dict[str, Any]] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag that you have; 304 if it is still the present one.",
+    "schema": {"type": "string"},
+}
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Repeat a call safely: the same key and body give the same answer and have no "
+    "second effect. Another body: 422. Still in flight: 409.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_PAGING: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "name": "cursor",
+        "in": "query",
+        "description": "`next` of the page before; leave out for the first page.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "limit",
+        "in": "query",
+        "description": "Rows on a page.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    },
+)
+
+
+class ApiSchema(AutoSchema):
+    """Describes a view by what its class says about itself."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """The view's own description, completed."""
+        operation = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        operation["parameters"] = [*operation.get("parameters", []), *self._shared_parameters()]
+        if not operation["parameters"]:
+            del operation["parameters"]
+        if self.view_says("public"):
+            operation["security"] = [{}]
+        self._complete(operation["responses"], has_body="requestBody" in operation)
+        return operation
+
+    def view_says(self, name: str) -> Any:
+        return getattr(self.view, name, None)
+
+    def _shared_parameters(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        if self.method == "POST":
+            found.append(_IDEMPOTENCY_KEY)
+        if self.method == "GET" and self.view_says("list_keyset"):
+            found.extend(_PAGING)
+        if self.view_says("versioned"):
+            found.extend([_IF_NONE_MATCH] if self.method == "GET" else [])
+            required = bool(self.view_says("if_match_required"))
+            found.extend([{**_IF_MATCH, "required": required}] if self.method in _CHANGES else [])
+        return found
+
+    def _complete(self, responses: dict[str, Any], *, has_body: bool) -> None:
+        versioned = bool(self.view_says("versioned"))
+        names = (*_EVERYWHERE, "ETag") if versioned and self.method != "DELETE" else _EVERYWHERE
+        for response in responses.values():
+            response.setdefault("headers", {}).update(_header_refs(names))
+        if versioned and self.method == "GET":
+            responses["304"] = {"description": "You have it.", "headers": _header_refs(names)}
+        for kind in self._errors(has_body=has_body):
+            responses.setdefault(
+                str(kind.status), {"$ref": f"#/components/responses/{kind.__name__}"}
+            )
+
+    def _errors(self, *, has_body: bool) -> list[type[DomainError]]:
+        kinds: list[type[DomainError]] = [*_ALWAYS]
+        kinds += [] if self.view_says("public") else _WITH_CREDENTIALS
+        kinds += _WITH_BODY if has_body or self.method != "GET" else [Invalid]
+        kinds += [NotFound] if "{" in self.path else []
+        if self.view_says("versioned") and self.method in _CHANGES:
+            kinds.append(PreconditionFailed)
+            kinds += [PreconditionRequired] if self.view_says("if_match_required") else []
+        return kinds
+
+
+def page_of(serializer: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """The serializer of a page of these: for `extend_schema(responses=page_of(ProjectRead))`."""
+    name = f"{serializer.__name__}Page"
+    fields = {
+        "results": serializer(many=True),
+        "next": serializers.CharField(
+            allow_null=True, help_text="The cursor of the next page; null on the last."
+        ),
+    }
+    return type(name, (serializers.Serializer,), fields)
+
+
+def example(name: str, value: Any, *, request: bool = False, status: int = 200) -> OpenApiExample:
+    """An example of a body: of the answer with this status, or of the request."""
+    if request:
+        return OpenApiExample(name, value=value, request_only=True)
+    return OpenApiExample(name, value=value, response_only=True, status_codes=[str(status)])
+
+
+def query(name: str, description: str, **options: Any) -> OpenApiParameter:
+    """A query parameter, for `extend_schema(parameters=[…])`."""
+    return OpenApiParameter(name, description=description, location="query", **options)
+
+
+def only_api(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Preprocessing hook: describe /v1 and nothing else that happens to be made with DRF."""
+    return [endpoint for endpoint in endpoints if endpoint[0].startswith(API_PREFIX)]
+
+
+def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Postprocessing hook: what the operations refer to."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = _PROBLEM
+    components["headers"] = _HEADERS
+    components["responses"] = {kind.__name__: _response(kind) for kind in _ALL}
+    result["servers"] = [{"url": settings.PUBLIC_URL, "description": "The org is the key's."}]
+    return result
+
+
+@lru_cache(maxsize=4)
+def _document(urlconf: str) -> tuple[bytes, str]:
+    """Made once: URLs don't change while the process lives, and making it takes a while."""
+    generator: Any = SchemaGenerator
+    schema = generator(urlconf=urlconf).get_schema(request=None, public=True)
+    body = json.dumps(schema, ensure_ascii=False).encode()
+    return body, etag.etag_of(1, _digest(body))
+
+
+def _digest(body: bytes) -> str:
+    from hashlib import sha256
+
+    return sha256(body).hexdigest()[:16]
+
+
+@require_safe
+def schema_view(request: HttpRequest) -> HttpResponse:
+    """`/v1/schema`: open to all; the same on every host, for it names no tenant."""
+    body, version = _document(getattr(request, "urlconf", None) or settings.ROOT_URLCONF)
+    headers = {"ETag": version, "Cache-Control": "public, max-age=60"}
+    if etag.is_fresh(request.headers.get("If-None-Match"), version):
+        return HttpResponse(status=304, headers=headers)
+    return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+# Swagger UI, from our own static files, writes style attributes into the HTML that it parses
+# (measured in Chromium: blocked without this); scripts stay 'self', so a style can't run anything.
+@csp_update({"style-src-attr": ["'unsafe-inline'"]})
+@require_safe
+def docs_view(request: HttpRequest) -> HttpResponse:
+    """`/v1/docs`: the description as a page, from our own files."""
+    return render(request, "common/api_docs.html")
+
+
+schema_view.open_to_all = docs_view.open_to_all = True  # type: ignore[attr-defined]
+
+
+def _header_refs(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _response(kind: type[DomainError]) -> dict[str, Any]:
+    names = {401: ("WWW-Authenticate",), 429: ("Retry-After",)}.get(kind.status, ())
+    return {
+        "description": kind.title,
+        "headers": _header_refs((*_EVERYWHERE, *names)),
+        "content": {
+            CONTENT_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": _example_of(kind),
+            }
+        },
+    }
+
+
+def _example_of(kind: type[DomainError]) -> dict[str, Any]:
+    extra: dict[int, dict[str, Any]] = {
+        422: {"errors": [{"field": "name", "message": "This field is required."}]},
+        429: {"retry_after": 12},
+    }
+    return {
+        "type": f"{TYPE_PREFIX}{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.title,
+        "code": kind.code,
+        "instance": "/v1/projects",
+        "request_id": "0190f7c2-6d1e-7b5a-9c3e-2f4b6a8d0e11",
+        **extra.get(kind.status, {}),
+    }
