@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from config.defaults import shared
+from config.local.home import Home
 
 ROOT = Path(__file__).resolve().parent.parent
 # These alone may hold DATABASE_OWNER_URL; the others refuse to start with it.
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> None:
     """Become the named process: its pid gets the signals, its exit code is the container's."""
     if len(argv) != 1 or argv[0] not in COMMANDS:
         raise SystemExit(f"usage: python -m config.processes {{{'|'.join(COMMANDS)}}}")
+    Home.of().create()
     environ = {**os.environ, "MANDATE_PROCESS": argv[0]}
     command = COMMANDS[argv[0]](environ)
     os.execve(command[0], command, environ)  # noqa: S606 - our own command, no shell wanted

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, QuerySet, Value
 from django.utils.timezone import is_naive
@@ -123,13 +123,13 @@ def write_cursor(keyset: Keyset, row: models.Model) -> str:
 
 def read_cursor(model: type[models.Model], keyset: Keyset, cursor: str) -> list[Any]:
     """Read the values back, each by its own field; raises BadRequest if anything is off."""
+    fields = [_field(model, name) for name in keyset.fields]
     try:
         tag, *texts = _unpack(cursor)
         if tag != keyset.tag or len(texts) != len(keyset.fields):
             raise ValueError
-        fields = [_field(model, name) for name in keyset.fields]
         return [_read_value(field, text) for field, text in zip(fields, texts, strict=True)]
-    except (ValueError, TypeError, RecursionError, ValidationError, FieldDoesNotExist) as error:
+    except (ValueError, RecursionError, ValidationError) as error:
         raise BadRequest("The cursor is not one of this list.", parameter="cursor") from error
 
 
@@ -149,7 +149,7 @@ def _unpack(cursor: str) -> list[Any]:
 
 
 def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
-    return cast(models.Field[Any, Any], model._meta.get_field(name))
+    return cast("models.Field[Any, Any]", model._meta.get_field(name))
 
 
 def _read_value(field: Any, text: str) -> Any:

@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.template import TemplateDoesNotExist
 from django.template.loader import select_template
 from django.utils.html import format_html
+from django.utils.text import slugify
 from django_fsm import ConcurrentTransition, TransitionNotAllowed
 from rest_framework import exceptions as drf_errors
 
@@ -113,9 +114,10 @@ def from_status(status: int) -> DomainError:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Error"
-    members = {"code": phrase.lower().replace(" ", "_"), "title": phrase, "status": status}
-    kind: type[DomainError] = type("StatusError", (DomainError,), members)
-    return kind()
+    code = slugify(phrase).replace("-", "_")
+    members = {"code": code, "title": phrase, "status": status}
+    unnamed: type[DomainError] = type("StatusError", (DomainError,), members)
+    return unnamed()
 
 
 def document(error: DomainError, request: HttpRequest) -> dict[str, Any]:

@@ -19,50 +19,49 @@ _WORDS: Final = (
     r"api[_-]?key|private[_-]?key|access[_-]?key|secret[_-]?key|session[_-]?(?:key|id)|"
     r"credentials?|otp|totp|recovery[_-]?codes?|kek|dek|jwt|csrfmiddlewaretoken"
 )
-_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_WORDS})(?:[_-]?(?:value|hash|\d+))?", re.I)
+_SUFFIX: Final = r"(?:[_-]?(?:value|hash|\d+))?"
+_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_WORDS}){_SUFFIX}", re.I)
 _NUMBER_NAME: Final = re.compile(r".*(?:count|total|tokens|expires?(?:_at|_in)?)", re.I)
 
-_VALUE: Final = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&"'})\]]+)"""
+_VALUE: Final = (
+    r"""(?:\[redacted\]|\\["'].*?\\["']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&"'})\]]+)"""
+)
 
-_SHAPES: Final[list[tuple[re.Pattern[str], str]]] = [
-    # A private key in PEM, whole, also with its line breaks escaped.
-    (
-        re.compile(
-            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
-        ),
+
+def _shape(
+    pattern: str, replacement: str, flags: re.RegexFlag = re.I
+) -> tuple[re.Pattern[str], str]:
+    return re.compile(pattern, flags), replacement
+
+
+_SHAPES: Final = [
+    # A private key in PEM, whole, also with its line breaks escaped, also cut off.
+    _shape(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
         REDACTED,
+        re.S,
     ),
-    # Headers whose whole rest of the line is secret.
-    (
-        re.compile(
-            r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*["']?)[^\r\n"']+""",
-            re.I,
-        ),
+    # Headers of which the whole rest of the line is secret.
+    _shape(
+        r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*+["']?+)"""
+        r"""(?!\[redacted\])[^\r\n"']+""",
         rf"\1\2{REDACTED}",
     ),
-    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.I), rf"\1 {REDACTED}"),
+    _shape(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", rf"\1 {REDACTED}"),
     # user:password@host in any URL: to the last @ before a slash, for passwords may hold one.
-    (re.compile(r"(\w://[^\s/:@'\"]*):[^\s/'\"]+@"), rf"\1:{REDACTED}@"),
-    # Query parameters that are secret only there (an error `code=404` elsewhere is not).
-    (
-        re.compile(r"([?&](?:code|state|key|sig|signature|nonce|next_token)=)[^&\s\"'#]+", re.I),
-        rf"\1{REDACTED}",
-    ),
-    # name=value, name: value, "name": "value", also as part of a longer name.
-    (
-        re.compile(
-            rf"""((?<![a-z0-9])(?:\w*[_-])?(?:{_WORDS})\\?["']?\s*[:=]\s*\\?){_VALUE}""", re.I
-        ),
+    _shape(r"""(\w://[^\s/:@'"]*):[^\s/'"]+@""", rf"\1:{REDACTED}@"),
+    # Query parameters that are secret only there: an error `code=404` elsewhere is not.
+    _shape(r"""([?&](?:code|state|key|sig|signature|nonce)=)[^&\s"'#]+""", rf"\1{REDACTED}"),
+    # name=value, name: value, "name": "value", also as the last part of a longer name.
+    _shape(
+        rf"""((?<![a-z0-9])(?:\w{{0,40}}[_-])?(?:{_WORDS}){_SUFFIX}\\?["']?\s*[:=]\s*+){_VALUE}""",
         rf"\1{REDACTED}",
     ),
     # Keys that carry their own mark: ours, and those of others that pass through here.
-    (re.compile(r"\bmnd_[\w.-]{4,}"), f"mnd_{REDACTED}"),
-    (re.compile(r"\b(?:sk|pk|rk)_(?:live|test)_\w{8,}|\bwhsec_[\w+/=]{8,}"), REDACTED),
-    (
-        re.compile(r"\bsk-[\w-]{16,}|\bgh[pousr]_\w{16,}|\bAKIA[0-9A-Z]{16}\b|\bhvs\.[\w-]{16,}"),
-        REDACTED,
-    ),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*){1,3}"), REDACTED),
+    _shape(r"\bmnd_[\w.-]{4,}", f"mnd_{REDACTED}"),
+    _shape(r"\b(?:sk|pk|rk)_(?:live|test)_\w{8,}|\bwhsec_[\w+/=]{8,}", REDACTED),
+    _shape(r"\bsk-[\w-]{16,}|\bgh[pousr]_\w{16,}|\bAKIA[0-9A-Z]{16}\b", REDACTED),
+    _shape(r"\bhvs\.[\w-]{16,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*){1,3}", REDACTED),
 ]
 
 

@@ -8,14 +8,17 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from apps.common.htmx import see_other
 from apps.tenants import selectors
 from apps.tenants.access import open_to_all
 from apps.tenants.services import tickets
+from apps.tenants.services.membership import sign_out
 from apps.tenants.sessions import MFA_AT, ORG, PARENT, VIA
 from apps.tenants.views import safe_path
 
@@ -84,6 +87,19 @@ def _open_session(request: HttpRequest, user: object) -> None:
 @open_to_all
 @require_POST
 def leave(request: HttpRequest) -> HttpResponse:
-    """Sign out everywhere: this host's session and, on the apex, the one that it hangs on."""
+    """Sign out: this host's session, the one on the apex, and with it those on all other hosts.
+
+    The form may not end on another host, so what is left to say is said here.
+    """
+    if parent := request.session.get(PARENT):
+        sign_out(parent_key=parent)
     logout(request)
-    return HttpResponseRedirect(f"{settings.PUBLIC_URL}/account/logout/")
+    return see_other(reverse("signed_out"))
+
+
+@open_to_all
+@require_GET
+@never_cache
+def signed_out(request: HttpRequest) -> HttpResponse:
+    """The last page, and the way back in."""
+    return render(request, "tenants/signed_out.html")

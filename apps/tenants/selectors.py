@@ -25,6 +25,8 @@ class OrgRef:
     name: str
     state: str
     owner_id: UUID | None
+    created_at: datetime
+    erase_at: datetime | None
 
     @property
     def is_active(self) -> bool:
@@ -49,6 +51,8 @@ def ref(org: Org) -> OrgRef:
         name=org.name,
         state=org.state,
         owner_id=org.owner_id,
+        created_at=org.created_at,
+        erase_at=org.erase_at,
     )
 
 

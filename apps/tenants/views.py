@@ -42,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
     found = selectors.list_orgs_of(request.user.pk)
     if len(found) == 1 and found[0].state == Org.State.PROVISIONING:
         return redirect("tenants:provisioning", slug=found[0].slug)
-    context = {"orgs": found, "wish": request.session.get("invitation", "")}
+    context = {"orgs": found, "debug": settings.DEBUG}
     return render_page_or_partial(request, "tenants/home.html", "page", context)
 
 

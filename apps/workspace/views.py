@@ -1,4 +1,4 @@
-"""The gallery of components."""
+"""The first page of an organization, and the gallery of components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_safe
+
+from apps.orgs import selectors
 
 
 class SampleForm(forms.Form):

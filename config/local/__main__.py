@@ -7,18 +7,20 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from config.local import place
 from config.local.home import Home, HomeInUse, new_secrets
-from config.local.supervisor import serve
 
 
 def run() -> int:
     """Serve the product in the foreground."""
+    from config.local.supervisor import serve  # the image has no embedded services to import
+
     return serve(Home.of(), os.environ)
 
 
 def clean() -> int:
     """Remove the home with everything that it keeps, outside of it too; refuses while it serves."""
+    from config.local import place
+
     home = Home.of()
     if not (home.path / "lock").exists():
         sys.stdout.write(f"Nothing to remove at {home.path}.\n")

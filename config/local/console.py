@@ -33,9 +33,12 @@ class Console:
     def say(self, name: str, text: str) -> None:
         """One line, or several, of one process."""
         for line in text.splitlines() or [""]:
-            prefixed = f"{name:<{WIDTH}} | {line}"
-            self.logger.info("%s", prefixed)
-            self._print(prefixed)
+            self.print(f"{name:<{WIDTH}} | {line}")
+
+    def print(self, text: str) -> None:
+        """Text without a prefix, such as what people copy from."""
+        self.logger.info("%s", text)
+        self._print(text)
 
     def _print(self, line: str) -> None:
         data = f"{line}\n".encode()

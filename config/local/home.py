@@ -70,15 +70,14 @@ class Home:
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Replace a JSON file atomically; readable by its owner alone from its first byte."""
-        target = self.path / name
+        text = json.dumps(value, indent=2)
         draft = self.path / f".{name}.{secrets.token_hex(4)}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
+            file.write(f"{text}\n")
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(target)
+        draft.replace(self.path / name)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

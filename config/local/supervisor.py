@@ -8,16 +8,15 @@ children (see `process`).
 
 from __future__ import annotations
 
-import http.client
 import os
 import selectors
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from config import processes
 from config.defaults import shared
+from config.health import why_not_ready
 from config.local import ports, process, welcome
 from config.local.console import Console
 from config.local.home import OWNER_URL, Home, write_instance
@@ -97,7 +96,7 @@ class Supervisor:
         for name in ("web", "worker", "provisioner", "beat"):
             self._add(name, self._child(name)).start()
         self._wait_until_ready()
-        self.say(welcome.text(self.instance, self._settings()))
+        self.console.print(welcome.text(self.instance, self._settings()))
 
     def _check_port(self) -> None:
         """Refuse a port in use at once; one that a killed instance is leaving gets some seconds."""
@@ -168,26 +167,11 @@ class Supervisor:
         """Wait for `/readyz`; what is missing is said now and then, while everything goes on."""
         self.say("Waiting for the product to be ready…")
         notice_at = time.monotonic() + READY_NOTICE_SECONDS
-        while (answer := self._ask_ready()) != "":
+        while answer := why_not_ready(self.instance):
             if time.monotonic() > notice_at:
                 self.say(f"Still not ready: {answer}")
                 notice_at += READY_NOTICE_SECONDS
             self._turn(0.1)
-
-    def _ask_ready(self) -> str:
-        """Empty when ready, else what is known about why not."""
-        port = int(self.instance["PORT"])
-        connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=2)
-        try:
-            host = urlsplit(self.instance["PUBLIC_URL"]).netloc
-            connection.request("GET", "/readyz", headers={"Host": host})
-            response = connection.getresponse()
-            body = response.read(2000).decode(errors="replace")
-            return "" if response.status == 200 else f"/readyz answers {response.status} {body}"
-        except (OSError, http.client.HTTPException) as error:
-            return f"no answer yet ({error})"
-        finally:
-            connection.close()
 
     # Running
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from config.processes import ROOT
 
 DEMO_ORGS = ("acme", "globex")
 DEMO_ROLES = ("owner", "admin", "member", "viewer")
@@ -27,7 +31,8 @@ def _demo(url: str, instance: Mapping[str, str]) -> list[str]:
     parts = urlsplit(url)
     orgs = ", ".join(f"{parts.scheme}://{slug}.{parts.netloc}" for slug in DEMO_ORGS)
     logins = ", ".join(f"{role}@acme.example" for role in DEMO_ROLES)
-    prefix = f"MANDATE_HOME={instance['MANDATE_HOME']} "
+    home = Path(instance["MANDATE_HOME"])
+    prefix = "" if home == ROOT / ".mandate" else f"MANDATE_HOME={shlex.quote(str(home))} "
     return [
         f"Demo orgs:        {orgs}",
         f"Logins:           {logins} (password {DEMO_PASSWORD})",

@@ -16,6 +16,7 @@ urlpatterns = [
     path("login", org_views.start, name="login"),
     path("session", org_views.finish, name="session"),
     path("logout", org_views.leave, name="logout"),
+    path("signed-out", org_views.signed_out, name="signed_out"),
     path(".well-known/jwks.json", jwks_view, name="jwks"),
     *([path("", include("apps.workspace.urls"))] if find_spec("apps.workspace.urls") else []),  # INTERIM
     *([path("", include("apps.orgs.urls"))] if find_spec("apps.orgs.urls") else []),  # INTERIM

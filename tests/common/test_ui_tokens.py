@@ -52,7 +52,7 @@ def test_shapes_have_a_contrast_of_3(theme: str) -> None:
 
 
 def test_the_check_finds_a_pair_that_is_too_faint() -> None:
-    assert too_faint([("line", "bg")], "light", least=3.0) == ["line on bg: 1.20"]
+    assert too_faint([("line", "bg")], "light", least=3.0) == ["line on bg: 1.19"]
 
 
 def test_colours_stand_in_tokens_only() -> None:

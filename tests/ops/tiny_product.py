@@ -1,4 +1,4 @@
-"""Stands in for the product under the real supervisor: `python tiny_product.py` serves MANDATE_HOME.
+"""Stands in for the product under the real supervisor; started as a script it serves MANDATE_HOME.
 
 Each process is a few lines of Python that can be looked at from outside, so that the supervisor's
 promises are tested in seconds: `web` answers every request with what it knows of the environment

@@ -116,8 +116,9 @@ def button(
 ) -> SafeString:
     """A button that submits its form unless `type` says otherwise; `aria_label` → aria-label."""
     attributes = {"type": "submit", "class": _button_classes(kind, size), **_html_names(attrs)}
+    spinner = icon("loader-circle", "spinner") if attributes["type"] == "submit" else ""
     return format_html(
-        "<button{}>{}{}{}</button>", flatatt(attributes), _spinner(), _mark(icon_name), label
+        "<button{}>{}{}{}</button>", flatatt(attributes), spinner, _mark(icon_name), label
     )
 
 
@@ -147,10 +148,6 @@ def _button_classes(kind: str, size: str) -> str:
 
 def _mark(icon_name: str) -> SafeString:
     return icon(icon_name) if icon_name else SafeString("")
-
-
-def _spinner() -> SafeString:
-    return icon("loader-circle", "spinner")
 
 
 # Blocks ---------------------------------------------------------------------------------------

@@ -19,3 +19,8 @@ def remove_user(*, org_id: UUID, user_id: UUID) -> None:
     """Shut a person out, and end their sessions on the org's host."""
     Membership.objects.filter(org_id=org_id, user_id=user_id).delete()
     Session.objects.filter(org_id=org_id, user_id=user_id).delete()
+
+
+def sign_out(*, parent_key: str) -> None:
+    """End a session on the apex, and with it all that hang on it."""
+    Session.objects.filter(session_key=parent_key).delete()

@@ -103,6 +103,15 @@ def retry_provisioning(*, org_id: UUID) -> OrgRef:
     return _move(org_id, "retry", then="tenants.provision_org")
 
 
+def rename_org(*, org_id: UUID, name: str) -> str:
+    """Change an org's name under its row lock; the name that it had."""
+    with keys.holding(), transaction.atomic():
+        org = Org.objects.select_for_update().get(id=org_id)
+        old, org.name = org.name, name
+        org.save(update_fields=["name"])
+    return old
+
+
 def suspend_org(*, org_id: UUID) -> OrgRef:
     """Shut the org's doors: every session, key and task of it ends at its next step."""
     return _move(org_id, "suspend")

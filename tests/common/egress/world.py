@@ -1,4 +1,4 @@
-"""A small internet on loopback: servers, a resolver with a script, and the edge where sockets open."""
+"""A small internet on loopback: servers, a scripted resolver, the edge where sockets open."""
 
 from __future__ import annotations
 

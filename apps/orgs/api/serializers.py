@@ -1,0 +1,182 @@
+"""How the org's things are read and written as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.orgs import selectors
+from apps.orgs.api.fields import Flag, Moment, PublicId, Strict, Text, Whole
+from apps.orgs.models import ApiKey, Invitation
+from apps.orgs.permissions import ALL_SCOPES, MATRIX
+from apps.orgs.services.keys import GRACE, GRACE_MAX
+from apps.orgs.services.projects import TAG_MAX, TAGS_MAX
+
+SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+Read = serializers.Serializer[Any]
+
+
+class ActorRead(Read):
+    type = serializers.CharField()
+    id = serializers.CharField()
+    label = serializers.CharField()
+
+
+class OrgRead(Read):
+    id = PublicId(selectors.ORG)
+    slug = serializers.CharField()
+    name = serializers.CharField()
+
+
+class MeRead(Read):
+    """Who the key speaks for, and what it may do."""
+
+    principal = ActorRead(source="who.actor")
+    member = PublicId(selectors.MEMBER, source="who.member_id")
+    org = OrgRead()
+    role = serializers.CharField(source="who.role")
+    permissions = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_permissions(self, me: dict[str, Any]) -> list[str]:
+        return sorted(me["who"].permissions)
+
+
+class ProjectRead(Read):
+    id = PublicId(selectors.PROJECT)
+    name = serializers.CharField()
+    slug = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    default = serializers.BooleanField(source="is_default")
+    archived_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+def _tags() -> serializers.ListField:
+    child = Text(max_length=TAG_MAX)
+    return serializers.ListField(child=child, max_length=TAGS_MAX, required=False)
+
+
+class ProjectWrite(Strict):
+    name = Text(max_length=80)
+    slug = serializers.RegexField(
+        SLUG, required=False, help_text="From the name if left out. It can't be changed later."
+    )
+    tags = _tags()
+
+
+class ProjectChange(Strict):
+    name = Text(max_length=80, required=False)
+    tags = _tags()
+    archived = Flag(required=False)
+
+
+class ProjectFilter(Read):
+    q = serializers.CharField(required=False, max_length=80, help_text="In name, slug or tag.")
+    archived = serializers.ChoiceField(
+        choices=["false", "true", "all"], default="false", help_text="Which of the two kinds."
+    )
+
+
+class MemberRead(Read):
+    id = PublicId(selectors.MEMBER)
+    name = serializers.CharField(source="label")
+    email = serializers.EmailField()
+    role = serializers.CharField(source="role.slug")
+    joined_at = serializers.DateTimeField()
+    left_at = serializers.DateTimeField(allow_null=True)
+
+
+class MemberChange(Strict):
+    role = Text(max_length=40, help_text="The slug of a role.")
+
+
+class MemberFilter(Read):
+    q = serializers.CharField(required=False, max_length=80, help_text="In name or address.")
+    role = serializers.CharField(required=False, max_length=40, help_text="The slug of a role.")
+    left = serializers.ChoiceField(
+        choices=["false", "true", "all"], default="false", help_text="Those who are gone."
+    )
+
+
+class RoleRead(Read):
+    id = PublicId(selectors.ROLE)
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    built_in = serializers.BooleanField()
+    permissions = serializers.ListField(child=serializers.CharField(), source="codes")
+    members = serializers.IntegerField(source="member_count")
+
+
+class InvitationRead(Read):
+    id = PublicId(selectors.INVITATION)
+    email = serializers.EmailField()
+    role = serializers.CharField(source="role.slug")
+    state = serializers.ChoiceField(choices=Invitation.State.choices)
+    invited_by = PublicId(selectors.MEMBER, source="invited_by_id")
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    sent_at = serializers.DateTimeField(allow_null=True)
+
+
+class InvitationWrite(Strict):
+    email = serializers.EmailField(max_length=254)
+    role = Text(max_length=40, help_text="The slug of a role.")
+
+
+class InvitationFilter(Read):
+    state = serializers.ChoiceField(choices=Invitation.State.choices, required=False)
+
+
+class KeyRead(Read):
+    id = PublicId(selectors.KEY)
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    member = PublicId(selectors.MEMBER, source="member_id")
+    scopes = serializers.ListField(child=serializers.CharField())
+    status = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    grace_until = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    rotated_from = serializers.SerializerMethodField()
+
+    @extend_schema_field({"enum": ["active", "replaced", "expired", "revoked"], "type": "string"})
+    def get_status(self, key: ApiKey) -> str:
+        return key.status_at(self.context["at"])
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_rotated_from(self, key: ApiKey) -> str | None:
+        if key.rotated_from_id is None:
+            return None
+        return PublicId(selectors.KEY).to_representation(key.rotated_from_id)
+
+
+class NewKeyRead(KeyRead):
+    """A key in the one answer that holds its token."""
+
+    token = serializers.CharField(help_text="Shown once; only its hash is kept.")
+
+
+class KeyWrite(Strict):
+    name = Text(max_length=80)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[ALL_SCOPES, *MATRIX]),
+        required=False,
+        help_text="Permission codes; left out, empty or `*`: all that the member's role allows.",
+    )
+    expires_at = Moment(required=False, allow_null=True)
+
+
+class KeyRotate(Strict):
+    grace_seconds = Whole(
+        required=False,
+        min_value=0,
+        max_value=int(GRACE_MAX.total_seconds()),
+        default=int(GRACE.total_seconds()),
+        help_text="How long the old key still works; 0 stops it at once.",
+    )

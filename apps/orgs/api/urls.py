@@ -1,0 +1,26 @@
+"""The org's part of /v1."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.orgs.api import views
+
+urlpatterns = [
+    path("me", views.MeView.as_view(), name="me"),
+    path("projects", views.ProjectsView.as_view(), name="projects"),
+    path("projects/<str:project>", views.ProjectView.as_view(), name="project"),
+    path("members", views.MembersView.as_view(), name="members"),
+    path("members/<str:member>", views.MemberView.as_view(), name="member"),
+    path("roles", views.RolesView.as_view(), name="roles"),
+    path("invitations", views.InvitationsView.as_view(), name="invitations"),
+    path("invitations/<str:invitation>", views.InvitationView.as_view(), name="invitation"),
+    path(
+        "invitations/<str:invitation>/resend",
+        views.InvitationResendView.as_view(),
+        name="invitation_resend",
+    ),
+    path("keys", views.KeysView.as_view(), name="keys"),
+    path("keys/<str:key>", views.KeyView.as_view(), name="key"),
+    path("keys/<str:key>/rotate", views.KeyRotateView.as_view(), name="key_rotate"),
+]

@@ -1,0 +1,98 @@
+"""The forms of an org's pages. They read and shape; what is allowed, services decide."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+
+from apps.common.errors import DomainError, Invalid
+
+LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
+GRACES = (("86400", "24 hours"), ("3600", "1 hour"), ("0", "None: it stops at once"))
+
+
+def add_refusal(form: forms.Form, error: DomainError) -> None:
+    """Show a service's refusal where it belongs: at its field, or above the form."""
+    if isinstance(error, Invalid) and error.extra["errors"]:
+        for field, messages in error.by_field.items():
+            form.add_error(field if field in form.fields else None, messages)
+        return
+    field = str(error.extra.get("field", ""))
+    form.add_error(field if field in form.fields else None, str(error))
+
+
+class ProjectForm(forms.Form):
+    """A new project."""
+
+    name = forms.CharField(max_length=80)
+    slug = forms.SlugField(
+        max_length=40, required=False, help_text="Stands in addresses. Made from the name if empty."
+    )
+    tags = forms.CharField(
+        required=False, max_length=500, help_text="Separated by commas. Policies can ask for them."
+    )
+
+    def clean_tags(self) -> list[str]:
+        return [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
+
+
+class ProjectEditForm(ProjectForm):
+    """Changes to the version of a project that was read."""
+
+    version = forms.CharField(widget=forms.HiddenInput)
+    slug = None  # type: ignore[assignment]
+
+
+class InviteForm(forms.Form):
+    """An address and the role that it gets."""
+
+    email = forms.EmailField(label="Address", max_length=254)
+    role = forms.ChoiceField()
+
+    def __init__(self, *args: Any, roles: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = roles  # type: ignore[attr-defined]
+
+
+class KeyForm(forms.Form):
+    """A new API key of one's own."""
+
+    name = forms.CharField(max_length=80, help_text="What will use it, such as “Nightly import”.")
+    scopes = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None means all that your role allows.",
+    )
+    lifetime = forms.ChoiceField(label="Expires", choices=LIFETIMES, required=False, initial="90")
+
+    def __init__(self, *args: Any, scopes: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].choices = scopes  # type: ignore[attr-defined]
+
+    def expires_at(self, *, at: datetime) -> datetime | None:
+        days = self.cleaned_data["lifetime"]
+        return at + timedelta(days=int(days)) if days else None
+
+
+class NameForm(forms.Form):
+    """The organization's name."""
+
+    name = forms.CharField(max_length=80)
+
+
+class CloseForm(forms.Form):
+    """The organization's name, typed, because erasing can't be undone."""
+
+    name = forms.CharField(label="Type the organization's name to confirm")
+
+    def __init__(self, *args: Any, org_name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.org_name = org_name
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if name.strip() != self.org_name:
+            raise forms.ValidationError(f"Type “{self.org_name}” exactly.")
+        return name

@@ -1,0 +1,39 @@
+"""Who is acting inside an org, and what they may do there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from apps.common.actors import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A member in a browser, or a key that acts for one; all that checks and records need of it.
+
+    `role_permissions` is what the member's role allows; `permissions` is what remains of it after
+    the key's scopes, and is what every check asks. Unrestricted is a person, or a key with `*`.
+    """
+
+    actor: Actor
+    org_id: UUID
+    member_id: UUID
+    member_label: str
+    email: str
+    role: str
+    role_name: str
+    role_permissions: frozenset[str]
+    permissions: frozenset[str]
+    key_id: UUID | None = None
+    expires_at: datetime | None = None
+    is_unrestricted: bool = True
+
+    @property
+    def rate_limit_key(self) -> str:
+        """Limits are counted per org and per caller."""
+        return f"{self.org_id}:{self.actor.principal}"
+
+    def may(self, code: str) -> bool:
+        return code in self.permissions

@@ -1,0 +1,1 @@
+"""What can be done in an org; interfaces and other apps import these modules."""

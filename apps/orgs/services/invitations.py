@@ -1,0 +1,272 @@
+"""Inviting people by mail.
+
+The link's token is made where the mail is written, by the task: it is in no message of the broker
+and in no row, only its hash is. Until `sent_at` is set the mail is owed, so a lost wake-up or a
+crash costs a delay; a mail sent twice holds two links, of which the later works.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
+
+from apps.common.actors import SYSTEM, Actor
+from apps.common.errors import Invalid, NotFound, PermissionDenied
+from apps.common.ids import public_id
+from apps.common.jobs import enqueue
+from apps.orgs.errors import AlreadyInvited, AlreadyMember, InvitationClosed
+from apps.orgs.models import Invitation, Member
+from apps.orgs.principals import Principal
+from apps.orgs.selectors import INVITATION, actor_of
+from apps.orgs.services.members import get_grantable_role
+from apps.orgs.tokens import hash_of
+from apps.tenants import selectors as tenants
+from apps.tenants.services import key_index, membership
+from apps.trust.services import record_event
+
+LIFE: Final = timedelta(days=7)
+_PATIENCE: Final = timedelta(seconds=30)
+_BATCH: Final = 100
+
+
+def invite(*, email: str, role: str, by: Principal, at: datetime) -> Invitation:
+    """Invite a person to a role; the mail leaves after the commit.
+
+    Raises Invalid, BeyondOwnPower for a role that `by` may not give, AlreadyMember, AlreadyInvited.
+    """
+    email = _check_email(email)
+    try:
+        with transaction.atomic():
+            granted = get_grantable_role(role, by=by)
+            if Member.objects.filter(email__iexact=email, left_at=None).exists():
+                raise AlreadyMember
+            invitation = Invitation.objects.create(
+                email=email,
+                role=granted,
+                invited_by_id=by.member_id,
+                created_at=at,
+                expires_at=at + LIFE,
+            )
+            enqueue("orgs.send_invitation", invitation_id=str(invitation.id))
+            _record(invitation, "created", by.actor, at, new={"email": email, "role": role})
+    except IntegrityError as error:
+        raise AlreadyInvited(f"{email} has an open invitation. Send it again.") from error
+    return invitation
+
+
+def resend_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> Invitation:
+    """Send the mail again, with a new link and a new expiry; the old link stops working.
+
+    Raises NotFound, InvitationClosed, BeyondOwnPower if its role isn't `by`'s to give.
+    """
+    with transaction.atomic():
+        invitation = _lock_open(invitation_id)
+        get_grantable_role(invitation.role.slug, by=by)
+        old = invitation.expires_at
+        invitation.sent_at, invitation.expires_at = None, at + LIFE
+        invitation.save(update_fields=["sent_at", "expires_at"])
+        enqueue("orgs.send_invitation", invitation_id=str(invitation.id))
+        _record(
+            invitation,
+            "resent",
+            by.actor,
+            at,
+            old={"expires_at": old},
+            new={"expires_at": invitation.expires_at},
+        )
+    return invitation
+
+
+def revoke_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> None:
+    """Take an invitation back; its link stops working with the commit.
+
+    Raises NotFound, InvitationClosed.
+    """
+    with transaction.atomic():
+        invitation = _lock_open(invitation_id)
+        _forget_link(invitation)
+        invitation.revoke()
+        invitation.save(update_fields=["state", "token_hash"])
+        _record(invitation, "revoked", by.actor, at, old=_facts(invitation))
+
+
+def deliver_invitation(*, invitation_id: UUID, at: datetime) -> bool:
+    """Make the link, then write the mail; whether there was one to write.
+
+    The link is committed before the mail leaves, so a link that arrives always works.
+    """
+    with transaction.atomic():
+        invitation = _find_owed(invitation_id, at)
+        if invitation is None:
+            return False
+        token = _renew_link(invitation)
+    _send_mail(invitation, token)
+    Invitation.objects.filter(id=invitation.id, token_hash=hash_of(token)).update(sent_at=at)
+    return True
+
+
+def accept_invitation(*, invitation_id: UUID, user_id: UUID, at: datetime) -> Member:
+    """Make the invited person a member with the role that the invitation names.
+
+    Who may accept is said by the address: it must be a verified one of this user. Raises
+    NotFound, InvitationClosed, PermissionDenied for anybody else, AlreadyMember.
+    """
+    with transaction.atomic():
+        invitation = _lock_open(invitation_id)
+        if invitation.expires_at <= at:
+            raise InvitationClosed("The invitation has expired. Ask for a new one.")
+        _check_addressee(invitation, user_id)
+        member = _join(invitation, user_id, at)
+        _forget_link(invitation)
+        invitation.accept(by=member)
+        invitation.save(update_fields=["state", "accepted_by", "token_hash"])
+        membership.admit_user(org_id=member.org_id, user_id=user_id, at=at)
+        facts = {"email": invitation.email, "role": invitation.role.slug, "label": member.label}
+        _record(invitation, "accepted", actor_of(member), at, new=facts)
+    return member
+
+
+def sweep_invitations(at: datetime) -> None:
+    """The sweeper's step: close what has expired, and send what a lost wake-up left unsent."""
+    expire_invitations(at=at)
+    owed = Invitation.objects.filter(state="pending", sent_at=None, created_at__lt=at - _PATIENCE)
+    for invitation_id in owed.values_list("id", flat=True)[:_BATCH]:
+        enqueue("orgs.send_invitation", invitation_id=str(invitation_id))
+
+
+def expire_invitations(*, at: datetime) -> int:
+    """Close invitations that nobody accepted in time; how many, at most a batch."""
+    with transaction.atomic():
+        rows = Invitation.objects.select_for_update(skip_locked=True, of=("self",))
+        due = list(rows.select_related("role").filter(state="pending", expires_at__lte=at)[:_BATCH])
+        for invitation in due:
+            _forget_link(invitation)
+            invitation.expire()
+            invitation.save(update_fields=["state", "token_hash"])
+        for invitation in due:
+            _record(invitation, "expired", SYSTEM, at, old=_facts(invitation))
+    return len(due)
+
+
+def invitation_url(token: str) -> str:
+    """The link's address on the apex, where its page is (URL name `invitation`)."""
+    return f"{settings.PUBLIC_URL}/invitations/{token}/"
+
+
+def _join(invitation: Invitation, user_id: UUID, at: datetime) -> Member:
+    """A new member row, or the old one of somebody who comes back."""
+    user = tenants.get_user(user_id)
+    label, email = user.name or user.email[:120], user.email
+    member = Member.objects.select_for_update().filter(user_id=user_id).first()
+    if member is None:
+        return Member.objects.create(
+            user_id=user_id, label=label, email=email, role=invitation.role, joined_at=at
+        )
+    if member.left_at is None:
+        raise AlreadyMember
+    member.label, member.email, member.role = label, email, invitation.role
+    member.joined_at, member.left_at = at, None
+    member.save(update_fields=["label", "email", "role", "joined_at", "left_at"])
+    return member
+
+
+def _check_addressee(invitation: Invitation, user_id: UUID) -> None:
+    own = EmailAddress.objects.filter(
+        user_id=user_id, email__iexact=invitation.email, verified=True, user__is_active=True
+    )
+    if not own.exists():
+        raise PermissionDenied("The invitation was sent to another address.")
+
+
+def _find_owed(invitation_id: UUID, at: datetime) -> Invitation | None:
+    rows = Invitation.objects.select_for_update(of=("self",))
+    return (
+        rows.select_related("role", "invited_by")
+        .filter(id=invitation_id, state="pending", sent_at=None, expires_at__gt=at)
+        .first()
+    )
+
+
+def _renew_link(invitation: Invitation) -> str:
+    token = secrets.token_urlsafe(32)
+    _forget_link(invitation)
+    invitation.token_hash = hash_of(token)
+    invitation.save(update_fields=["token_hash"])
+    key_index.index_invitation(
+        token_hash=invitation.token_hash,
+        org_id=invitation.org_id,
+        email=invitation.email,
+        expires_at=invitation.expires_at,
+    )
+    return token
+
+
+def _forget_link(invitation: Invitation) -> None:
+    if invitation.token_hash is not None:
+        key_index.forget_invitation(token_hash=bytes(invitation.token_hash))
+
+
+def _send_mail(invitation: Invitation, token: str) -> None:
+    org = tenants.get_org(invitation.org_id)
+    context = {"invitation": invitation, "org": org, "url": invitation_url(token)}
+    send_mail(
+        subject=f"Join {org.name} on Mandate",
+        message=render_to_string("orgs/email/invitation.txt", context),
+        from_email=None,
+        recipient_list=[invitation.email],
+    )
+
+
+def _lock_open(invitation_id: UUID) -> Invitation:
+    rows = Invitation.objects.select_for_update(of=("self",)).select_related("role", "invited_by")
+    invitation = rows.filter(id=invitation_id).first()
+    if invitation is None:
+        raise NotFound
+    if invitation.state != Invitation.State.PENDING:
+        raise InvitationClosed
+    return invitation
+
+
+def _check_email(email: str) -> str:
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise Invalid.of("email", "Give a mail address.") from error
+    if len(email) > 254:
+        raise Invalid.of("email", "Use at most 254 characters.")
+    return email
+
+
+def _facts(invitation: Invitation) -> dict[str, Any]:
+    return {"email": invitation.email, "role": invitation.role.slug}
+
+
+def _record(
+    invitation: Invitation,
+    verb: str,
+    actor: Actor,
+    at: datetime,
+    *,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+) -> None:
+    record_event(
+        actor=actor,
+        action=f"orgs.invitation.{verb}",
+        subject_type="invitation",
+        subject_id=public_id(INVITATION, invitation.id),
+        old=old,
+        new=new,
+        at=at,
+    )

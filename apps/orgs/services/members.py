@@ -1,0 +1,144 @@
+"""Who is in the org, as what, and how they leave.
+
+Everything that could take the last owner away first locks the owner role's row, so two such
+changes run one after the other and the second counts what the first has left.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.common.actors import Actor
+from apps.common.errors import Invalid, NotFound, PermissionDenied
+from apps.common.ids import public_id
+from apps.orgs.errors import BeyondOwnPower, LastOwner
+from apps.orgs.models import Member, Role, RolePermission
+from apps.orgs.permissions import OWNER
+from apps.orgs.principals import Principal
+from apps.orgs.selectors import MEMBER
+from apps.orgs.services.keys import revoke_keys_of
+from apps.tenants.services import membership
+from apps.trust.services import record_event
+
+
+def change_member_role(
+    *, member_id: UUID, role: str, by: Principal, at: datetime
+) -> Member:
+    """Give a member another role.
+
+    Raises NotFound, Invalid for a role that doesn't exist, BeyondOwnPower where an owner comes or
+    goes and `by` may not do that, LastOwner.
+    """
+    with transaction.atomic():
+        lock_owner_role()
+        member = _lock(member_id)
+        new_role, old = get_grantable_role(role, by=by), member.role.slug
+        if new_role.slug == old:
+            return member
+        check_may_touch(member, by=by)
+        _keep_an_owner(member)
+        member.role = new_role
+        member.save(update_fields=["role"])
+        _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
+    return member
+
+
+def remove_member(*, member_id: UUID, by: Principal, at: datetime) -> None:
+    """Shut a member out: sessions and keys end with the commit; what they did stays on record.
+
+    Raises NotFound, BeyondOwnPower for an owner if `by` may not unmake owners, LastOwner.
+    """
+    with transaction.atomic():
+        lock_owner_role()
+        member = _lock(member_id)
+        if member.id != by.member_id:
+            check_may_touch(member, by=by)
+        _end(member, "removed", by.actor, at)
+
+
+def leave_org(*, by: Principal, at: datetime) -> None:
+    """Go by oneself; only in a browser, for a key that leaks must not throw its owner out.
+
+    Raises LastOwner, PermissionDenied for a key.
+    """
+    if by.key_id is not None:
+        raise PermissionDenied("Only the member in person can leave.")
+    with transaction.atomic():
+        lock_owner_role()
+        _end(_lock(by.member_id), "left", by.actor, at)
+
+
+def lock_owner_role() -> None:
+    """Take the one lock under which owners come and go."""
+    Role.objects.select_for_update(no_key=True).get(slug=OWNER)
+
+
+def get_grantable_role(slug: str, *, by: Principal) -> Role:
+    """A role that `by` may give to others: no more than its own, and owner only if it may.
+
+    Raises Invalid for an unknown role, BeyondOwnPower.
+    """
+    role = Role.objects.filter(slug=slug).first()
+    if role is None:
+        raise Invalid.of("role", "There is no such role.")
+    codes = RolePermission.objects.filter(role=role).values_list("permission__code", flat=True)
+    owner = role.slug == OWNER and not by.may("owners.manage")
+    if owner or not by.role_permissions.issuperset(codes):
+        raise BeyondOwnPower(f"You may not make anybody {role.name.lower()}.")
+    return role
+
+
+def check_may_touch(member: Member, *, by: Principal) -> None:
+    """Only who may make owners may also unmake them; raises BeyondOwnPower."""
+    if member.role.slug == OWNER and not by.may("owners.manage"):
+        raise BeyondOwnPower("Only an owner may change or remove an owner.")
+
+
+def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
+    _keep_an_owner(member)
+    member.left_at = at
+    member.save(update_fields=["left_at"])
+    membership.remove_user(org_id=member.org_id, user_id=member.user_id)
+    revoke_keys_of(member=member, actor=actor, at=at)
+    _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
+
+
+def _keep_an_owner(member: Member) -> None:
+    """Under the lock: refuse to lose the last owner."""
+    if member.role.slug != OWNER:
+        return
+    others = Member.objects.filter(role_id=member.role_id, left_at=None).exclude(id=member.id)
+    if not others.exists():
+        raise LastOwner("Make somebody else an owner first.")
+
+
+def _lock(member_id: UUID) -> Member:
+    rows = Member.objects.select_for_update(of=("self",)).select_related("role")
+    member = rows.filter(id=member_id, left_at=None).first()
+    if member is None:
+        raise NotFound
+    return member
+
+
+def _record(
+    member: Member,
+    verb: str,
+    actor: Actor,
+    at: datetime,
+    *,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+) -> None:
+    record_event(
+        actor=actor,
+        action=f"orgs.member.{verb}",
+        subject_type="member",
+        subject_id=public_id(MEMBER, member.id),
+        old=old,
+        new=new,
+        at=at,
+    )

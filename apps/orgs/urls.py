@@ -1,0 +1,25 @@
+"""This app's pages on an org's host."""
+
+from django.urls import path
+
+from apps.orgs.views import keys, members, projects, settings
+
+app_name = "orgs"
+urlpatterns = [
+    path("projects/", projects.index, name="projects"),
+    path("projects/<str:ref>/", projects.detail, name="project"),
+    path("projects/<str:ref>/archive/", projects.archive, name="project_archive"),
+    path("projects/<str:ref>/restore/", projects.restore, name="project_restore"),
+    path("settings/", settings.general, name="settings_general"),
+    path("settings/members/", members.index, name="members"),
+    path("settings/members/<str:ref>/role/", members.set_role, name="member_role"),
+    path("settings/members/<str:ref>/remove/", members.remove, name="member_remove"),
+    path("settings/invitations/", members.invite, name="invite"),
+    path("settings/invitations/<str:ref>/resend/", members.resend, name="invitation_resend"),
+    path("settings/invitations/<str:ref>/revoke/", members.revoke, name="invitation_revoke"),
+    path("settings/roles/", members.roles, name="roles"),
+    path("settings/keys/", keys.index, name="keys"),
+    path("settings/keys/<str:ref>/rotate/", keys.rotate, name="key_rotate"),
+    path("settings/keys/<str:ref>/revoke/", keys.revoke, name="key_revoke"),
+    path("settings/danger/", settings.danger, name="settings_danger"),
+]

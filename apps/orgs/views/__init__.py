@@ -1,0 +1,1 @@
+"""The org's pages: projects, members, roles, keys, settings; and the invitation's on the apex."""

@@ -1,0 +1,200 @@
+"""Members, invitations and roles."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.common.errors import DomainError
+from apps.common.htmx import hx_redirect, see_other
+from apps.common.ids import parse_id, public_id
+from apps.orgs import selectors
+from apps.orgs.forms import InviteForm, add_refusal
+from apps.orgs.models import Invitation, Member
+from apps.orgs.permissions import OWNER
+from apps.orgs.principals import Principal
+from apps.orgs.services import invitations, members
+from apps.orgs.views.common import command, needs, page, principal_of
+
+GROUPS = {
+    "org": "Organization",
+    "projects": "Projects",
+    "members": "Members",
+    "owners": "Members",
+    "roles": "Members",
+    "invitations": "Members",
+    "keys": "API keys",
+    "audit": "Audit log",
+}
+
+
+@require_safe
+@needs("members.view")
+def index(request: HttpRequest) -> HttpResponse:
+    """Who is here, who is invited, and the form that invites."""
+    return _render(request, InviteForm(roles=_givable(principal_of(request))))
+
+
+@require_POST
+@needs("invitations.manage")
+def invite(request: HttpRequest) -> HttpResponse:
+    """Send an invitation; a refusal is shown in the form, with what was typed."""
+    by = principal_of(request)
+    form = InviteForm(request.POST, roles=_givable(by))
+    if form.is_valid():
+        try:
+            invitations.invite(**form.cleaned_data, by=by, at=timezone.now())
+        except DomainError as error:
+            add_refusal(form, error)
+        else:
+            messages.success(request, f"An invitation is on its way to {form.cleaned_data['email']}.")
+            return see_other(reverse("orgs:members"))
+    return _render(request, form, status=422)
+
+
+def _render(request: HttpRequest, form: InviteForm, status: int = 200) -> HttpResponse:
+    by, now = principal_of(request), timezone.now()
+    can_invite = by.may("invitations.manage")
+    pending = selectors.list_invitations(state=Invitation.State.PENDING) if can_invite else []
+    context = page(
+        request,
+        "Members",
+        members=[_member_row(m, by) for m in selectors.list_members().order_by("joined_at", "id")],
+        invitations=[_invitation_row(i, now) for i in pending],
+        roles=[{"slug": slug, "label": label} for slug, label in _givable(by)],
+        form=form,
+        can_invite=can_invite,
+        command=command(request, "/v1/members"),
+    )
+    return render(request, "orgs/members.html", context, status=status)
+
+
+def _givable(by: Principal) -> list[tuple[str, str]]:
+    """Roles that `by` may give, the strongest last so that the first choice is a harmless one."""
+    rows = [
+        (role.slug, role.name)
+        for role in selectors.list_roles()
+        if by.permissions.issuperset(role.codes)
+        and (role.slug != OWNER or by.may("owners.manage"))
+    ]
+    return rows[::-1]
+
+
+def _member_row(member: Member, by: Principal) -> dict[str, Any]:
+    is_self = member.id == by.member_id
+    may_touch = by.may("members.manage") and (
+        member.role.slug != OWNER or by.may("owners.manage")
+    )
+    return {
+        "id": public_id(selectors.MEMBER, member.id),
+        "name": member.label,
+        "email": member.email,
+        "role": member.role.slug,
+        "role_label": member.role.name,
+        "joined_at": member.joined_at,
+        "is_self": is_self,
+        "can_change": may_touch,
+        "can_remove": is_self or may_touch,
+    }
+
+
+def _invitation_row(invitation: Invitation, now: Any) -> dict[str, Any]:
+    return {
+        "id": public_id(selectors.INVITATION, invitation.id),
+        "email": invitation.email,
+        "role_label": invitation.role.name,
+        "invited_by": invitation.invited_by.label,
+        "expires_at": invitation.expires_at,
+        "expired": invitation.expires_at <= now,
+    }
+
+
+@require_POST
+@needs("members.manage")
+def set_role(request: HttpRequest, ref: str) -> HttpResponse:
+    member = members.change_member_role(
+        member_id=parse_id(selectors.MEMBER, ref),
+        role=request.POST.get("role", ""),
+        by=principal_of(request),
+        at=timezone.now(),
+    )
+    messages.success(request, f"{member.label} is {member.role.name.lower()} now.")
+    return see_other(reverse("orgs:members"))
+
+
+@require_POST
+def remove(request: HttpRequest, ref: str) -> HttpResponse:
+    """Remove somebody, or leave oneself; who left has no page here any more."""
+    by, member_id = principal_of(request), parse_id(selectors.MEMBER, ref)
+    if member_id == by.member_id:
+        members.leave_org(by=by, at=timezone.now())
+        return hx_redirect(request, reverse("signed_out"))
+    return _remove_other(request, by, member_id)
+
+
+@needs("members.manage")
+def _remove_other(request: HttpRequest, by: Principal, member_id: Any) -> HttpResponse:
+    member = selectors.get_member(member_id)
+    members.remove_member(member_id=member_id, by=by, at=timezone.now())
+    messages.success(request, f"{member.label} was removed.")
+    return see_other(reverse("orgs:members"))
+
+
+@require_POST
+@needs("invitations.manage")
+def resend(request: HttpRequest, ref: str) -> HttpResponse:
+    invitation = invitations.resend_invitation(
+        invitation_id=parse_id(selectors.INVITATION, ref),
+        by=principal_of(request),
+        at=timezone.now(),
+    )
+    messages.success(request, f"A new link is on its way to {invitation.email}.")
+    return see_other(reverse("orgs:members"))
+
+
+@require_POST
+@needs("invitations.manage")
+def revoke(request: HttpRequest, ref: str) -> HttpResponse:
+    invitations.revoke_invitation(
+        invitation_id=parse_id(selectors.INVITATION, ref),
+        by=principal_of(request),
+        at=timezone.now(),
+    )
+    messages.success(request, "The invitation was revoked.")
+    return see_other(reverse("orgs:members"))
+
+
+@require_http_methods(["GET", "HEAD"])
+@needs("roles.view")
+def roles(request: HttpRequest) -> HttpResponse:
+    """Which role may do what."""
+    found = list(selectors.list_roles())
+    permissions = sorted(selectors.list_permissions(), key=lambda p: (_group(p.code), p.code))
+    groups = [
+        {
+            "label": label,
+            "permissions": [
+                {
+                    "code": p.code,
+                    "label": p.description,
+                    "cells": [p.code in role.codes for role in found],
+                }
+                for p in rows
+            ],
+        }
+        for label, rows in groupby(permissions, key=lambda p: _group(p.code))
+    ]
+    shown = [{"label": role.name, "member_count": role.member_count} for role in found]
+    context = page(request, "Roles", roles=shown, groups=groups)
+    return render(request, "orgs/roles.html", context)
+
+
+def _group(code: str) -> str:
+    return GROUPS.get(code.partition(".")[0], "Other")

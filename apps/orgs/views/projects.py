@@ -1,0 +1,188 @@
+"""Projects: the list with its filter, one project, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.common.errors import DomainError
+from apps.common.etag import Precondition
+from apps.common.htmx import render_page_or_partial, see_other
+from apps.common.ids import public_id
+from apps.common.pagination import paginate
+from apps.orgs import selectors
+from apps.orgs.forms import ProjectEditForm, ProjectForm, add_refusal
+from apps.orgs.models import Project
+from apps.orgs.services import projects as services
+from apps.orgs.views.common import check, command, needs, page, principal_of
+
+ARCHIVED = {"": None, "active": False, "archived": True}
+TEMPLATE = "orgs/projects_list.html"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs("projects.view")
+def index(request: HttpRequest) -> HttpResponse:
+    """All projects; a POST makes one."""
+    form = ProjectForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST":
+        check(request, "projects.create")
+        if form.is_valid() and (project := _create(request, form)):
+            messages.success(request, f"Project {project.name} was created.")
+            return see_other(reverse("orgs:project", args=[project.slug]))
+    status = 422 if form.is_bound else 200
+    context = page(request, "Projects", form=form, **_listing(request))
+    return render_page_or_partial(request, TEMPLATE, "results", context, status=status)
+
+
+def _create(request: HttpRequest, form: ProjectForm) -> Project | None:
+    try:
+        return services.create_project(
+            **form.cleaned_data, actor=principal_of(request).actor, at=timezone.now()
+        )
+    except DomainError as error:
+        add_refusal(form, error)
+        return None
+
+
+def _listing(request: HttpRequest) -> dict[str, Any]:
+    """The page of projects that the query asks for."""
+    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    rows = selectors.list_projects(q=q, archived=ARCHIVED.get(status))
+    found = paginate(rows, after=request.GET.get("after"), before=request.GET.get("before"))
+    return {
+        "projects": [_row(project) for project in found.items],
+        "q": q,
+        "status": status,
+        "filtered": bool(q or status),
+        "newer_url": _turn(request, "before", found.previous),
+        "older_url": _turn(request, "after", found.next),
+        "can_create": principal_of(request).may("projects.create"),
+        "command": command(request, "/v1/projects"),
+    }
+
+
+def _row(project: Project) -> dict[str, Any]:
+    return {
+        "name": project.name,
+        "slug": project.slug,
+        "url": reverse("orgs:project", args=[project.slug]),
+        "tags": project.tags,
+        "archived_at": project.archived_at,
+        "created_at": project.created_at,
+    }
+
+
+def _turn(request: HttpRequest, direction: str, cursor: str | None) -> str | None:
+    """The URL of a neighbouring page with the same filter."""
+    if cursor is None:
+        return None
+    kept = {k: v for k, v in request.GET.items() if k in {"q", "status", "project"}}
+    return f"?{urlencode({**kept, direction: cursor})}"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs("projects.view")
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One project; a POST changes it, unless somebody else did meanwhile."""
+    project = selectors.get_project(ref)
+    form = ProjectEditForm(
+        request.POST if request.method == "POST" else None,
+        initial={
+            "name": project.name,
+            "tags": ", ".join(project.tags),
+            "version": services.version_of(project),
+        },
+    )
+    if request.method == "POST":
+        check(request, "projects.edit")
+        if form.is_valid() and _update(request, project, form):
+            messages.success(request, "Your changes were saved.")
+            return see_other(reverse("orgs:project", args=[project.slug]))
+    status = 422 if form.is_bound else 200
+    context = page(request, "Projects", form=form, **_facts(request, project))
+    context["crumbs"] = [("Projects", reverse("orgs:projects")), (project.name, None)]
+    return render_page_or_partial(
+        request, "orgs/project_detail.html", "form", context, status=status
+    )
+
+
+def _update(request: HttpRequest, project: Project, form: ProjectEditForm) -> bool:
+    try:
+        services.update_project(
+            project_id=project.id,
+            name=form.cleaned_data["name"],
+            tags=form.cleaned_data["tags"],
+            expected=Precondition.read(form.cleaned_data["version"]),
+            actor=principal_of(request).actor,
+            at=timezone.now(),
+        )
+    except DomainError as error:
+        add_refusal(form, error)
+        return False
+    return True
+
+
+def _facts(request: HttpRequest, project: Project) -> dict[str, Any]:
+    may = principal_of(request).may
+    public = public_id("prj", project.id)
+    return {
+        "project": {
+            "id": public,
+            "name": project.name,
+            "slug": project.slug,
+            "archived_at": project.archived_at,
+            "created_at": project.created_at,
+            "updated_at": project.updated_at,
+        },
+        "can_edit": may("projects.edit"),
+        "danger": _danger(project) if may("projects.delete") else None,
+        "command": command(request, f"/v1/projects/{project.slug}"),
+    }
+
+
+def _danger(project: Project) -> dict[str, str] | None:
+    """What can be done to a project that isn't everybody's fallback."""
+    if project.is_default:
+        return None
+    if project.archived_at:
+        return {
+            "title": "Restore project",
+            "text": "It is offered again wherever a project can be chosen.",
+            "url": reverse("orgs:project_restore", args=[project.slug]),
+            "verb": "Restore project",
+        }
+    return {
+        "title": "Archive project",
+        "text": "It is no longer offered for new work. Nothing in it is lost, and you can restore it.",
+        "url": reverse("orgs:project_archive", args=[project.slug]),
+        "verb": "Archive project",
+    }
+
+
+@require_POST
+@needs("projects.delete")
+def archive(request: HttpRequest, ref: str) -> HttpResponse:
+    project = selectors.get_project(ref)
+    services.archive_project(
+        project_id=project.id, actor=principal_of(request).actor, at=timezone.now()
+    )
+    messages.success(request, f"Project {project.name} was archived.")
+    return see_other(reverse("orgs:project", args=[project.slug]))
+
+
+@require_POST
+@needs("projects.delete")
+def restore(request: HttpRequest, ref: str) -> HttpResponse:
+    project = selectors.get_project(ref)
+    services.restore_project(
+        project_id=project.id, actor=principal_of(request).actor, at=timezone.now()
+    )
+    messages.success(request, f"Project {project.name} was restored.")
+    return see_other(reverse("orgs:project", args=[project.slug]))

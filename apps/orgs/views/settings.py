@@ -1,0 +1,83 @@
+"""The organization itself: its name, and its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from apps.common.errors import DomainError
+from apps.common.htmx import hx_redirect, see_other
+from apps.common.ids import public_id
+from apps.orgs.forms import CloseForm, NameForm, add_refusal
+from apps.orgs.services import organization
+from apps.orgs.views.common import check, needs, org_of, page, principal_of
+from apps.tenants.services.orgs import GRACE
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs("org.view")
+def general(request: HttpRequest) -> HttpResponse:
+    """What the organization is called, and where it is found."""
+    org = org_of(request)
+    form = NameForm(
+        request.POST if request.method == "POST" else None, initial={"name": org.name}
+    )
+    if request.method == "POST":
+        check(request, "org.manage")
+        if form.is_valid() and _rename(request, form):
+            messages.success(request, "The organization was renamed.")
+            return see_other(reverse("orgs:settings_general"))
+    context = page(
+        request,
+        "General",
+        org={
+            "id": public_id("org", org.id),
+            "name": org.name,
+            "slug": org.slug,
+            "url": org.url,
+            "created_at": org.created_at,
+        },
+        form=form,
+        can_edit=principal_of(request).may("org.manage"),
+    )
+    status = 422 if form.is_bound else 200
+    return render(request, "orgs/settings_general.html", context, status=status)
+
+
+def _rename(request: HttpRequest, form: NameForm) -> bool:
+    try:
+        organization.rename(
+            name=form.cleaned_data["name"], by=principal_of(request), at=timezone.now()
+        )
+    except DomainError as error:
+        add_refusal(form, error)
+        return False
+    return True
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs("org.close")
+def danger(request: HttpRequest) -> HttpResponse:
+    """Close the organization; afterwards only the account page on the apex can undo it."""
+    org = org_of(request)
+    form = CloseForm(request.POST if request.method == "POST" else None, org_name=org.name)
+    if request.method == "POST" and form.is_valid():
+        organization.close(by=principal_of(request), at=timezone.now())
+        return hx_redirect(request, reverse("signed_out"))
+    context: dict[str, Any] = page(
+        request,
+        "Close",
+        org={"name": org.name, "slug": org.slug},
+        grace_days=GRACE.days,
+        can_close=True,
+        form=form,
+        closing=None,
+    )
+    status = 422 if form.is_bound else 200
+    return render(request, "orgs/settings_danger.html", context, status=status)

@@ -1,0 +1,8 @@
+"""The workspace's own pages, on an org's host."""
+
+from django.urls import path
+
+from apps.workspace import views
+
+app_name = "workspace"
+urlpatterns = [path("", views.overview, name="overview")]

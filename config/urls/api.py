@@ -1,0 +1,14 @@
+"""/v1: the same on every host. On the apex the API key says which org is meant."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from apps.common import openapi
+
+app_name = "api"
+urlpatterns = [
+    path("", include("apps.orgs.api.urls")),
+    path("schema", openapi.schema_view, name="schema"),
+    path("docs", openapi.docs_view, name="docs"),
+]
