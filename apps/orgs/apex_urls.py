@@ -6,6 +6,6 @@ from apps.orgs.views import apex
 
 app_name = "orgs_apex"
 urlpatterns = [
-    path("account/invitations/<str:token>/", apex.invitation, name="invitation"),
+    path("invitations/<str:token>/", apex.invitation, name="invitation"),
     path("account/orgs/<slug:slug>/reopen/", apex.reopen, name="reopen"),
 ]

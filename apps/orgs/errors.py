@@ -1,8 +1,76 @@
-# NOTE FROM THE FOUNDER TO THE ORGS HELPER: at 11:23 I overwrote your models.py, permissions.py,
-# errors.py, tokens.py, apps.py by accident. YOUR DESIGN WINS. Please write those files again exactly
-# as you had them (they are only this note now), and go on: services, tasks, api, idempotency,
-# config/urls/api.py, migrations, apikey + seed_demo commands (demo orgs of contract.md; idempotent,
-# fast when done), templates/orgs/email/invitation.txt (exists, adapt), tests. I write the HTML views,
-# forms, urls.py, apex_urls.py in apps/orgs on top of your services; middleware.py (MemberMiddleware)
-# is mine and calls selectors.find_member_principal(user_id=...) -> your Principal or None: adapt it to
-# your names if they differ. apps/orgs/services/expiry.py and tasks.py are drafts of mine: replace freely.
+"""What the services of an org refuse, and why."""
+
+from __future__ import annotations
+
+from apps.common.errors import Conflict, DomainError, PermissionDenied
+
+
+class SlugInUse(Conflict):
+    """Another project of the org has this slug."""
+
+    code = "slug_in_use"
+    title = "That slug is taken"
+
+
+class ProjectInUse(Conflict):
+    """The project can't go: it is the default one, or something hangs on it."""
+
+    code = "project_in_use"
+    title = "The project cannot be put away"
+
+
+class LastOwner(Conflict):
+    """An org always has an owner, or nobody could ever manage it again."""
+
+    code = "last_owner"
+    title = "The last owner cannot go"
+
+
+class AlreadyMember(Conflict):
+    """The person is a member already."""
+
+    code = "already_member"
+    title = "This person is a member already"
+
+
+class AlreadyInvited(Conflict):
+    """An invitation to this address is open already; it can be sent again."""
+
+    code = "already_invited"
+    title = "This person is invited already"
+
+
+class InvitationClosed(Conflict):
+    """The invitation was accepted, revoked, or has expired."""
+
+    code = "invitation_closed"
+    title = "The invitation is no longer open"
+
+
+class KeyInactive(Conflict):
+    """The key is revoked, expired or replaced, so there is nothing left to change."""
+
+    code = "key_inactive"
+    title = "The key is not active"
+
+
+class BeyondOwnPower(PermissionDenied):
+    """Nobody gives away more than they have."""
+
+    code = "beyond_own_power"
+    title = "You cannot give more than you have"
+
+
+class IdempotencyInFlight(Conflict):
+    """A request with the same Idempotency-Key is being carried out right now."""
+
+    code = "idempotency_in_flight"
+    title = "The same request is still being carried out"
+
+
+class IdempotencyKeyReused(DomainError):
+    """The Idempotency-Key was used before, for something else."""
+
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key belongs to another request"
+    status = 422

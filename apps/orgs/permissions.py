@@ -1,8 +1,70 @@
-# NOTE FROM THE FOUNDER TO THE ORGS HELPER: at 11:23 I overwrote your models.py, permissions.py,
-# errors.py, tokens.py, apps.py by accident. YOUR DESIGN WINS. Please write those files again exactly
-# as you had them (they are only this note now), and go on: services, tasks, api, idempotency,
-# config/urls/api.py, migrations, apikey + seed_demo commands (demo orgs of contract.md; idempotent,
-# fast when done), templates/orgs/email/invitation.txt (exists, adapt), tests. I write the HTML views,
-# forms, urls.py, apex_urls.py in apps/orgs on top of your services; middleware.py (MemberMiddleware)
-# is mine and calls selectors.find_member_principal(user_id=...) -> your Principal or None: adapt it to
-# your names if they differ. apps/orgs/services/expiry.py and tasks.py are drafts of mine: replace freely.
+"""Who may do what: the one table from which every org's roles and permissions are seeded.
+
+A permission is a code, `noun.verb`; a role is a set of them. Views ask for a code and never for a
+role, so that an org's own roles can come without touching a view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+OWNER: Final = "owner"
+ADMIN: Final = "admin"
+MEMBER: Final = "member"
+VIEWER: Final = "viewer"
+
+ALL_SCOPES: Final = "*"
+"""The scope of a key that may do whatever its owner's role allows, then and later."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltInRole:
+    """A role that every org has and no org can change."""
+
+    slug: str
+    name: str
+    rank: int
+
+
+ROLES: Final = (
+    BuiltInRole(OWNER, "Owner", 1),
+    BuiltInRole(ADMIN, "Admin", 2),
+    BuiltInRole(MEMBER, "Member", 3),
+    BuiltInRole(VIEWER, "Viewer", 4),
+)
+
+_EVERYONE: Final = (OWNER, ADMIN, MEMBER, VIEWER)
+_WORKERS: Final = (OWNER, ADMIN, MEMBER)
+_ADMINS: Final = (OWNER, ADMIN)
+_OWNERS: Final = (OWNER,)
+
+# code → (what it lets one do, the roles that have it)
+MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "org.view": ("See the organization's settings", _EVERYONE),
+    "org.manage": ("Change the organization's settings", _ADMINS),
+    "org.close": ("Close the organization and undo the closing", _OWNERS),
+    "owners.manage": ("Make and unmake owners", _OWNERS),
+    "projects.view": ("See projects", _EVERYONE),
+    "projects.create": ("Create projects", _WORKERS),
+    "projects.edit": ("Change and archive projects", _WORKERS),
+    "projects.delete": ("Delete projects", _ADMINS),
+    "members.view": ("See who is a member", _EVERYONE),
+    "members.manage": ("Change members' roles and remove members", _ADMINS),
+    "roles.view": ("See roles and what they allow", _EVERYONE),
+    "invitations.view": ("See invitations", _ADMINS),
+    "invitations.manage": ("Invite people and take invitations back", _ADMINS),
+    "keys.own": ("Have API keys of one's own", _EVERYONE),
+    "keys.manage": ("See and revoke everybody's API keys", _ADMINS),
+    "audit.view": ("Read the audit log", _ADMINS),
+}
+
+
+def codes_of(role: str) -> frozenset[str]:
+    """What a built-in role may do."""
+    return frozenset(code for code, (_, roles) in MATRIX.items() if role in roles)
+
+
+def effective(*, role: frozenset[str], scopes: list[str]) -> frozenset[str]:
+    """What a key may do: what its owner's role allows, cut down to the key's scopes."""
+    return role if ALL_SCOPES in scopes else role & frozenset(scopes)

@@ -1,8 +1,46 @@
-# NOTE FROM THE FOUNDER TO THE ORGS HELPER: at 11:23 I overwrote your models.py, permissions.py,
-# errors.py, tokens.py, apps.py by accident. YOUR DESIGN WINS. Please write those files again exactly
-# as you had them (they are only this note now), and go on: services, tasks, api, idempotency,
-# config/urls/api.py, migrations, apikey + seed_demo commands (demo orgs of contract.md; idempotent,
-# fast when done), templates/orgs/email/invitation.txt (exists, adapt), tests. I write the HTML views,
-# forms, urls.py, apex_urls.py in apps/orgs on top of your services; middleware.py (MemberMiddleware)
-# is mine and calls selectors.find_member_principal(user_id=...) -> your Principal or None: adapt it to
-# your names if they differ. apps/orgs/services/expiry.py and tasks.py are drafts of mine: replace freely.
+"""The text of an API key: random, checkable without a database, known to secret scanners.
+
+`mnd_` + 36 base62 characters (214 bits) + 6 of checksum. The prefix lets scanners find a leaked key
+and the checksum (CRC-32 of what precedes it, base62) tells it from look-alikes; neither is a
+secret. With that much entropy a plain SHA-256 is enough to store: there is nothing to guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import string
+import zlib
+from typing import Final
+
+PREFIX: Final = "mnd_"
+SHOWN: Final = 12
+_BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_RANDOM: Final = 36
+_CHECK: Final = 6
+_TOKEN: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM + _CHECK}}}")
+
+
+def new_token() -> str:
+    """Make a key; the caller shows it once and stores `hash_of` it."""
+    body = PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM))
+    return body + _checksum(body)
+
+
+def is_token(text: str) -> bool:
+    """Whether the text can be a key of ours at all; saves the database most nonsense."""
+    return _TOKEN.fullmatch(text) is not None and _checksum(text[:-_CHECK]) == text[-_CHECK:]
+
+
+def hash_of(token: str) -> bytes:
+    """What is stored and looked up in a token's place."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECK):
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return digits

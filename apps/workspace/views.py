@@ -15,6 +15,61 @@ from django.views.decorators.http import require_GET, require_safe
 from apps.orgs import selectors
 
 
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """What there is in the organization, and what is still to be done."""
+    counts = selectors.count_overview()
+    may = request.principal.permissions  # type: ignore[attr-defined]
+    context = {
+        "crumbs": [("Overview", None)],
+        "facts": _facts(counts),
+        "steps": [step for step in _steps(counts) if step.pop("needs") in may],
+        "command": f'curl -H "Authorization: Bearer $MANDATE_KEY" {request.org.url}/v1/me',  # type: ignore[attr-defined]
+    }
+    return render(request, "orgs/overview.html", context)
+
+
+def _facts(counts: selectors.Counts) -> list[dict[str, Any]]:
+    return [
+        {"label": "Projects", "value": counts.projects, "url": "/projects/"},
+        {"label": "Members", "value": counts.members, "url": "/settings/members/"},
+        {"label": "API keys", "value": counts.keys, "url": "/settings/keys/"},
+    ]
+
+
+def _steps(counts: selectors.Counts) -> list[dict[str, Any]]:
+    """The way from an empty organization to a program that calls its API."""
+    return [
+        {
+            "title": "Create a project",
+            "note": "Each groups the agents, runs and budgets of one purpose.",
+            "done": counts.projects > 1,
+            "url": "/projects/",
+            "action": "Projects",
+            "icon": "folder",
+            "needs": "projects.create",
+        },
+        {
+            "title": "Invite a colleague",
+            "note": "As owner, admin, member or viewer.",
+            "done": counts.members > 1,
+            "url": "/settings/members/#invite",
+            "action": "Members",
+            "icon": "user-plus",
+            "needs": "invitations.manage",
+        },
+        {
+            "title": "Make an API key",
+            "note": "A program calls the API with it. It is shown once.",
+            "done": counts.keys > 0,
+            "url": "/settings/keys/#new-key",
+            "action": "API keys",
+            "icon": "key-round",
+            "needs": "keys.own",
+        },
+    ]
+
+
 class SampleForm(forms.Form):
     """One field of each kind."""
 

@@ -20,6 +20,3 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/5m/key", "reset_password": "5/m/key"}
-from importlib.util import find_spec  # noqa: E402 INTERIM
-
-MIDDLEWARE = [m for m in MIDDLEWARE if not (m.startswith("apps.common.middleware") and not find_spec("apps.common.middleware")) and not (m.startswith("apps.orgs") and not find_spec("apps.orgs.selectors"))]  # noqa

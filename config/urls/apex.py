@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from allauth.account import views as account
 from django.contrib import admin
-from importlib.util import find_spec
-
 from django.urls import include, path
 
 from apps.tenants.views import widen_form_action
@@ -15,10 +13,10 @@ from config.urls.shared import urlpatterns as shared
 urlpatterns = [
     *shared,
     path("", include("apps.tenants.urls")),
-    *([path("", include("apps.orgs.apex_urls"))] if find_spec("apps.orgs.apex_urls") else []),  # INTERIM
+    path("", include("apps.orgs.apex_urls")),
     path("account/login/", widen_form_action(account.login), name="account_login"),
     path("account/signup/", widen_form_action(account.signup), name="account_signup"),
     path("account/", include("allauth.urls")),
     path("admin/", admin.site.urls),
-    *([path("ui/", include("apps.workspace.gallery_urls"))] if find_spec("apps.workspace.gallery_urls") else []),  # INTERIM
+    path("ui/", include("apps.workspace.gallery_urls")),
 ]

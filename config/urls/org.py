@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.urls import include, path
 
 from apps.tenants import org_views
@@ -18,6 +16,6 @@ urlpatterns = [
     path("logout", org_views.leave, name="logout"),
     path("signed-out", org_views.signed_out, name="signed_out"),
     path(".well-known/jwks.json", jwks_view, name="jwks"),
-    *([path("", include("apps.workspace.urls"))] if find_spec("apps.workspace.urls") else []),  # INTERIM
-    *([path("", include("apps.orgs.urls"))] if find_spec("apps.orgs.urls") else []),  # INTERIM
+    path("", include("apps.workspace.urls")),
+    path("", include("apps.orgs.urls")),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
@@ -18,6 +19,7 @@ from apps.common import errors, health, metrics, openapi, problem
 from apps.common.api.permissions import SIGNED_IN
 from apps.common.api.views import ApiView
 from apps.common.etag import etag_of
+from apps.common.pagination import NEWEST_FIRST
 
 handler400 = problem.bad_request
 handler403 = problem.permission_denied
@@ -45,6 +47,14 @@ class KeyAuthentication(BaseAuthentication):
             return None
         name, _, codes = header.removeprefix("Bearer ").partition(":")
         return None, Key(frozenset(codes.split(",")), f"acme:{name}")
+
+
+class KeyScheme(OpenApiAuthenticationExtension):
+    target_class = KeyAuthentication
+    name = "key"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
 
 
 class DoorBody(serializers.Serializer):
@@ -80,6 +90,7 @@ class DoorView(ApiView):
 class DoorsView(ApiView):
     authentication_classes = (KeyAuthentication,)
     required = {"GET": SIGNED_IN, "POST": "doors.edit"}
+    list_keyset = NEWEST_FIRST
 
     @extend_schema(responses=openapi.page_of(DoorBody))
     def get(self, request: Request) -> Response:

@@ -50,13 +50,13 @@ class Entry(models.Model):
     rank = models.IntegerField(default=0)
     label = models.TextField(default="")
 
-    def __str__(self) -> str:
-        return self.label
-
     class Meta:
         app_label = "scratch"
         db_table = '"scratch"."entry"'
         managed = False
+
+    def __str__(self) -> str:
+        return self.label
 
 
 TABLES = """

@@ -177,6 +177,7 @@ def test_a_port_that_somebody_took_is_chosen_anew():
         port = server.port
         server.stop()
         with socket.socket() as taker:
+            taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taker.bind((ports.LOOPBACK, port))
             taker.listen()
 

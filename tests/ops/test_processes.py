@@ -1,4 +1,4 @@
-"""The commands that supervisor and containers share, and the values they share with the settings."""
+"""The commands that supervisor and containers share, and the values that settings share too."""
 
 import os
 import re

@@ -255,7 +255,7 @@ def test_events_are_listed_newest_first_and_by_what_they_name(org):
 
     assert found()[0] == ("signing_key", "prj_1")
     assert found(subject_type="project", subject_id="prj_2") == [("project", "prj_2")]
-    assert found(action="orgs.") == [("project", "prj_2"), ("project", "prj_1")]
+    assert found(action="orgs.project.") == [("project", "prj_2"), ("project", "prj_1")]
     assert found(action="trust.signing_key.mislaid", actor_id="mandate") == [found()[0]]
     assert found(action="orgs", actor_id="mem_1") == []
 

@@ -51,7 +51,8 @@ class ApiView(APIView):
 
     `required` names a permission code per method (`SIGNED_IN` for any principal); a view that
     anybody may call says `public`. `versioned` views answer with an ETag and honour If-Match;
-    with `if_match_required` a change without one is 428.
+    with `if_match_required` a change without one is 428. `list_keyset` is the order of a list that
+    GET answers page by page.
     """
 
     required: ClassVar[Mapping[str, str]] = {}
@@ -145,14 +146,15 @@ class ApiView(APIView):
         serializer: type[BaseSerializer[Any]],
         rows: QuerySet[Any],
         *,
-        keyset: Keyset = NEWEST_FIRST,
+        keyset: Keyset | None = None,
     ) -> Response:
-        """Render the page of a list that `cursor` and `limit` ask for."""
+        """Render the page of a list that `cursor` and `limit` ask for, in the view's order."""
+        order = keyset or self.list_keyset or NEWEST_FIRST
         query = self.request.query_params
         cursor = query.get("cursor")
         if cursor == "":
             raise BadRequest("The cursor is empty.", parameter="cursor")
-        page = paginate(rows, keyset=keyset, limit=parse_limit(query.get("limit")), after=cursor)
+        page = paginate(rows, keyset=order, limit=parse_limit(query.get("limit")), after=cursor)
         items: list[Model] = page.items
         rendered = serializer(items, many=True, context={"request": self.request}).data
         return Response({"results": rendered, "next": page.next})

@@ -160,7 +160,7 @@ def expire_invitations(*, at: datetime) -> int:
 
 def invitation_url(token: str) -> str:
     """The link's address on the apex, where its page is (URL name `invitation`)."""
-    return f"{settings.PUBLIC_URL}/invitations/{token}/"
+    return f"{settings.PUBLIC_URL}/account/invitations/{token}/"
 
 
 def _join(invitation: Invitation, user_id: UUID, at: datetime) -> Member:

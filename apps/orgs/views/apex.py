@@ -17,7 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.common.errors import PermissionDenied
 from apps.common.htmx import see_other
 from apps.orgs import selectors
-from apps.orgs.services import invitations, organization
+from apps.orgs.services import invitations
+from apps.orgs.services.org import reopen_org
+from apps.orgs.tokens import hash_of
 from apps.tenants import keys
 from apps.tenants import selectors as tenants
 
@@ -26,7 +28,7 @@ from apps.tenants import selectors as tenants
 @never_cache
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """What one is invited to; a POST accepts it. The link itself is the right to read that much."""
-    token_hash, now = invitations.hash_of(token), timezone.now()
+    token_hash, now = hash_of(token), timezone.now()
     found = tenants.find_invitation_org(token_hash=token_hash, at=now)
     if found is None:
         return render(request, "tenants/invitation.html", {"state": "expired"}, status=404)
@@ -62,9 +64,12 @@ def _context(request: HttpRequest, email: str, facts: dict[str, Any]) -> dict[st
 
 @login_required
 def _accept(request: HttpRequest, org: tenants.OrgRef, token_hash: bytes) -> HttpResponse:
-    invitations.accept_invitation(
-        token_hash=token_hash, user_id=request.user.pk, org=org, at=timezone.now()
-    )
+    now = timezone.now()
+    with keys.holding(org.schema, org.id):
+        row = selectors.find_open_invitation(token_hash=token_hash, at=now)
+        if row is None:
+            raise Http404
+        invitations.accept_invitation(invitation_id=row.id, user_id=request.user.pk, at=now)
     messages.success(request, f"You are a member of {org.name} now.")
     return see_other(reverse("tenants:home"))
 
@@ -78,8 +83,8 @@ def reopen(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404
     with keys.holding(org.schema, org.id):
         by = selectors.find_member_principal(user_id=request.user.pk)
-    if by is None or not by.may("org.close"):
-        raise PermissionDenied("Only an owner can undo the closing.")
-    organization.reopen(by=by, org=org, at=timezone.now())
+        if by is None or not by.may("org.close"):
+            raise PermissionDenied("Only an owner can undo the closing.")
+        reopen_org(by=by, at=timezone.now())
     messages.success(request, f"{org.name} is open again.")
     return see_other(reverse("tenants:home"))

@@ -15,7 +15,7 @@ from apps.common.errors import DomainError
 from apps.common.htmx import hx_redirect, see_other
 from apps.common.ids import public_id
 from apps.orgs.forms import CloseForm, NameForm, add_refusal
-from apps.orgs.services import organization
+from apps.orgs.services.org import close_org, rename_org
 from apps.orgs.views.common import check, needs, org_of, page, principal_of
 from apps.tenants.services.orgs import GRACE
 
@@ -52,9 +52,7 @@ def general(request: HttpRequest) -> HttpResponse:
 
 def _rename(request: HttpRequest, form: NameForm) -> bool:
     try:
-        organization.rename(
-            name=form.cleaned_data["name"], by=principal_of(request), at=timezone.now()
-        )
+        rename_org(name=form.cleaned_data["name"], by=principal_of(request), at=timezone.now())
     except DomainError as error:
         add_refusal(form, error)
         return False
@@ -68,7 +66,7 @@ def danger(request: HttpRequest) -> HttpResponse:
     org = org_of(request)
     form = CloseForm(request.POST if request.method == "POST" else None, org_name=org.name)
     if request.method == "POST" and form.is_valid():
-        organization.close(by=principal_of(request), at=timezone.now())
+        close_org(by=principal_of(request), at=timezone.now())
         return hx_redirect(request, reverse("signed_out"))
     context: dict[str, Any] = page(
         request,

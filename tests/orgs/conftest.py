@@ -1,0 +1,152 @@
+"""People with roles, the keys they hold, and a client that speaks to the API as one of them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+AT = datetime(2027, 1, 31, 12, tzinfo=UTC)
+ROLES = ("owner", "admin", "member", "viewer")
+
+
+def join(org: Any, role: str, *, email: str = "", name: str = "") -> Any:
+    """A new person who is in the org with that role; the principal of their browser session."""
+    from allauth.account.models import EmailAddress
+
+    from apps.orgs import selectors
+    from apps.orgs.models import Member, Role
+    from apps.tenants import keys
+    from apps.tenants.models import User
+    from apps.tenants.services import membership
+
+    email = email or f"{role}-{uuid.uuid4().hex[:8]}@{org.slug}.example"
+    user = User.objects.create_user(email, "mandate-demo", name=name or f"The {role}")
+    EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    with keys.holding(org.schema, org.id):
+        Member.objects.create(
+            user_id=user.pk,
+            label=user.name,
+            email=email,
+            role=Role.objects.get(slug=role),
+            joined_at=timezone.now(),
+        )
+        membership.admit_user(org_id=org.id, user_id=user.pk, at=timezone.now())
+        return selectors.find_member_principal(user_id=user.pk)
+
+
+def owner_of(org: Any) -> Any:
+    """The owner that the org was provisioned with."""
+    from apps.orgs import selectors
+    from apps.tenants import keys
+
+    with keys.holding(org.schema, org.id):
+        return selectors.find_member_principal(user_id=org.owner_id)
+
+
+def token_for(org: Any, principal: Any, **fields: Any) -> str:
+    """A key of that member, its token."""
+    from apps.orgs.services.keys import create_key
+    from apps.tenants import keys
+
+    with keys.holding(org.schema, org.id):
+        made = create_key(name="Test", by=principal, at=timezone.now(), **fields)
+    return str(made.token)
+
+
+@dataclass
+class Api:
+    """Speaks to /v1 with a key, on the apex unless told otherwise."""
+
+    token: str = ""
+    host: str = "localhost:8000"
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        from apps.tenants import keys
+
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        data = "" if body is None else json.dumps(body)
+        with keys.holding():
+            return self.client.generic(
+                method, f"/v1{path}", data, content_type="application/json",
+                HTTP_HOST=self.host, headers=sent,
+            )
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self("POST", path, body, **headers)
+
+    def patch(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self("PATCH", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Any:
+        return self("DELETE", path, **headers)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_limits(settings: Any) -> None:
+    """Rate limits have tests of their own."""
+    settings.API_RATE_LIMIT = "1000000/minute"
+    settings.API_RATE_LIMIT_ANONYMOUS = "1000000/minute"
+
+
+@pytest.fixture
+def owner(org: Any) -> Any:
+    return owner_of(org)
+
+
+@pytest.fixture
+def somebody(org: Any) -> Callable[..., Any]:
+    """Makes members of acme: `somebody("admin")`."""
+    return lambda role, **more: join(org, role, **more)
+
+
+@pytest.fixture
+def api_as(org: Any) -> Callable[..., Api]:
+    """A client with a key of a new member of that role: `api_as("viewer")`."""
+
+    def make(role: str, **fields: Any) -> Api:
+        who = owner_of(org) if role == "owner" else join(org, role)
+        return Api(token_for(org, who, **fields))
+
+    return make
+
+
+@pytest.fixture
+def api(api_as: Callable[..., Api]) -> Api:
+    """The owner's client."""
+    return api_as("owner")
+
+
+@pytest.fixture
+def events(org: Any) -> Callable[[], list[Any]]:
+    """What the audit log gained since the test began: (action, subject, detail)."""
+    from apps.trust.models import AuditEvent
+
+    before = AuditEvent.objects.count()
+
+    def since() -> list[Any]:
+        rows = AuditEvent.objects.order_by("seq")[before:]
+        return [(row.action, row.subject_id, row.detail) for row in rows]
+
+    return since
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    """Status and code of a problem document."""
+    assert answer["Content-Type"] == "application/problem+json", answer.content
+    found = answer.json()
+    assert found["status"] == answer.status_code
+    return answer.status_code, found["code"]
