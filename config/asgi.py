@@ -24,7 +24,8 @@ telemetry.configure()
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer one connection; the keys last exactly as long, a stream's last byte included."""
     if scope["type"] == "lifespan":
-        return await _lifespan(receive, send)
+        await _lifespan(receive, send)
+        return
     with keys.holding():
         await django_application(scope, receive, send)
 

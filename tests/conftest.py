@@ -51,7 +51,9 @@ def _point_settings_at(postgres: EmbeddedPostgres, valkey: EmbeddedValkey) -> No
 
     for alias, url in (("default", postgres.app_url), ("owner", postgres.owner_url)):
         found = env.database(url)
-        settings.DATABASES[alias].update({k: found[k] for k in ("USER", "PASSWORD", "HOST", "PORT")})
+        settings.DATABASES[alias].update(
+            {k: found[k] for k in ("USER", "PASSWORD", "HOST", "PORT")}
+        )
     settings.REDIS_URL = settings.CELERY_BROKER_URL = valkey.url
     settings.CACHES["default"]["LOCATION"] = valkey.url
 
@@ -76,7 +78,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
     """A test that was skipped proves nothing: the suite allows none."""
     if skipped := terminalreporter.stats.get("skipped"):
-        terminalreporter.write_line(f"{len(skipped)} skipped: a skipped test proves nothing", red=True)
+        terminalreporter.write_line(
+            f"{len(skipped)} skipped: a skipped test proves nothing", red=True
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -90,7 +90,8 @@ def _rewritten(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBa
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in answer.headers:
             better[name] = answer.headers[name]
-    answer.close()
+    # Closed when the new answer is, for closing one ends the request: connections, tenant keys.
+    better._resource_closers.extend(answer._resource_closers)  # type: ignore[attr-defined]
     return better
 
 

@@ -171,7 +171,7 @@ class ApiSchema(AutoSchema):
         self._complete(operation["responses"], has_body="requestBody" in operation)
         return operation
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]
         """The handler's own words or its view's, never those of the base class."""
         handler = getattr(self.view, self.method.lower(), None)
         return cleandoc(getattr(handler, "__doc__", None) or type(self.view).__doc__ or "")

@@ -9,12 +9,13 @@ from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from apps.orgs import selectors
+from apps.tenants.access import user_id_of
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 class MemberMiddleware:
-    """Set `request.principal` for a session that was let in; somebody without a role here is out."""
+    """Set `request.principal` for a session that was let in; who has no role here is out."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -22,7 +23,7 @@ class MemberMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.principal = None  # type: ignore[attr-defined]
         if getattr(request, "entered", False):
-            principal = selectors.find_member_principal(user_id=request.user.pk)
+            principal = selectors.find_member_principal(user_id=user_id_of(request))
             if principal is None:
                 logout(request)
                 raise Http404

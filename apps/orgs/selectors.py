@@ -17,7 +17,6 @@ from apps.common.text import is_slug
 from apps.orgs.models import ApiKey, Invitation, Member, Permission, Project, Role, RolePermission
 from apps.orgs.permissions import ALL_SCOPES, OWNER, effective
 from apps.orgs.principals import Principal
-from apps.tenants import keys
 
 PROJECT, MEMBER, ROLE, INVITATION, KEY, ORG = "prj", "mem", "rol", "inv", "key", "org"
 
@@ -84,9 +83,7 @@ def list_projects(*, q: str = "", archived: bool | None = False) -> QuerySet[Pro
     if archived is not None:
         rows = rows.filter(archived_at__isnull=not archived)
     if q:
-        rows = rows.filter(
-            Q(name__icontains=q) | Q(slug__icontains=q) | Q(tags__contains=[q])
-        )
+        rows = rows.filter(Q(name__icontains=q) | Q(slug__icontains=q) | Q(tags__contains=[q]))
     return rows
 
 
@@ -104,9 +101,7 @@ def get_default_project() -> Project:
     return Project.objects.get(is_default=True)
 
 
-def list_members(
-    *, q: str = "", role: str = "", left: bool | None = False
-) -> QuerySet[Member]:
+def list_members(*, q: str = "", role: str = "", left: bool | None = False) -> QuerySet[Member]:
     """Members whose name or address says `q`, with their roles; `left` None means all ever."""
     rows = Member.objects.select_related("role")
     if left is not None:
@@ -130,13 +125,10 @@ def count_owners() -> int:
 
 def list_roles() -> QuerySet[Role]:
     """Roles in order, with `codes` (their permissions) and `member_count`; one query."""
-    return (
-        Role.objects.annotate(
-            codes=_codes_of("pk"),
-            member_count=Count("members", filter=Q(members__left_at=None)),
-        )
-        .order_by("rank", "id")
-    )
+    return Role.objects.annotate(
+        codes=_codes_of("pk"),
+        member_count=Count("members", filter=Q(members__left_at=None)),
+    ).order_by("rank", "id")
 
 
 def list_permissions() -> QuerySet[Permission]:

@@ -18,7 +18,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Our links are built from PUBLIC_URL, never from a Host header."""
 
     def confirm_email(self, request: HttpRequest, email_address: Any) -> bool:
-        """A verified address gets the org that its owner wished for, wherever the mail was opened."""
+        """A verified address gets the org its owner wished for, wherever the mail was opened."""
         confirmed: bool = super().confirm_email(request, email_address)
         if confirmed:
             signup.fulfil_wish(user_id=email_address.user_id, at=timezone.now())

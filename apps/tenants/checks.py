@@ -47,7 +47,5 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             Error("MANDATE_KEK is a default.", hint="Use 32 random bytes.", id="mandate.E004")
         )
     if not settings.PUBLIC_URL.startswith("https://"):
-        found.append(
-            Error("PUBLIC_URL must be an https address in production.", id="mandate.E005")
-        )
+        found.append(Error("PUBLIC_URL must be an https address in production.", id="mandate.E005"))
     return found

@@ -25,7 +25,9 @@ class SignupForm(forms.Form):
         label="Organization",
         max_length=80,
         required=False,
-        help_text="Made for you as soon as your address is verified. Leave it empty if you were invited.",
+        help_text=(
+            "Made for you as soon as your address is verified. Leave it empty if you were invited."
+        ),
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
     field_order = ("name", "email", "password1", "organization")

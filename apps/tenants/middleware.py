@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -17,8 +16,10 @@ from django.urls import set_urlconf
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from apps.common.errors import Unauthenticated
+from apps.common import problem
+from apps.common.errors import NotFound, Unauthenticated
 from apps.tenants import keys, selectors
+from apps.tenants.access import user_id_of
 from apps.tenants.services import activity
 from apps.tenants.sessions import ORG
 
@@ -44,7 +45,7 @@ class HostMiddleware:
         else:
             org = self.find(host)
             if org is None:
-                return HttpResponse("There is nothing at this address.\n", status=404)
+                return problem.respond(request, NotFound("There is nothing at this address."))
             request.org = org  # type: ignore[attr-defined]
             request.urlconf = settings.ROOT_URLCONF
             keys.use_schema(org.schema)
@@ -57,7 +58,7 @@ class HostMiddleware:
         return response
 
     def find(self, host: str) -> selectors.OrgRef | None:
-        """The org of a host, remembered briefly: what may change of it is asked again at the door."""
+        """The org of a host, remembered briefly; what may change of it is asked at the door."""
         at, org = self.hosts.get(host, (0.0, None))
         if org is None or time.monotonic() - at > HOSTS_SECONDS:
             org = selectors.find_org_by_host(host)
@@ -94,7 +95,7 @@ class EntryMiddleware:
 
 def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     """Unlock the org's rows, if this session was made for it and its user may still enter."""
-    user_id: UUID = request.user.pk
+    user_id = user_id_of(request)
     made_here = request.session.get(ORG) == str(org.id)
     if not made_here or not selectors.is_member(user_id=user_id, org_id=org.id):
         logout(request)
@@ -108,7 +109,8 @@ def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
 def to_login(request: HttpRequest) -> HttpResponseBase:
     """Send a browser to sign in and back; an htmx request leaves the page for it."""
     if request.method not in READS:
-        raise Unauthenticated("Your session has ended. Sign in and send the form again.")
+        refusal = Unauthenticated("Your session has ended. Sign in and send the form again.")
+        return problem.respond(request, refusal)
     if request.path in {"/favicon.ico"}:
         raise Http404
     target = f"/login?{urlencode({'next': request.get_full_path()})}"

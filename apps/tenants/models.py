@@ -43,7 +43,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person. Deactivated and blanked rather than deleted: orgs' records name them for good."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    email = models.EmailField(max_length=254)
+    email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=120)
     org_wish = models.CharField(
         max_length=80, blank=True, help_text="the org to make once the address is verified"
@@ -70,7 +70,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name.partition(" ")[0]
 
 
-class Org(StateModel, TenantMixin):
+class Org(StateModel, TenantMixin):  # type: ignore[misc, django-manager-missing]
     """A tenant and the state of its schema. Its slug is its host and never changes."""
 
     class State(models.TextChoices):
@@ -88,7 +88,9 @@ class Org(StateModel, TenantMixin):
     slug = models.SlugField(max_length=40, unique=True)
     schema_name = models.CharField(max_length=63, unique=True, editable=False)
     schema_version = models.CharField(max_length=16, blank=True, editable=False)
-    state = FSMField(default=State.PROVISIONING, choices=State.choices, protected=True, max_length=12)
+    state = FSMField(
+        default=State.PROVISIONING, choices=State.choices, protected=True, max_length=12
+    )
     failure = models.CharField(max_length=300, blank=True, editable=False)
     owner = models.ForeignKey(
         User, null=True, on_delete=models.PROTECT, related_name="+", help_text="who asked for it"
@@ -147,7 +149,7 @@ class Org(StateModel, TenantMixin):
         self.owner = None
 
 
-class Domain(DomainMixin):
+class Domain(DomainMixin):  # type: ignore[misc]
     """A host that leads to an org; every org has `<slug>.<apex host>`."""
 
     tenant = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="domains")

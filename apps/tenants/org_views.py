@@ -36,9 +36,7 @@ def start(request: HttpRequest) -> HttpResponse:
         "nonce": tickets.hashed(nonce).hex(),
         "next": safe_path(request.GET.get("next", "/")),
     }
-    response = HttpResponseRedirect(
-        f"{settings.PUBLIC_URL}/account/handover/?{urlencode(query)}"
-    )
+    response = HttpResponseRedirect(f"{settings.PUBLIC_URL}/account/handover/?{urlencode(query)}")
     response.set_cookie(
         settings.NONCE_COOKIE_NAME,
         nonce,
@@ -77,7 +75,7 @@ def finish(request: HttpRequest) -> HttpResponse:
 
 
 def _open_session(request: HttpRequest, user: object) -> None:
-    """Sign in without Django's signal: nobody gave a password here, the apex counted that already."""
+    """Sign in without Django's signal: the apex has counted this sign-in already."""
     request.session[SESSION_KEY] = str(user.pk)  # type: ignore[attr-defined]
     request.session[BACKEND_SESSION_KEY] = BACKEND
     request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()  # type: ignore[attr-defined]

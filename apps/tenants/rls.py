@@ -52,7 +52,9 @@ def secure_org_schema(cursor: CursorWrapper, *, schema: str, org_id: UUID) -> No
             f"using ({OWN_ORG}) with check ({OWN_ORG})"
         )
         cursor.execute(f"alter table {name} drop constraint if exists {CONSTRAINT}")
-        cursor.execute(f"alter table {name} add constraint {CONSTRAINT} check (org_id = '{org_id}')")
+        cursor.execute(
+            f"alter table {name} add constraint {CONSTRAINT} check (org_id = '{org_id}')"
+        )
         if allowed := grants.get(table):
             cursor.execute(f"grant {', '.join(allowed)} on {name} to {app}")
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connections
 
-from apps.tenants.keys import PUBLIC
+from apps.tenants import keys
 
 
 class SchemaRouter:
@@ -17,6 +16,6 @@ class SchemaRouter:
     def allow_migrate(
         self, db: str, app_label: str, model_name: str | None = None, **hints: Any
     ) -> bool | None:
-        in_public = connections[db].schema_name == PUBLIC
+        in_public = keys.current().schema == keys.PUBLIC
         wanted = settings.SHARED_APPS if in_public else settings.TENANT_APPS
         return None if apps.get_app_config(app_label).name in wanted else False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
@@ -19,7 +19,7 @@ MFA_AT = "_mandate_mfa_at"
 
 
 class SessionStore(DatabaseStore):
-    """Django's database sessions, with the columns that revocation needs written beside the data."""
+    """Django's database sessions, with the columns that revocation needs beside the data."""
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -27,7 +27,7 @@ class SessionStore(DatabaseStore):
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         """The row of a session; its columns repeat what the data says."""
-        row: Session = super().create_model_instance(data)
+        row = cast(Session, super().create_model_instance(data))
         row.org_id = data.get(ORG)
         row.parent_id = data.get(PARENT)
         row.user_id = data.get(SESSION_KEY)

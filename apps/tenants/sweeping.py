@@ -30,7 +30,7 @@ _steps: list[Step] = []
 
 
 def every_visit(step: Step) -> Step:
-    """Run `step(at)` under both keys whenever an org is visited; it must be quick and idempotent."""
+    """Run `step(at)` under both keys at each visit of an org; it is quick and idempotent."""
     if step not in _steps:
         _steps.append(step)
     return step

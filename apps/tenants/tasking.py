@@ -23,11 +23,11 @@ def org_header() -> dict[str, str]:
     return {HEADER: str(org_id)} if org_id else {}
 
 
-class OrgTask(Task):  # type: ignore[misc]
+class OrgTask(Task):  # type: ignore[type-arg]
     """A task that holds both keys of its message's org while it runs, and none afterwards.
 
-    `@shared_task(shared=True)` is for the few that serve all orgs; they hold no key. Any other
-    without an org refuses to run: on `public` it would find nothing, and silently do nothing.
+    Without one it refuses: on `public` it would find nothing, and silently do nothing. A
+    `SharedTask` serves all orgs and holds no key.
     """
 
     shared = False
@@ -48,6 +48,14 @@ class OrgTask(Task):  # type: ignore[misc]
             if org.state != Org.State.ACTIVE:
                 raise NoTenant(f"{self.name} was sent for an org that is {org.state}")
             activity.touch(org_id=org.id, at=timezone.now())
-        with structlog.contextvars.bound_contextvars(org=org.slug):
-            with keys.holding(org.schema, org.id):
-                return super().__call__(*args, **kwargs)
+        with (
+            structlog.contextvars.bound_contextvars(org=org.slug),
+            keys.holding(org.schema, org.id),
+        ):
+            return super().__call__(*args, **kwargs)
+
+
+class SharedTask(OrgTask):
+    """One of the few tasks that serve all orgs: `@shared_task(name=…, base=SharedTask)`."""
+
+    shared = True

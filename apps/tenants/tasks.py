@@ -10,23 +10,24 @@ from django.utils import timezone
 
 from apps.tenants import sweeping
 from apps.tenants.services import orgs
+from apps.tenants.tasking import SharedTask
 
 
-@shared_task(name="tenants.provision_org", shared=True)
+@shared_task(name="tenants.provision_org", base=SharedTask)
 def provision_org(*, org_id: str, **_: Any) -> None:
     orgs.provision_org(org_id=UUID(org_id), at=timezone.now())
 
 
-@shared_task(name="tenants.migrate_org", shared=True)
+@shared_task(name="tenants.migrate_org", base=SharedTask)
 def migrate_org(*, org_id: str, **_: Any) -> None:
     orgs.migrate_org(org_id=UUID(org_id), at=timezone.now())
 
 
-@shared_task(name="tenants.erase_org", shared=True)
+@shared_task(name="tenants.erase_org", base=SharedTask)
 def erase_org(*, org_id: str, **_: Any) -> None:
     orgs.erase_org(org_id=UUID(org_id), at=timezone.now())
 
 
-@shared_task(name="tenants.sweep", shared=True)
+@shared_task(name="tenants.sweep", base=SharedTask)
 def sweep(**_: Any) -> None:
     sweeping.sweep(at=timezone.now())

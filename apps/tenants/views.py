@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
 from apps.tenants import selectors
+from apps.tenants.access import user_id_of
 from apps.tenants.errors import SlugTaken
 from apps.tenants.forms import OrgForm
 from apps.tenants.models import Org
@@ -39,7 +40,7 @@ def landing(request: HttpRequest) -> HttpResponse:
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """One's organizations; somebody with exactly one that is new is taken to it."""
-    found = selectors.list_orgs_of(request.user.pk)
+    found = selectors.list_orgs_of(user_id_of(request))
     if len(found) == 1 and found[0].state == Org.State.PROVISIONING:
         return redirect("tenants:provisioning", slug=found[0].slug)
     context = {"orgs": found, "debug": settings.DEBUG}
@@ -113,7 +114,7 @@ def handover(request: HttpRequest) -> HttpResponseBase:
 
 
 def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a sign-in form end on the org's host it was asked for: that exact origin, on this page."""
+    """Let a sign-in form end on the org's host it was asked for, that exact origin only."""
 
     @functools.wraps(view)
     def widened(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -136,13 +137,13 @@ def _origin_asked_for(request: HttpRequest) -> str | None:
 
 
 def _own_org(request: HttpRequest, slug: str) -> selectors.OrgRef:
-    for org in selectors.list_orgs_of(request.user.pk):
+    for org in selectors.list_orgs_of(user_id_of(request)):
         if org.slug == slug:
             return org
     raise Http404
 
 
 def safe_path(path: str) -> str:
-    """A path of this very host, or its root: what somebody else's link asked for may be anything."""
+    """A path of this very host, else its root: what a link asked for may be anything."""
     safe = url_has_allowed_host_and_scheme(path, allowed_hosts=None) and path.startswith("/")
     return path if safe else "/"

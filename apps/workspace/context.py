@@ -57,10 +57,16 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
             }
             for p in projects
         ],
-        "project": next(({"name": p.name, "slug": p.slug} for p in projects if p.slug == selected), None),
+        "project": next(
+            ({"name": p.name, "slug": p.slug} for p in projects if p.slug == selected), None
+        ),
         "account_url": f"{settings.PUBLIC_URL}/account/",
         "signout_url": "/logout",
     }
+
+
+def _names(project: orgs.ProjectLink) -> dict[str, str]:
+    return {"name": project.name, "slug": project.slug}
 
 
 def _nav(path: str, permissions: frozenset[str], project: str) -> list[dict[str, Any]]:
@@ -81,7 +87,9 @@ def _nav(path: str, permissions: frozenset[str], project: str) -> list[dict[str,
 
 def _best(path: str) -> str:
     """The most specific entry that the page lies under."""
-    fitting = [url for _, _, url, _, _ in NAV if path == url or (url != "/" and path.startswith(url))]
+    fitting = [
+        url for _, _, url, _, _ in NAV if path == url or (url != "/" and path.startswith(url))
+    ]
     return max(fitting, key=len, default="")
 
 

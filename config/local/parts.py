@@ -109,8 +109,9 @@ class Part:
         stdout = self.process.stdout if self.process is not None else None
         if stdout is None or stdout.closed:
             return []
-        chunk = stdout.read(65536)
-        if chunk is None:
+        try:
+            chunk = os.read(stdout.fileno(), 65536)
+        except BlockingIOError:
             return []
         if chunk == b"":
             stdout.close()

@@ -246,11 +246,15 @@ class EmbeddedPostgres:
         """Run `config/postgres/roles.sql` in a database of this cluster."""
         known = self.home.read("postgres.json")
         url = self._url(ADMIN, "admin_password", database=database)
-        with psycopg.connect(url) as admin:
+        # Logins belong to the cluster: two who make them at once, in whatever databases, would trip
+        # over each other. Advisory locks are a database's, so the lock is taken in a common one.
+        with psycopg.connect(self.admin_url) as common, psycopg.connect(url) as admin:
+            common.execute("select pg_advisory_xact_lock(hashtext('mandate.roles'))")
             for role in ("owner", "app"):
                 setting = [f"mandate.{role}_password", known[f"{role}_password"]]
                 admin.execute("select set_config(%s, %s, false)", setting)
             admin.execute(ROLES_SQL.read_bytes())
+            admin.commit()
 
 
 def _write_for_nobody(path: Path, text: str) -> None:

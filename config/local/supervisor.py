@@ -25,12 +25,12 @@ from config.local.postgres import EmbeddedPostgres
 from config.local.valkey import EmbeddedValkey
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Who ends together, in which order, and how long they may take before they are killed: 10 s in all.
+# Who ends together, in which order, and how long they may take before they are killed: 17 s in all.
 STOP_ORDER = (
     (("setup", "web"), 3.0),
     (("worker", "provisioner", "beat"), 3.0),
     (("valkey",), 1.0),
-    (("postgres",), 3.0),
+    (("postgres",), 10.0),
 )
 READY_NOTICE_SECONDS = 30.0
 

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import sys
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests-and-long-enough-to-please-every-check-there-is")
 os.environ.setdefault("MANDATE_KEK", base64.b64encode(bytes(range(32))).decode())
@@ -9,7 +10,7 @@ os.environ.setdefault("DATABASE_URL", "postgresql://mandate_app@127.0.0.1:1/none
 os.environ.setdefault("DATABASE_OWNER_URL", "postgresql://mandate_owner@127.0.0.1:1/none")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 
-os.environ.setdefault("MANDATE_PROCESS", "web")
+os.environ.setdefault("MANDATE_PROCESS", "web" if "pytest" in sys.modules else "command")
 
 from config.settings.base import *  # noqa: E402, F403
 

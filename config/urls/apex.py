@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from apps.tenants.views import widen_form_action
-from config.urls.shared import handler404, handler500  # noqa: F401
+from config.urls.shared import handler400, handler403, handler404, handler500  # noqa: F401
 from config.urls.shared import urlpatterns as shared
 
 urlpatterns = [

@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from apps.tenants import org_views
 from apps.trust.api import jwks_view
-from config.urls.shared import handler404, handler500  # noqa: F401
+from config.urls.shared import handler400, handler403, handler404, handler500  # noqa: F401
 from config.urls.shared import urlpatterns as shared
 
 urlpatterns = [

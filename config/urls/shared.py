@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.urls import include, path
 
 from apps.common import health, metrics
+from apps.common.problem import bad_request as handler400
 from apps.common.problem import page_not_found as handler404
+from apps.common.problem import permission_denied as handler403
 from apps.common.problem import server_error as handler500
 
 urlpatterns = [
@@ -14,4 +16,4 @@ urlpatterns = [
     path("metrics", metrics.metrics_view),
     path("v1/", include("config.urls.api")),
 ]
-__all__ = ["handler404", "handler500", "urlpatterns"]
+__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]

@@ -40,6 +40,23 @@ def test_an_unknown_url_of_the_api_is_a_problem(api, settings, debug, path):
     is_problem(api.get(path), 404, "not_found")
 
 
+def test_an_answer_that_is_replaced_is_closed_with_its_request_and_not_before(api, rf):
+    from django.core.signals import request_finished
+    from django.http import HttpResponse
+
+    from apps.common.middleware import ErrorMiddleware
+
+    closed, ended = [], []
+    framework = HttpResponse("debug page", status=404)
+    framework._resource_closers.append(lambda: closed.append(1))
+    request_finished.connect(lambda **_: ended.append(1), weak=False, dispatch_uid="t")
+    answer = ErrorMiddleware(lambda request: framework)(rf.get("/v1/x"))
+    request_finished.disconnect(dispatch_uid="t")
+    assert (closed, ended) == ([], [])
+    answer._resource_closers[-1]()
+    assert closed == [1]
+
+
 def test_a_missing_row_does_not_name_its_model(api):
     answer = api.get("/v1/raise/no-such-row")
     is_problem(answer, 404, "not_found")

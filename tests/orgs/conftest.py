@@ -6,14 +6,15 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-AT = datetime(2027, 1, 31, 12, tzinfo=UTC)
+# The near past, so that services called with it and requests that read the clock agree.
+AT = timezone.now().replace(microsecond=0) - timedelta(hours=1)
 ROLES = ("owner", "admin", "member", "viewer")
 
 
@@ -78,8 +79,12 @@ class Api:
         data = "" if body is None else json.dumps(body)
         with keys.holding():
             return self.client.generic(
-                method, f"/v1{path}", data, content_type="application/json",
-                HTTP_HOST=self.host, headers=sent,
+                method,
+                f"/v1{path}",
+                data,
+                content_type="application/json",
+                HTTP_HOST=self.host,
+                headers=sent,
             )
 
     def get(self, path: str, **headers: str) -> Any:

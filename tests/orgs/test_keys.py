@@ -69,7 +69,9 @@ def test_a_key_is_stored_as_a_hash_and_acts_for_its_maker(owner: Any, events: An
 
 
 def test_scopes_cut_the_role_down_and_never_widen_it(somebody: Any) -> None:
-    made = keys.create_key(name="Reader", scopes=["projects.view", "projects.view"], by=somebody("viewer"), at=AT)
+    made = keys.create_key(
+        name="Reader", scopes=["projects.view", "projects.view"], by=somebody("viewer"), at=AT
+    )
     assert made.key.scopes == ["projects.view"]
     assert principal(made.token).permissions == {"projects.view"}
 
@@ -86,7 +88,9 @@ def test_a_key_follows_its_owners_role(owner: Any, somebody: Any) -> None:
 def test_nobody_makes_a_key_with_more_than_they_have(somebody: Any, events: Any) -> None:
     viewer = somebody("viewer")
     narrow = principal(
-        keys.create_key(name="Narrow", scopes=["keys.own", "org.view"], expires_at=AT + HOUR, by=viewer, at=AT).token
+        keys.create_key(
+            name="Narrow", scopes=["keys.own", "org.view"], expires_at=AT + HOUR, by=viewer, at=AT
+        ).token
     )
     before = (ApiKey.objects.count(), len(events()))
     tries: list[tuple[Any, dict[str, Any]]] = [
@@ -126,10 +130,16 @@ def test_an_expired_key_opens_nothing(owner: Any) -> None:
 
 
 def test_a_replaced_key_works_until_its_grace_is_over(owner: Any, events: Any) -> None:
-    old = keys.create_key(name="Key", scopes=["org.view"], expires_at=AT + 48 * HOUR, by=owner, at=AT)
+    old = keys.create_key(
+        name="Key", scopes=["org.view"], expires_at=AT + 48 * HOUR, by=owner, at=AT
+    )
     new = keys.rotate_key(key_id=old.key.id, by=owner, at=AT + HOUR)
 
-    assert (new.key.name, new.key.scopes, new.key.rotated_from_id) == ("Key", ["org.view"], old.key.id)
+    assert (new.key.name, new.key.scopes, new.key.rotated_from_id) == (
+        "Key",
+        ["org.view"],
+        old.key.id,
+    )
     assert new.key.expires_at == AT + 49 * HOUR
     over = AT + HOUR + keys.GRACE
     assert opens(old.token, over - timedelta(seconds=1))

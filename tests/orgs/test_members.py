@@ -78,7 +78,10 @@ def test_one_of_two_owners_may_leave(owner: Any, somebody: Any) -> None:
     somebody("owner")
     members.leave_org(by=owner, at=AT)
     assert selectors.count_owners() == 1
-    assert selectors.find_member_principal(user_id=Member.objects.get(id=owner.member_id).user_id) is None
+    assert (
+        selectors.find_member_principal(user_id=Member.objects.get(id=owner.member_id).user_id)
+        is None
+    )
 
 
 def test_an_owner_who_left_is_no_owner(owner: Any, somebody: Any) -> None:
@@ -96,8 +99,12 @@ def test_who_is_removed_loses_sessions_and_keys_and_stays_on_record(
     made = api_keys.create_key(name="Theirs", by=who, at=timezone.now())
     parent = Session.objects.create(session_key="p", session_data="", expire_date=AT)
     Session.objects.create(
-        session_key="c", session_data="", expire_date=AT, org_id=who.org_id,
-        user_id=member.user_id, parent=parent,
+        session_key="c",
+        session_data="",
+        expire_date=AT,
+        org_id=who.org_id,
+        user_id=member.user_id,
+        parent=parent,
     )
 
     members.remove_member(member_id=who.member_id, by=owner, at=AT)

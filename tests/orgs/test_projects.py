@@ -31,9 +31,7 @@ def test_a_project_is_made_and_recorded(owner: Any, events: Any) -> None:
     )
     assert (found.version, found.created_at, found.is_default) == (1, AT, False)
     facts = {"name": found.name, "slug": found.slug, "tags": found.tags, "archived": False}
-    assert events() == [
-        ("orgs.project.created", public_id("prj", project.id), {"new": facts})
-    ]
+    assert events() == [("orgs.project.created", public_id("prj", project.id), {"new": facts})]
 
 
 def test_a_name_that_is_taken_gets_the_next_slug(owner: Any) -> None:
@@ -91,9 +89,7 @@ def test_a_change_makes_a_version_and_records_only_what_changed(owner: Any, even
 
 def test_no_change_is_no_version(owner: Any, events: Any) -> None:
     project = make(owner)
-    same = projects.update_project(
-        project_id=project.id, name="Support", actor=owner.actor, at=AT
-    )
+    same = projects.update_project(project_id=project.id, name="Support", actor=owner.actor, at=AT)
     assert (same.version, len(events())) == (1, 1)
 
 
@@ -152,7 +148,9 @@ def test_what_is_not_there_is_not_found(owner: Any) -> None:
             act(project_id=uuid7(), actor=owner.actor, at=AT)
 
 
-@pytest.mark.parametrize("ref", ["nothing", "prj_", "prj_" + "0" * 32, "mem_" + "0" * 32, "É", "a" * 99])
+@pytest.mark.parametrize(
+    "ref", ["nothing", "prj_", "prj_" + "0" * 32, "mem_" + "0" * 32, "É", "a" * 99]
+)
 def test_a_reference_that_names_nothing_is_not_found(org: Any, ref: str) -> None:
     with pytest.raises(NotFound):
         selectors.get_project(ref)

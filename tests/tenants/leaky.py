@@ -66,7 +66,9 @@ def look(*, queue: str, org_id: str, number: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("select current_setting('app.org_id', true), current_schema()")
         seen, schema = cursor.fetchone()
-        cursor.execute("select count(*), count(*) filter (where org_id <> %s) from signing_keys", [org_id])
+        cursor.execute(
+            "select count(*), count(*) filter (where org_id <> %s) from signing_keys", [org_id]
+        )
         own, foreign = cursor.fetchone()
     if seen != org_id or foreign or own != 1 or BEFORE[0] != keys.NONE:
         store().rpush(f"{queue}:leaks", f"{number}: {org_id} saw {seen} {schema} after {BEFORE[0]}")

@@ -105,7 +105,9 @@ def lint_org_column(cursor: Any, schema: str) -> list[str]:
         "(d.oid is null or pg_get_expr(d.adbin, d.adrelid) not like '%%app.org_id%%')"
     )
     found = rows(cursor, query, schema)
-    return [f"{name} has no org_id of the session" for (name,) in found if name not in rls.UNGUARDED]
+    return [
+        f"{name} has no org_id of the session" for (name,) in found if name not in rls.UNGUARDED
+    ]
 
 
 def lint_own_schema(cursor: Any, schema: str) -> list[str]:
@@ -242,9 +244,7 @@ MUTATIONS = [
 @pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
 def test_every_org_passes(lint: Lint, throwaway_org: Any, admin_cursor: Any) -> None:
     org = throwaway_org()
-    schemas = rows(
-        admin_cursor, "select nspname from pg_namespace where nspname like 'org\\_%%'"
-    )
+    schemas = rows(admin_cursor, "select nspname from pg_namespace where nspname like 'org\\_%%'")
     found = {schema: lint(admin_cursor, schema) for (schema,) in schemas if schema == org.schema}
     assert found == {org.schema: []}
 

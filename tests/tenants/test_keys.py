@@ -78,7 +78,9 @@ def test_both_keys_cost_one_statement_and_only_when_they_change(
     assert acme
     session_keys()
     asked: list[str] = []
-    monkeypatch.setattr(base, "search_path", lambda s, real=base.search_path: asked.append(s) or real(s))
+    monkeypatch.setattr(
+        base, "search_path", lambda s, real=base.search_path: asked.append(s) or real(s)
+    )
     with keys.holding(acme.schema, acme.id):
         session_keys()
         session_keys()

@@ -36,7 +36,9 @@ def has_schema(org: Any) -> bool:
 def test_an_org_is_ready_after_it_was_asked_for() -> None:
     owner, slug = person(), new_slug()
 
-    org = orgs.request_org(name=" Northern Lights ", slug=slug, owner_id=owner.pk, at=timezone.now())
+    org = orgs.request_org(
+        name=" Northern Lights ", slug=slug, owner_id=owner.pk, at=timezone.now()
+    )
 
     found = find_org_by_host(f"{slug}.localhost")
     assert found is not None
@@ -45,7 +47,9 @@ def test_an_org_is_ready_after_it_was_asked_for() -> None:
     assert Org.objects.get(id=org.id).schema_version == schemas.current_version()
 
 
-@pytest.mark.parametrize("slug", ["", "a", "ab", "1st", "-abc", "abc-", "a--b", "Abc", "a_b", "é", "x" * 41])
+@pytest.mark.parametrize(
+    "slug", ["", "a", "ab", "1st", "-abc", "abc-", "a--b", "Abc", "a_b", "é", "x" * 41]
+)
 def test_a_slug_that_is_no_host_label_is_refused(slug: str) -> None:
     before = Org.objects.count()
     with pytest.raises(Invalid):

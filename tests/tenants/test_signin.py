@@ -70,7 +70,12 @@ def two() -> TwoHosts:
 
 def test_a_stranger_signs_up_verifies_and_has_an_org(browser: Client) -> None:
     email = f"founder{timezone.now().timestamp()}@new.example"
-    form = {"email": email, "password1": "a-long-passphrase-9", "name": "Ada", "organization": "Ada Labs"}
+    form = {
+        "email": email,
+        "password1": "a-long-passphrase-9",
+        "name": "Ada",
+        "organization": "Ada Labs",
+    }
     answer = browser.post("/account/signup/", form, **APEX)
     assert answer.status_code == 302, answer.content.decode()
     assert not Membership.objects.filter(user__email=email).exists()

@@ -40,7 +40,7 @@ def test_a_task_holds_the_keys_of_the_org_that_sent_it(throwaway_org: Any) -> No
     org = throwaway_org()
     with keys.holding(org.schema, org.id):
         jobs.enqueue("tests.which_org")
-    assert SEEN == [keys.Keys(org.schema, org.id)]
+    assert [keys.Keys(org.schema, org.id)] == SEEN
     assert keys.current() == keys.NONE
 
 

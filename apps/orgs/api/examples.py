@@ -47,7 +47,11 @@ ME: Final = [
     example(
         "A key of a member",
         {
-            "principal": {"type": "api_key", "id": _KEY["id"], "label": "Nightly export (Ada Osei)"},
+            "principal": {
+                "type": "api_key",
+                "id": _KEY["id"],
+                "label": "Nightly export (Ada Osei)",
+            },
             "member": _MEMBER_ID,
             "org": {
                 "id": "org_0190f7c26d1e7b5a9c3e2f4b6a8d0e10",

@@ -16,7 +16,8 @@ from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs import selectors
-from apps.orgs.api import examples, serializers as s
+from apps.orgs.api import examples
+from apps.orgs.api import serializers as s
 from apps.orgs.models import Project
 from apps.orgs.selectors import INVITATION, KEY, MEMBER
 from apps.orgs.services import invitations, keys, members, projects
@@ -49,9 +50,7 @@ class ProjectsView(ApiView):
     )
     def get(self, request: Request) -> Response:
         wanted = self.read_query(s.ProjectFilter)
-        rows = selectors.list_projects(
-            q=wanted.get("q", ""), archived=_WHICH[wanted["archived"]]
-        )
+        rows = selectors.list_projects(q=wanted.get("q", ""), archived=_WHICH[wanted["archived"]])
         return self.answer_page(s.ProjectRead, rows, keyset=NEWEST_FIRST)
 
     @extend_schema(
@@ -206,9 +205,7 @@ class InvitationsView(ApiView):
 class InvitationView(ApiView):
     required = {"GET": "invitations.view", "DELETE": "invitations.manage"}
 
-    @extend_schema(
-        operation_id="invitations_get", tags=["invitations"], responses=s.InvitationRead
-    )
+    @extend_schema(operation_id="invitations_get", tags=["invitations"], responses=s.InvitationRead)
     def get(self, request: Request, invitation: str) -> Response:
         found = selectors.get_invitation(parse_id(INVITATION, invitation))
         return self.answer(s.InvitationRead, found)

@@ -66,9 +66,7 @@ def create_key(
     return made
 
 
-def rotate_key(
-    *, key_id: UUID, grace: timedelta = GRACE, by: Principal, at: datetime
-) -> NewKey:
+def rotate_key(*, key_id: UUID, grace: timedelta = GRACE, by: Principal, at: datetime) -> NewKey:
     """Replace one's own key by one with the same scopes and length of life.
 
     The old one works until the grace is over, or with none stops with this commit. Raises NotFound,
@@ -171,9 +169,7 @@ def _stop(key: ApiKey, at: datetime) -> None:
 
 
 def _index(key: ApiKey) -> None:
-    key_index.index_key(
-        key_hash=bytes(key.key_hash), org_id=key.org_id, expires_at=key.ends_at
-    )
+    key_index.index_key(key_hash=bytes(key.key_hash), org_id=key.org_id, expires_at=key.ends_at)
 
 
 def _lock(key_id: UUID, by: Principal) -> ApiKey:

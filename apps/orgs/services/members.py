@@ -25,9 +25,7 @@ from apps.tenants.services import membership
 from apps.trust.services import record_event
 
 
-def change_member_role(
-    *, member_id: UUID, role: str, by: Principal, at: datetime
-) -> Member:
+def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetime) -> Member:
     """Give a member another role.
 
     Raises NotFound, Invalid for a role that doesn't exist, BeyondOwnPower where an owner comes or

@@ -22,6 +22,7 @@ from apps.orgs.services.org import reopen_org
 from apps.orgs.tokens import hash_of
 from apps.tenants import keys
 from apps.tenants import selectors as tenants
+from apps.tenants.access import user_id_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -51,7 +52,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 def _context(request: HttpRequest, email: str, facts: dict[str, Any]) -> dict[str, Any]:
     here = urlencode({"next": request.path})
-    is_other = request.user.is_authenticated and request.user.email.lower() != email.lower()  # type: ignore[union-attr]
+    is_other = request.user.is_authenticated and request.user.email.lower() != email.lower()
     return {
         "state": "other_person" if is_other else "open",
         "invitation": facts,
@@ -69,7 +70,7 @@ def _accept(request: HttpRequest, org: tenants.OrgRef, token_hash: bytes) -> Htt
         row = selectors.find_open_invitation(token_hash=token_hash, at=now)
         if row is None:
             raise Http404
-        invitations.accept_invitation(invitation_id=row.id, user_id=request.user.pk, at=now)
+        invitations.accept_invitation(invitation_id=row.id, user_id=user_id_of(request), at=now)
     messages.success(request, f"You are a member of {org.name} now.")
     return see_other(reverse("tenants:home"))
 
@@ -78,11 +79,11 @@ def _accept(request: HttpRequest, org: tenants.OrgRef, token_hash: bytes) -> Htt
 @login_required
 def reopen(request: HttpRequest, slug: str) -> HttpResponse:
     """Undo a closing: for who may close it, while it isn't erased."""
-    org = next((o for o in tenants.list_orgs_of(request.user.pk) if o.slug == slug), None)
+    org = next((o for o in tenants.list_orgs_of(user_id_of(request)) if o.slug == slug), None)
     if org is None:
         raise Http404
     with keys.holding(org.schema, org.id):
-        by = selectors.find_member_principal(user_id=request.user.pk)
+        by = selectors.find_member_principal(user_id=user_id_of(request))
         if by is None or not by.may("org.close"):
             raise PermissionDenied("Only an owner can undo the closing.")
         reopen_org(by=by, at=timezone.now())

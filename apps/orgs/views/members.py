@@ -54,7 +54,9 @@ def invite(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             add_refusal(form, error)
         else:
-            messages.success(request, f"An invitation is on its way to {form.cleaned_data['email']}.")
+            messages.success(
+                request, f"An invitation is on its way to {form.cleaned_data['email']}."
+            )
             return see_other(reverse("orgs:members"))
     return _render(request, form, status=422)
 
@@ -78,20 +80,18 @@ def _render(request: HttpRequest, form: InviteForm, status: int = 200) -> HttpRe
 
 def _givable(by: Principal) -> list[tuple[str, str]]:
     """Roles that `by` may give, the strongest last so that the first choice is a harmless one."""
+    found: list[Any] = list(selectors.list_roles())
     rows = [
         (role.slug, role.name)
-        for role in selectors.list_roles()
-        if by.permissions.issuperset(role.codes)
-        and (role.slug != OWNER or by.may("owners.manage"))
+        for role in found
+        if by.permissions.issuperset(role.codes) and (role.slug != OWNER or by.may("owners.manage"))
     ]
     return rows[::-1]
 
 
 def _member_row(member: Member, by: Principal) -> dict[str, Any]:
     is_self = member.id == by.member_id
-    may_touch = by.may("members.manage") and (
-        member.role.slug != OWNER or by.may("owners.manage")
-    )
+    may_touch = by.may("members.manage") and (member.role.slug != OWNER or by.may("owners.manage"))
     return {
         "id": public_id(selectors.MEMBER, member.id),
         "name": member.label,
@@ -175,7 +175,7 @@ def revoke(request: HttpRequest, ref: str) -> HttpResponse:
 @needs("roles.view")
 def roles(request: HttpRequest) -> HttpResponse:
     """Which role may do what."""
-    found = list(selectors.list_roles())
+    found: list[Any] = list(selectors.list_roles())
     permissions = sorted(selectors.list_permissions(), key=lambda p: (_group(p.code), p.code))
     groups = [
         {

@@ -160,7 +160,7 @@ def _danger(project: Project) -> dict[str, str] | None:
         }
     return {
         "title": "Archive project",
-        "text": "It is no longer offered for new work. Nothing in it is lost, and you can restore it.",
+        "text": "It is no longer offered for new work. Nothing is lost, and you can restore it.",
         "url": reverse("orgs:project_archive", args=[project.slug]),
         "verb": "Archive project",
     }

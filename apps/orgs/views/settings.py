@@ -25,9 +25,7 @@ from apps.tenants.services.orgs import GRACE
 def general(request: HttpRequest) -> HttpResponse:
     """What the organization is called, and where it is found."""
     org = org_of(request)
-    form = NameForm(
-        request.POST if request.method == "POST" else None, initial={"name": org.name}
-    )
+    form = NameForm(request.POST if request.method == "POST" else None, initial={"name": org.name})
     if request.method == "POST":
         check(request, "org.manage")
         if form.is_valid() and _rename(request, form):

@@ -28,6 +28,8 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.initialised = False
+        self.search_path_set_schemas: keys.Keys | None = None
+        self._setting_search_path = False
         super().__init__(*args, **kwargs)
         self.initialised = True
 

@@ -10,9 +10,7 @@ from apps.tenants.models import Membership, Session
 
 def admit_user(*, org_id: UUID, user_id: UUID, at: datetime) -> None:
     """Let a person in; again changes nothing."""
-    Membership.objects.get_or_create(
-        org_id=org_id, user_id=user_id, defaults={"created_at": at}
-    )
+    Membership.objects.get_or_create(org_id=org_id, user_id=user_id, defaults={"created_at": at})
 
 
 def remove_user(*, org_id: UUID, user_id: UUID) -> None:

@@ -29,15 +29,18 @@ log = structlog.get_logger(__name__)
 GRACE: Final = timedelta(days=30)
 SYSTEM_SLUG: Final = "system"
 SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+SLUG_MIN: Final = 3
 RESERVED: Final = frozenset(
-    "account accounts admin api app apex assets auth billing blog cdn dev docs ftp help id login "
-    "mail mandate mx ns oauth public smtp sso static status support www".split()
-) | {SYSTEM_SLUG}
+    """
+    account accounts admin api app apex assets auth billing blog cdn dev docs ftp help id login
+    mail mandate mx ns oauth public smtp sso static status support system www
+    """.split()  # noqa: SIM905 - a list of names reads best as one
+)
 
 
 def check_slug(slug: str) -> str:
     """The slug, if it can be a host label that means nothing else."""
-    if not SLUG.fullmatch(slug) or not 3 <= len(slug) <= 40:
+    if not SLUG.fullmatch(slug) or not SLUG_MIN <= len(slug) <= 40:
         raise Invalid.of(
             "slug", "Use 3 to 40 lower-case letters, digits and single hyphens, a letter first."
         )

@@ -35,7 +35,11 @@ def fulfil_wish(*, user_id: UUID, at: datetime) -> OrgRef | None:
 def free_slug(name: str) -> str:
     """A slug for that name that is neither taken nor reserved: `acme`, `acme-2`, …"""
     base = make_slug(name, fallback="org")
-    base = base if SLUG.fullmatch(base) and len(base) >= 3 else make_slug(f"org {name}", fallback="org-1")
+    base = (
+        base
+        if SLUG.fullmatch(base) and len(base) >= 3
+        else make_slug(f"org {name}", fallback="org-1")
+    )
     return text.free_slug(base, is_taken=_is_taken)
 
 
@@ -44,7 +48,7 @@ def _is_taken(slug: str) -> bool:
 
 
 def seal_text(plain: str) -> str:
-    """Encrypt a short secret of the apex (a TOTP seed): AES-256-GCM under the installation's key."""
+    """Encrypt a short secret of the apex (a TOTP seed): AES-256-GCM under the one master key."""
     nonce = os.urandom(12)
     sealed = AESGCM(settings.MANDATE_KEK).encrypt(nonce, plain.encode(), MFA_CONTEXT)
     return base64.b64encode(nonce + sealed).decode()

@@ -1,0 +1,60 @@
+"""`manage.py apikey --org SLUG --user EMAIL`: a new API key on one line, and nothing else."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from apps.common.errors import DomainError
+from apps.orgs.permissions import codes_of
+from apps.orgs.principals import Principal
+from apps.orgs.selectors import find_member_principal
+from apps.orgs.services.keys import create_key
+from apps.tenants import keys
+from apps.tenants.selectors import find_org_by_slug, find_user_by_email
+
+
+class Command(BaseCommand):
+    help = "Print a new API key of a member."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--org", required=True, metavar="SLUG")
+        parser.add_argument("--user", required=True, metavar="EMAIL")
+        parser.add_argument("--role", help="no more than this built-in role may")
+        parser.add_argument("--scopes", default="", help="permission codes, separated by commas")
+        parser.add_argument("--name", default="Command line")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        org, user = find_org_by_slug(options["org"]), find_user_by_email(options["user"])
+        if org is None or not org.is_active:
+            raise CommandError(f"there is no active org {options['org']}")
+        if user is None:
+            raise CommandError(f"nobody has an account with {options['user']}")
+        with keys.holding(org.schema, org.id):
+            member = find_member_principal(user_id=user.pk)
+            if member is None:
+                raise CommandError(f"{user.email} is not a member of {org.slug}")
+            try:
+                made = create_key(
+                    name=options["name"],
+                    scopes=scopes_of(member, options["role"], options["scopes"]),
+                    by=member,
+                    at=timezone.now(),
+                )
+            except DomainError as error:
+                raise CommandError(str(error)) from error
+        self.stdout.write(made.token)
+
+
+def scopes_of(member: Principal, role: str | None, scopes: str) -> list[str] | None:
+    """The scopes that the options name; a weaker role is written as its permissions."""
+    named = [code.strip() for code in scopes.split(",") if code.strip()]
+    if role is None or role == member.role:
+        return named or None
+    codes = sorted(codes_of(role) & member.permissions)
+    if not codes:
+        raise CommandError(f"there is no role {role} that {member.email} has the rights of")
+    return [code for code in codes if not named or code in named]

@@ -1,0 +1,191 @@
+"""Role × endpoint × other org, over everything that the URLconf serves under /v1.
+
+The table says who may; the URLconf says what there is. A URL or method without a row fails, and so
+does a row without its URL, or one that the API's description doesn't know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+
+from apps.common.ids import public_id
+from apps.orgs.permissions import MATRIX
+from apps.orgs.services import invitations, projects
+from apps.orgs.services import keys as api_keys
+from apps.tenants import keys
+from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
+
+URLCONFS = ("config.urls.apex", "config.urls.org")
+
+ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
+# Views that anybody may read; they are no part of what a role opens.
+OPEN = {"/v1/schema", "/v1/docs"}
+# (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
+TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
+    ("GET", "/v1/me"): (ALL, None, {200}),
+    ("GET", "/v1/projects"): (ALL, None, {200}),
+    ("POST", "/v1/projects"): (WORKERS, {"name": "New"}, {201}),
+    ("GET", "/v1/projects/{project}"): (ALL, None, {200}),
+    ("PATCH", "/v1/projects/{project}"): (WORKERS, {"name": "Changed"}, {200}),
+    ("DELETE", "/v1/projects/{project}"): (ADMINS, None, {204}),
+    ("GET", "/v1/members"): (ALL, None, {200}),
+    ("GET", "/v1/members/{member}"): (ALL, None, {200}),
+    ("PATCH", "/v1/members/{member}"): (ADMINS, {"role": "viewer"}, {200}),
+    ("DELETE", "/v1/members/{member}"): (ADMINS, None, {204}),
+    ("GET", "/v1/roles"): (ALL, None, {200}),
+    ("GET", "/v1/invitations"): (ADMINS, None, {200}),
+    ("POST", "/v1/invitations"): (ADMINS, {"email": "n@x.example", "role": "viewer"}, {201}),
+    ("GET", "/v1/invitations/{invitation}"): (ADMINS, None, {200}),
+    ("DELETE", "/v1/invitations/{invitation}"): (ADMINS, None, {204}),
+    ("POST", "/v1/invitations/{invitation}/resend"): (ADMINS, None, {200}),
+    ("GET", "/v1/keys"): (ALL, None, {200}),
+    ("POST", "/v1/keys"): (ALL, {"name": "New"}, {201}),
+    # The key is a member's: who may have keys may not therefore see another's.
+    ("GET", "/v1/keys/{key}"): (ADMINS, None, {200}),
+    ("DELETE", "/v1/keys/{key}"): (ADMINS, None, {204}),
+    ("POST", "/v1/keys/{key}/rotate"): ((), {}, set()),
+}
+# Refusals that aren't 403: the thing doesn't exist for this role.
+HIDDEN = {path for _, path in TABLE if path.startswith("/v1/keys/")}
+
+
+def served(urlconf: str) -> dict[tuple[str, str], Any]:
+    """Every method of every view under /v1, with the view's class (None for one that isn't DRF)."""
+    found: dict[tuple[str, str], Any] = {}
+    for path, callback in _walk(get_resolver(urlconf).url_patterns, "/"):
+        if path.startswith("/v1/") and path not in OPEN:
+            view = getattr(callback, "cls", None)
+            for method in ("get", "post", "put", "patch", "delete"):
+                if view is None or hasattr(view, method):
+                    found[method.upper(), path] = view
+    return found
+
+
+def _walk(patterns: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for entry in patterns:
+        path = prefix + str(entry.pattern).replace("<str:", "{").replace(">", "}")
+        if isinstance(entry, URLResolver):
+            yield from _walk(entry.url_patterns, path)
+        elif isinstance(entry, URLPattern):
+            yield path, entry.callback
+
+
+@pytest.mark.parametrize("urlconf", URLCONFS)
+def test_every_url_has_its_row(urlconf: str) -> None:
+    assert set(served(urlconf)) == set(TABLE)
+
+
+@pytest.mark.parametrize("urlconf", URLCONFS)
+def test_the_description_knows_the_same(urlconf: str) -> None:
+    schema = SchemaGenerator(urlconf=urlconf).get_schema(request=None, public=True)
+    described = {
+        (method.upper(), path)
+        for path, operations in schema["paths"].items()
+        for method in operations
+    }
+    assert described == set(TABLE)
+
+
+def test_every_method_asks_for_a_permission_that_exists() -> None:
+    for (method, path), view in served(URLCONFS[0]).items():
+        code = view.required[method]
+        assert code in MATRIX or (code, path) == ("", "/v1/me"), (method, path)
+        assert not view.public
+
+
+def test_a_url_without_a_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: one row less and the comparison fails."""
+    monkeypatch.delitem(TABLE, ("GET", "/v1/roles"))
+    with pytest.raises(AssertionError):
+        test_every_url_has_its_row(URLCONFS[0])
+
+
+class World:
+    """Things in an org that nobody of those who ask has made."""
+
+    def __init__(self, org: Any) -> None:
+        self.org, self.owner = org, owner_of(org)
+
+    def refs(self) -> dict[str, str]:
+        """Fresh ones for every call, so that no call sees what another has done."""
+        with keys.holding(self.org.schema, self.org.id):
+            project = projects.create_project(name="Any", actor=self.owner.actor, at=AT)
+            member = join(self.org, "member")
+            key = api_keys.create_key(name="Theirs", by=member, at=AT).key
+            invitation = invitations.invite(
+                email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
+            )
+        return {
+            "project": public_id("prj", project.id),
+            "member": public_id("mem", member.member_id),
+            "invitation": public_id("inv", invitation.id),
+            "key": public_id("key", key.id),
+        }
+
+    def state(self) -> str:
+        """All that a refused call could have changed, as text."""
+        from apps.orgs.models import ApiKey, Invitation, Member, Project
+
+        with keys.holding(self.org.schema, self.org.id):
+            unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
+            rows = [kind.objects.order_by("id").values() for kind in (Project, Member, Invitation)]
+            return str([list(found) for found in (*rows, unused)])
+
+
+@pytest.fixture
+def world(org: Any) -> World:
+    return World(org)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "path"), TABLE, ids=lambda part: str(part))
+def test_own_org_as_the_table_says(
+    world: World, org: Any, api_as: Any, role: str, method: str, path: str
+) -> None:
+    allowed, body, statuses = TABLE[method, path]
+    refs = world.refs()
+    api, before = api_as(role), world.state()
+
+    answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+
+    if role in allowed:
+        assert answer.status_code in statuses, answer.content
+        return
+    hidden = path in HIDDEN and role not in ADMINS
+    assert problem(answer)[0] == (404 if hidden else 403)
+    assert world.state() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [key for key in TABLE if "{" in key[1]], ids=lambda part: str(part)
+)
+def test_another_orgs_things_are_not_found_by_its_owner(
+    org: Any, other_org: Any, api: Api, method: str, path: str
+) -> None:
+    theirs = World(other_org)
+    refs, body = theirs.refs(), TABLE[method, path][1]
+    before = theirs.state()
+
+    answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+
+    assert problem(answer) == (404, "not_found")
+    assert theirs.state() == before
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE, ids=lambda part: str(part))
+def test_another_orgs_key_and_no_key_open_nothing(
+    world: World, org: Any, other_org: Any, method: str, path: str
+) -> None:
+    refs, body = world.refs(), TABLE[method, path][1]
+    before = world.state()
+    foreign = Api(token_for(other_org, owner_of(other_org)), host=f"{org.slug}.localhost:8000")
+    for api in (foreign, Api(), Api(host=foreign.host)):
+        answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+        assert problem(answer) == (401, "unauthenticated")
+    assert world.state() == before
+
