@@ -62,17 +62,8 @@ COMMANDS: Commands = {part.__name__: part for part in (setup, web, worker, provi
 
 
 def _celery(command: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "config.celery",
-        "--quiet",
-        command,
-        "--loglevel",
-        "warning",
-    ]
+    program = [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery"]
+    return [*program, command, "--loglevel", "warning"]
 
 
 def _celery_worker(name: str, queue: str, concurrency: str) -> list[str]:

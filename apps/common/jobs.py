@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
+
+from config.celery import app
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +38,9 @@ def enqueue(name: str, **kwargs: Any) -> None:
 
 def _task(name: str) -> Any:
     """A task by its name; a web process knows none until the modules are imported."""
-    if name not in current_app.tasks:
-        current_app.loader.import_default_modules()
-    return current_app.tasks[name]
+    if name not in app.tasks:
+        app.loader.import_default_modules()
+    return app.tasks[name]
 
 
 def _send(task: Any, kwargs: dict[str, Any], headers: dict[str, str]) -> None:

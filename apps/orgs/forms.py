@@ -7,10 +7,16 @@ from typing import Any
 
 from django import forms
 
-from apps.common.errors import DomainError, Invalid
+from apps.common.errors import DomainError, Invalid, PreconditionFailed
 
 LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
 GRACES = (("86400", "24 hours"), ("3600", "1 hour"), ("0", "None: it stops at once"))
+STALE = (
+    "This has changed since you opened it, and nothing was overwritten. "
+    "Open it again to see the newer version."
+)
+# Conflicts that one field can mend.
+FIELDS = {"slug_in_use": "slug", "already_member": "email", "already_invited": "email"}
 
 
 def add_refusal(form: forms.Form, error: DomainError) -> None:
@@ -19,7 +25,10 @@ def add_refusal(form: forms.Form, error: DomainError) -> None:
         for field, messages in error.by_field.items():
             form.add_error(field if field in form.fields else None, messages)
         return
-    field = str(error.extra.get("field", ""))
+    if isinstance(error, PreconditionFailed):
+        form.add_error(None, STALE)
+        return
+    field = FIELDS.get(error.code, "")
     form.add_error(field if field in form.fields else None, str(error))
 
 

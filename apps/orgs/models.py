@@ -145,13 +145,7 @@ class Invitation(StateModel, TenantModel):
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="+")
     token_hash = models.BinaryField(null=True, editable=False)
     invited_by = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
-    state = FSMField(
-        default=State.PENDING,
-        db_default=State.PENDING.value,
-        choices=State.choices,
-        protected=True,
-        max_length=10,
-    )
+    state = FSMField(default=State.PENDING, choices=State.choices, protected=True, max_length=10)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, OuterRef, Q, QuerySet
+from django.db.models import Count, Model, OuterRef, Q, QuerySet
 
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
@@ -17,6 +17,8 @@ from apps.common.text import is_slug
 from apps.orgs.models import ApiKey, Invitation, Member, Permission, Project, Role, RolePermission
 from apps.orgs.permissions import ALL_SCOPES, OWNER, effective
 from apps.orgs.principals import Principal
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 PROJECT, MEMBER, ROLE, INVITATION, KEY, ORG = "prj", "mem", "rol", "inv", "key", "org"
 
@@ -193,7 +195,7 @@ def _principal(
     )
 
 
-def _found(row: Any) -> Any:
+def _found(row: ModelT | None) -> ModelT:
     if row is None:
         raise NotFound
     return row

@@ -65,10 +65,6 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _names(project: orgs.ProjectLink) -> dict[str, str]:
-    return {"name": project.name, "slug": project.slug}
-
-
 def _nav(path: str, permissions: frozenset[str], project: str) -> list[dict[str, Any]]:
     """The groups of the sidebar, with only what this principal may open."""
     groups: dict[str, list[dict[str, Any]]] = {}

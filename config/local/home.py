@@ -4,6 +4,7 @@
     owner.json      the owner's database URL (0600): provisioner and one-shot commands alone read it
     postgres.json   passwords, port and place of the embedded cluster (0600)
     valkey.json     password and port of the embedded Valkey (0600)
+    setup.json      which code the database was last set up by
     postgres/       the cluster, unless it has to live elsewhere (see `place`)
     mail/ media/ log/ beat/
     lock            held by the one supervisor of this home

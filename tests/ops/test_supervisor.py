@@ -116,7 +116,7 @@ def test_who_does_not_go_in_time_is_killed_with_its_group(home):
 
         assert instance.finish() == 0
         assert names_left(family) == []
-        assert "worker did not end in 3 s and is killed" in instance.output
+        assert "worker did not end in 5 s and is killed" in instance.output
 
 
 def test_what_dies_comes_back_with_its_data(home):
@@ -203,6 +203,16 @@ def test_a_port_in_use_is_said_and_nothing_is_started(home):
             assert f"port {port} is in use; set PORT" in instance.output
 
     assert not (home / "postgres.json").exists()
+
+
+def test_setting_up_is_left_out_while_code_and_cluster_are_the_same(home):
+    set_up = []
+    for settings in ("config.settings.dev", "config.settings.dev", "config.settings.other"):
+        with running(home, DJANGO_SETTINGS_MODULE=settings) as instance:
+            instance.wait_ready()
+            set_up.append("setup       | migrated" in instance.output)
+
+    assert set_up == [True, False, True]
 
 
 def test_services_from_the_environment_replace_the_embedded_ones(home):

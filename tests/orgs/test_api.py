@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail
-from django.test.utils import CaptureQueriesContext
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.common.ids import public_id
 from apps.orgs import selectors
@@ -54,7 +55,9 @@ def test_what_a_project_may_not_be(api: Api, org: Any) -> None:
     before = Project.objects.count()
     assert errors(api.post("/projects", {})) == {"name": "This field is required."}
     assert set(errors(api.post("/projects", {"name": 7}))) == {"name"}
-    assert set(errors(api.post("/projects", {"name": "A", "slug": "A B", "colour": 1}))) == {"colour"}
+    assert set(errors(api.post("/projects", {"name": "A", "slug": "A B", "colour": 1}))) == {
+        "colour"
+    }
     assert set(errors(api.post("/projects", {"name": "A", "slug": "A B"}))) == {"slug"}
     assert set(errors(api.post("/projects", {"name": "A", "tags": ["ok", 3]}))) == {"tags.1"}
     assert set(errors(api.post("/projects", []))) == {""}
@@ -68,9 +71,8 @@ def test_what_a_project_may_not_be(api: Api, org: Any) -> None:
 def test_the_list_of_projects_is_paged_and_filtered(api: Api, owner: Any) -> None:
     for number in range(5):
         projects.create_project(name=f"P{number}", actor=owner.actor, at=AT)
-    projects.archive_project(
-        project_id=selectors.get_project("p0").id, actor=owner.actor, at=AT
-    )
+    projects.archive_project(project_id=selectors.get_project("p0").id, actor=owner.actor, at=AT)
+    Project.objects.filter(is_default=True).update(created_at=AT - timedelta(days=1))
     seen, cursor = [], ""
     while True:
         page = api.get(f"/projects?limit=2{cursor}").json()
@@ -82,7 +84,7 @@ def test_the_list_of_projects_is_paged_and_filtered(api: Api, owner: Any) -> Non
     assert seen == ["p4", "p3", "p2", "p1", "default"]
     assert [r["slug"] for r in api.get("/projects?archived=true").json()["results"]] == ["p0"]
     assert len(api.get("/projects?archived=all&q=p").json()["results"]) == 5
-    for query in ("limit=0", "limit=x", "archived=maybe", "q=a&q=b", "q=%00"):
+    for query in ("limit=0", "limit=x", "archived=maybe", "q=a&q=b", "q=%00", "archive=true"):
         assert problem(api.get(f"/projects?{query}"))[0] == 422
     for query in ("cursor=", "cursor=x", "cursor=W10"):
         assert problem(api.get(f"/projects?{query}")) == (400, "bad_request")
@@ -199,7 +201,9 @@ def test_what_a_key_may_not_be(api: Api, body: Any, field: str) -> None:
 @pytest.mark.parametrize("grace", [-1, 604801, "60", 1.5, True, None])
 def test_a_grace_out_of_bounds_is_refused(api: Api, grace: Any) -> None:
     ref = api.post("/keys", {"name": "K"}).json()["id"]
-    assert set(errors(api.post(f"/keys/{ref}/rotate", {"grace_seconds": grace}))) == {"grace_seconds"}
+    assert set(errors(api.post(f"/keys/{ref}/rotate", {"grace_seconds": grace}))) == {
+        "grace_seconds"
+    }
     assert api.get(f"/keys/{ref}").json()["status"] == "active"
 
 
@@ -214,12 +218,18 @@ def test_errors_of_the_protocol_are_problems_too(api: Api) -> None:
     assert problem(api.patch("/projects")) == (405, "method_not_allowed")
     assert problem(api.get("/me", Accept="text/html")) == (406, "not_acceptable")
     form = api.client.post(
-        "/v1/projects", {"name": "A"}, HTTP_HOST=api.host,
+        "/v1/projects",
+        {"name": "A"},
+        HTTP_HOST=api.host,
         headers={"Authorization": f"Bearer {api.token}"},
     )
     assert problem(form) == (415, "unsupported_media_type")
     broken = api.client.generic(
-        "POST", "/v1/projects", "{", content_type="application/json", HTTP_HOST=api.host,
+        "POST",
+        "/v1/projects",
+        "{",
+        content_type="application/json",
+        HTTP_HOST=api.host,
         headers={"Authorization": f"Bearer {api.token}"},
     )
     assert problem(broken) == (400, "bad_request")

@@ -188,4 +188,3 @@ def test_another_orgs_key_and_no_key_open_nothing(
         answer = api(method, path.format(**refs).removeprefix("/v1"), body)
         assert problem(answer) == (401, "unauthenticated")
     assert world.state() == before
-

@@ -14,15 +14,9 @@ from django.utils import timezone
 from apps.tenants.models import Membership, Session, Ticket, User
 from apps.tenants.selectors import find_org_by_slug
 from apps.tenants.services import membership, orgs
+from tests.tenants.browsing import APEX, TwoHosts, enter, host
 
 pytestmark = pytest.mark.usefixtures("committed")
-
-APEX = {"HTTP_HOST": "localhost:8000"}
-
-
-def host(org: Any) -> dict[str, str]:
-    return {"HTTP_HOST": f"{org.slug}.localhost:8000"}
-
 
 @pytest.fixture
 def browser() -> Client:
@@ -31,36 +25,6 @@ def browser() -> Client:
 
 def sign_in(browser: Client, email: str, password: str = "mandate-demo") -> Any:
     return browser.post("/account/login/", {"login": email, "password": password}, **APEX)
-
-
-class TwoHosts:
-    """A browser with a cookie jar a host, as browsers have; Django's client has but one."""
-
-    def __init__(self) -> None:
-        self.jars: dict[str, Client] = {}
-
-    def on(self, where: dict[str, str]) -> Client:
-        return self.jars.setdefault(where["HTTP_HOST"], Client())
-
-    def get(self, path: str, where: dict[str, str], **headers: Any) -> Any:
-        return self.on(where).get(path, **where, **headers)
-
-    def post(self, path: str, where: dict[str, str], data: Any = None, **headers: Any) -> Any:
-        return self.on(where).post(path, data or {}, **where, **headers)
-
-    def follow(self, answer: Any) -> Any:
-        """GET where a redirect leads, on whichever host that is."""
-        _, _, rest = answer["Location"].partition("://")
-        where, _, path = rest.partition("/")
-        return self.get(f"/{path}", {"HTTP_HOST": where})
-
-
-def enter(browser: TwoHosts, org: Any, email: str) -> Any:
-    """Sign in on the apex and go to the org's host; the answer of its session door."""
-    browser.post("/account/login/", APEX, {"login": email, "password": "mandate-demo"})
-    start = browser.get("/login?next=/settings/", host(org))
-    handover = browser.follow(start)
-    return browser.follow(handover) if handover.status_code == 302 else handover
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def _enter(org: OrgRef, key_hash: bytes, at: datetime, *, writes: bool) -> Princ
     return principal
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the description names it."""
 
     target_class = ApiKeyAuthentication

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.common.ids import public_id
+
+_ZONED: Final = re.compile(r".+([Zz]|[+-][0-9]{2}:[0-9]{2})")
 
 
 class Text(serializers.CharField):
@@ -42,7 +45,7 @@ class Moment(serializers.DateTimeField):
     """An RFC 3339 time with its zone; without one nobody knows when it is."""
 
     def to_internal_value(self, value: Any) -> Any:
-        if not isinstance(value, str) or not value[-1:].upper() == "Z" and value[-6:-5] not in "+-":
+        if not isinstance(value, str) or not _ZONED.fullmatch(value):
             self.fail("invalid", format="2027-01-31T12:00:00Z")
         return super().to_internal_value(value)
 

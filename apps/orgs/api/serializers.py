@@ -22,7 +22,7 @@ Read = serializers.Serializer[Any]
 class ActorRead(Read):
     type = serializers.CharField()
     id = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
 
 
 class OrgRead(Read):

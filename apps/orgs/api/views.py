@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, ClassVar, Final, cast
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from apps.common.api.permissions import SIGNED_IN
 from apps.common.api.views import ApiView
+from apps.common.errors import Invalid
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
@@ -19,15 +20,42 @@ from apps.orgs import selectors
 from apps.orgs.api import examples
 from apps.orgs.api import serializers as s
 from apps.orgs.models import Project
+from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, KEY, MEMBER
 from apps.orgs.services import invitations, keys, members, projects
 
 BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
 BY_RANK: Final = Keyset(("rank", "id"), descending=False)
+_PAGING: Final = frozenset({"cursor", "limit"})
 _WHICH: Final[dict[str, bool | None]] = {"false": False, "true": True, "all": None}
 
 
-class MeView(ApiView):
+class OrgView(ApiView):
+    """A view of one org; whoever gets as far as a handler is a principal of it.
+
+    `filters` names what a list's query may hold beside its paging. Anything else is refused: a
+    misspelt filter would otherwise be answered with everything.
+    """
+
+    filters: ClassVar[type[s.Read] | None] = None
+
+    @property
+    def by(self) -> Principal:
+        return cast(Principal, self.request.auth)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        known = set(_PAGING) if self.list_keyset and request.method == "GET" else set()
+        if self.filters and request.method == "GET":
+            known |= set(self.filters().fields)
+        for name, values in request.query_params.lists():
+            if name not in known:
+                raise Invalid.of(name[:80], "There is no such parameter.")
+            if len(values) > 1:
+                raise Invalid.of(name, "Give this parameter once.")
+
+
+class MeView(OrgView):
     """Who the key speaks for."""
 
     required = {"GET": SIGNED_IN}
@@ -35,11 +63,12 @@ class MeView(ApiView):
     @extend_schema(operation_id="me", tags=["me"], responses=s.MeRead, examples=examples.ME)
     def get(self, request: Request) -> Response:
         org = request._request.org  # type: ignore[attr-defined]
-        return self.answer(s.MeRead, {"who": request.auth, "org": org})
+        return self.answer(s.MeRead, {"who": self.by, "org": org})
 
 
-class ProjectsView(ApiView):
+class ProjectsView(OrgView):
     required = {"GET": "projects.view", "POST": "projects.create"}
+    filters = s.ProjectFilter
     list_keyset = NEWEST_FIRST
 
     @extend_schema(
@@ -62,11 +91,11 @@ class ProjectsView(ApiView):
     )
     def post(self, request: Request) -> Response:
         data = self.read(s.ProjectWrite)
-        project = projects.create_project(**data, actor=request.auth.actor, at=timezone.now())
+        project = projects.create_project(**data, actor=self.by.actor, at=timezone.now())
         return _project(self, project, status=201)
 
 
-class ProjectView(ApiView):
+class ProjectView(OrgView):
     """A project by its id or slug."""
 
     required = {"GET": "projects.view", "PATCH": "projects.edit", "DELETE": "projects.delete"}
@@ -94,7 +123,7 @@ class ProjectView(ApiView):
             project_id=found.id,
             **self.read(s.ProjectChange),
             expected=self.precondition(),
-            actor=request.auth.actor,
+            actor=self.by.actor,
             at=timezone.now(),
         )
         return _project(self, changed)
@@ -105,14 +134,15 @@ class ProjectView(ApiView):
         projects.delete_project(
             project_id=found.id,
             expected=self.precondition(),
-            actor=request.auth.actor,
+            actor=self.by.actor,
             at=timezone.now(),
         )
         return self.nothing()
 
 
-class MembersView(ApiView):
+class MembersView(OrgView):
     required = {"GET": "members.view"}
+    filters = s.MemberFilter
     list_keyset = BY_JOINING
 
     @extend_schema(
@@ -129,7 +159,7 @@ class MembersView(ApiView):
         return self.answer_page(s.MemberRead, rows, keyset=BY_JOINING)
 
 
-class MemberView(ApiView):
+class MemberView(OrgView):
     required = {"GET": "members.view", "PATCH": "members.manage", "DELETE": "members.manage"}
 
     @extend_schema(
@@ -154,7 +184,7 @@ class MemberView(ApiView):
         changed = members.change_member_role(
             member_id=member_id,
             role=self.read(s.MemberChange)["role"],
-            by=request.auth,
+            by=self.by,
             at=timezone.now(),
         )
         return self.answer(s.MemberRead, changed)
@@ -162,11 +192,11 @@ class MemberView(ApiView):
     @extend_schema(operation_id="members_remove", tags=["members"], responses={204: None})
     def delete(self, request: Request, member: str) -> Response:
         member_id = parse_id(MEMBER, member)
-        members.remove_member(member_id=member_id, by=request.auth, at=timezone.now())
+        members.remove_member(member_id=member_id, by=self.by, at=timezone.now())
         return self.nothing()
 
 
-class RolesView(ApiView):
+class RolesView(OrgView):
     required = {"GET": "roles.view"}
     list_keyset = BY_RANK
 
@@ -175,8 +205,9 @@ class RolesView(ApiView):
         return self.answer_page(s.RoleRead, selectors.list_roles(), keyset=BY_RANK)
 
 
-class InvitationsView(ApiView):
+class InvitationsView(OrgView):
     required = {"GET": "invitations.view", "POST": "invitations.manage"}
+    filters = s.InvitationFilter
     list_keyset = NEWEST_FIRST
 
     @extend_schema(
@@ -198,11 +229,11 @@ class InvitationsView(ApiView):
     )
     def post(self, request: Request) -> Response:
         data = self.read(s.InvitationWrite)
-        invitation = invitations.invite(**data, by=request.auth, at=timezone.now())
+        invitation = invitations.invite(**data, by=self.by, at=timezone.now())
         return self.answer(s.InvitationRead, invitation, status=201)
 
 
-class InvitationView(ApiView):
+class InvitationView(OrgView):
     required = {"GET": "invitations.view", "DELETE": "invitations.manage"}
 
     @extend_schema(operation_id="invitations_get", tags=["invitations"], responses=s.InvitationRead)
@@ -213,12 +244,12 @@ class InvitationView(ApiView):
     @extend_schema(operation_id="invitations_revoke", tags=["invitations"], responses={204: None})
     def delete(self, request: Request, invitation: str) -> Response:
         invitations.revoke_invitation(
-            invitation_id=parse_id(INVITATION, invitation), by=request.auth, at=timezone.now()
+            invitation_id=parse_id(INVITATION, invitation), by=self.by, at=timezone.now()
         )
         return self.nothing()
 
 
-class InvitationResendView(ApiView):
+class InvitationResendView(OrgView):
     required = {"POST": "invitations.manage"}
 
     @extend_schema(
@@ -230,12 +261,12 @@ class InvitationResendView(ApiView):
     def post(self, request: Request, invitation: str) -> Response:
         """Send it again with a new link; the old one stops working."""
         found = invitations.resend_invitation(
-            invitation_id=parse_id(INVITATION, invitation), by=request.auth, at=timezone.now()
+            invitation_id=parse_id(INVITATION, invitation), by=self.by, at=timezone.now()
         )
         return self.answer(s.InvitationRead, found)
 
 
-class KeysView(ApiView):
+class KeysView(OrgView):
     """One's own keys; who has `keys.manage` sees everybody's."""
 
     required = {"GET": "keys.own", "POST": "keys.own"}
@@ -243,7 +274,7 @@ class KeysView(ApiView):
 
     @extend_schema(operation_id="keys_list", tags=["keys"], responses=page_of(s.KeyRead))
     def get(self, request: Request) -> Response:
-        rows = selectors.list_keys(by=request.auth)
+        rows = selectors.list_keys(by=self.by)
         return self.answer_page(s.KeyRead, rows, keyset=NEWEST_FIRST)
 
     @extend_schema(
@@ -255,26 +286,26 @@ class KeysView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Make a key. Its token is in this answer and nowhere else."""
-        made = keys.create_key(**self.read(s.KeyWrite), by=request.auth, at=timezone.now())
+        made = keys.create_key(**self.read(s.KeyWrite), by=self.by, at=timezone.now())
         return _new_key(self, made)
 
 
-class KeyView(ApiView):
+class KeyView(OrgView):
     required = {"GET": "keys.own", "DELETE": "keys.own"}
 
     @extend_schema(operation_id="keys_get", tags=["keys"], responses=s.KeyRead)
     def get(self, request: Request, key: str) -> Response:
-        found = selectors.get_key(parse_id(KEY, key), by=request.auth)
+        found = selectors.get_key(parse_id(KEY, key), by=self.by)
         return self.answer(s.KeyRead, found)
 
     @extend_schema(operation_id="keys_revoke", tags=["keys"], responses={204: None})
     def delete(self, request: Request, key: str) -> Response:
         """Stop a key at once, on every host."""
-        keys.revoke_key(key_id=parse_id(KEY, key), by=request.auth, at=timezone.now())
+        keys.revoke_key(key_id=parse_id(KEY, key), by=self.by, at=timezone.now())
         return self.nothing()
 
 
-class KeyRotateView(ApiView):
+class KeyRotateView(OrgView):
     required = {"POST": "keys.own"}
 
     @extend_schema(
@@ -289,7 +320,7 @@ class KeyRotateView(ApiView):
         made = keys.rotate_key(
             key_id=parse_id(KEY, key),
             grace=timedelta(seconds=self.read(s.KeyRotate)["grace_seconds"]),
-            by=request.auth,
+            by=self.by,
             at=timezone.now(),
         )
         return _new_key(self, made)

@@ -238,7 +238,6 @@ class Migration(migrations.Migration):
                             ("revoked", "Revoked"),
                             ("expired", "Expired"),
                         ],
-                        db_default="pending",
                         default="pending",
                         max_length=10,
                         protected=True,

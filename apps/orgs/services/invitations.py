@@ -19,6 +19,7 @@ from django.core.mail import send_mail
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from apps.common.actors import SYSTEM, Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
@@ -159,8 +160,9 @@ def expire_invitations(*, at: datetime) -> int:
 
 
 def invitation_url(token: str) -> str:
-    """The link's address on the apex, where its page is (URL name `invitation`)."""
-    return f"{settings.PUBLIC_URL}/account/invitations/{token}/"
+    """The link's address on the apex."""
+    path = reverse("orgs_apex:invitation", args=[token], urlconf=settings.PUBLIC_SCHEMA_URLCONF)
+    return f"{settings.PUBLIC_URL}{path}"
 
 
 def _join(invitation: Invitation, user_id: UUID, at: datetime) -> Member:

@@ -188,7 +188,7 @@ def _check_name(name: str) -> str:
 
 
 def _check_scopes(scopes: list[str], by: Principal) -> list[str]:
-    """Known codes, each once, none that the maker lacks; `*` only from who isn't cut down itself."""
+    """Known codes, each once, none that the maker lacks; `*` from an unrestricted one."""
     wanted = [ALL_SCOPES] if ALL_SCOPES in scopes else sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in MATRIX and scope != ALL_SCOPES]:
         raise Invalid.of("scopes", f"There is no scope “{unknown[0]}”.")

@@ -126,5 +126,6 @@ def _row(key: ApiKey, by: Principal, now: Any) -> dict[str, Any]:
         "last_used_at": key.last_used_at,
         "expires_at": key.ends_at,
         "status": status,
+        "can_rotate": key.member_id == by.member_id and key.status_at(now) == "active",
         "can_manage": key.member_id == by.member_id or by.may("keys.manage"),
     }

@@ -1,0 +1,88 @@
+"""One product and one Chromium for all browser tests; a fresh context for each person."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.e2e import product as products
+from tests.e2e.person import DEMO_PASSWORD, PASSWORD, Person
+from tests.e2e.product import Product
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NewPerson = Callable[..., Person]
+
+expect.set_options(timeout=15_000)
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[Product]:
+    """The product, in a folder that only its owner may enter; nothing of it outlives the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="mandate-e2e-"))
+    folder.chmod(0o700)
+    running = products.start(folder / "home")
+    try:
+        assert running.leftovers(), "the search for processes finds none while it runs"
+        yield running
+    finally:
+        running.stop()
+        left = running.leftovers()
+        shutil.rmtree(folder, ignore_errors=True)
+    assert left == []
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "no Chromium: install one, or name it in CHROMIUM"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_person(product: Product, chromium: Browser) -> Iterator[NewPerson]:
+    """Makes people; at the end no browser of theirs may have complained."""
+    people: list[Person] = []
+
+    def make(email: str = "", *, password: str = PASSWORD, **options: Any) -> Person:
+        address = email or f"p{uuid.uuid4().hex[:10]}@stranger.example"
+        context = chromium.new_context(
+            viewport={"width": 1440, "height": 900}, reduced_motion="reduce", **options
+        )
+        people.append(Person(product, context, address, password=password))
+        return people[-1]
+
+    yield make
+    complaints = [complaint for person in people for complaint in person.complaints]
+    for person in people:
+        person.context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def owner(new_person: NewPerson) -> Person:
+    """The demo org's owner, before signing in."""
+    return new_person("owner@acme.example", password=DEMO_PASSWORD)
+
+
+@pytest.fixture
+def new_slug() -> str:
+    return f"org-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,165 @@
+"""Every page, in both themes and at two widths: accessible, whole, and quiet in the console."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.e2e.conftest import NewPerson
+from tests.e2e.person import Person
+from tests.e2e.product import Product
+
+pytestmark = pytest.mark.e2e
+
+WIDTHS = ((1440, 900), (390, 844))
+THEMES = ("light", "dark")
+STRANGER = {
+    "landing": "/",
+    "signup": "/account/signup/",
+    "login": "/account/login/",
+    "password-reset": "/account/password/reset/",
+    "password-reset-sent": "/account/password/reset/done/",
+    "verification-sent": "/account/confirm-email/",
+    "link-not-valid": "/account/confirm-email/none/",
+    "reset-not-valid": "/account/password/reset/key/1-none/",
+    "invitation-not-valid": "/invitations/none/",
+    "mail": "/dev/mail/",
+    "gallery": "/ui/",
+    "api-docs": "/v1/docs",
+    "not-found": "/nothing/",
+}
+ACCOUNT = {
+    "home": "/account/",
+    "org-new": "/account/orgs/new/",
+    "email": "/account/email/",
+    "password": "/account/password/change/",
+    "two-steps": "/account/2fa/",
+    "totp": "/account/2fa/totp/activate/",
+    "sessions": "/account/sessions/",
+    "logout": "/account/logout/",
+}
+WORKSPACE = {
+    "overview": "/",
+    "projects": "/projects/",
+    "projects-none": "/projects/?q=zzzz",
+    "project": "/projects/support/",
+    "general": "/settings/",
+    "members": "/settings/members/",
+    "roles": "/settings/roles/",
+    "keys": "/settings/keys/",
+    "close": "/settings/danger/",
+    "org-api-docs": "/v1/docs",
+    "org-not-found": "/nothing/",
+}
+_axe = Axe()
+
+
+def test_pages_of_the_apex_for_a_stranger(product: Product, new_person: NewPerson) -> None:
+    sweep(new_person(), product.apex, STRANGER)
+
+
+def test_pages_of_an_account(product: Product, owner: Person) -> None:
+    owner.go(f"{product.apex}/account/login/")
+    owner.give_password()
+    owner.has_heading("Your organizations")
+    sweep(owner, product.apex, ACCOUNT)
+
+
+def test_pages_of_the_workspace(product: Product, owner: Person) -> None:
+    owner.sign_in("acme")
+    sweep(owner, product.org("acme"), WORKSPACE)
+    owner.create_key("acme", "Page sweep")
+    faults = _each_look(owner.page, "key-created")
+    assert faults == []
+    owner.go(f"{product.org('acme')}/signed-out")
+    assert _each_look(owner.page, "signed-out") == []
+
+
+def test_pages_of_the_workspace_for_a_viewer(product: Product, new_person: NewPerson) -> None:
+    viewer = new_person("viewer@acme.example", password="mandate-demo")
+    viewer.sign_in("acme")
+    viewable = {f"viewer-{name}": path for name, path in WORKSPACE.items()}
+    sweep(viewer, product.org("acme"), viewable)
+
+
+def test_refused_form_and_open_drawer(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/projects/")
+    owner.page.locator("#new-project [name=name]").fill("?")
+    owner.page.locator("#new-project").get_by_role("button", name="Create project").click()
+    owner.page.locator("[data-error-summary]").wait_for()
+    faults = _each_look(owner.page, "form-refused")
+    owner.page.set_viewport_size({"width": 390, "height": 844})
+    owner.page.get_by_role("button", name="Open menu").click()
+    faults += _look(owner.page, "drawer-open", "light", 390)
+    assert faults == []
+
+
+def test_sweep_finds_what_it_looks_for(product: Product, new_person: NewPerson) -> None:
+    # Given a page that was spoiled: a picture without a text, a second h1, something too wide
+    person = new_person()
+    person.go(f"{product.apex}/")
+    person.page.evaluate(
+        """() => { const page = document.querySelector('#page');
+        page.append(document.createElement('img'), document.createElement('h1'));
+        page.lastChild.textContent = 'w'.repeat(900);
+        page.lastChild.style.whiteSpace = 'nowrap'; }"""
+    )
+    # When it is looked at, then each fault is told
+    faults = " ".join(_look(person.page, "spoiled", "light", 1440))
+    assert "image-alt" in faults
+    assert "2 h1" in faults
+    assert "sideways" in faults
+
+
+def sweep(person: Person, origin: str, paths: dict[str, str]) -> None:
+    """Look at each page in every theme and width."""
+    faults: list[str] = []
+    for name, path in paths.items():
+        for width, height in WIDTHS:
+            person.page.set_viewport_size({"width": width, "height": height})
+            person.go(f"{origin}{path}")
+            faults += [
+                fault for theme in THEMES for fault in _look(person.page, name, theme, width)
+            ]
+    print(
+        f"\n{len(paths)} pages × {len(THEMES)} themes × {len(WIDTHS)} widths: {len(faults)} faults"
+    )
+    assert faults == []
+
+
+def _each_look(page: Page, name: str) -> list[str]:
+    """All looks of a page that can't be loaded twice."""
+    faults = []
+    for width, height in WIDTHS:
+        page.set_viewport_size({"width": width, "height": height})
+        faults += [fault for theme in THEMES for fault in _look(page, name, theme, width)]
+    return faults
+
+
+def _look(page: Page, name: str, theme: str, width: int) -> list[str]:
+    """What is wrong with the page as it stands, each fault with where it was seen."""
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
+    _shoot(page, f"{name}-{width}-{theme}")
+    faults = [
+        f"{violation['id']}: {node['html'][:160]} {' '.join(node['failureSummary'].split())[:200]}"
+        for violation in _axe.run(page).response["violations"]
+        for node in violation["nodes"]
+    ]
+    over = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    if over > 0:
+        faults.append(f"sideways overflow of {over} px")
+    if (count := page.locator("h1").count()) != 1:
+        faults.append(f"{count} h1")
+    return [f"{name} {width} {theme}: {fault}" for fault in faults]
+
+
+def _shoot(page: Page, name: str) -> None:
+    """Keep a picture, in the folder that E2E_SHOTS names."""
+    if folder := os.environ.get("E2E_SHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -1,0 +1,251 @@
+"""Role × page × other org, over everything that an org's host serves to browsers.
+
+The table says who may; the URLconf says what there is. A page without a row fails, and so does a
+row without its page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, reverse
+
+from apps.common.ids import public_id
+from apps.orgs.models import ApiKey, Invitation, Member, Project
+from apps.orgs.services import invitations, projects
+from apps.orgs.services import keys as api_keys
+from apps.tenants import keys
+from apps.tenants.models import Org, User
+from apps.tenants.services import membership
+from apps.trust.models import AuditEvent
+from config.urls import org as urlconf
+from tests.orgs.conftest import AT, ROLES, join, owner_of
+from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
+
+ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
+# Doors and documents that need no member; tests/tenants/test_signin.py and test_jwks.py try them.
+OPEN = {"login", "session", "logout", "signed_out", "jwks"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who may read a page and who may send its form; () means that there is no such method."""
+
+    get: tuple[str, ...] = ()
+    post: tuple[str, ...] = ()
+    data: dict[str, str] = field(default_factory=dict)
+    done: int = 303
+
+
+TABLE = {
+    "workspace:overview": Row(get=ALL),
+    "orgs:projects": Row(ALL, WORKERS, {"name": "Gemini"}),
+    "orgs:project": Row(ALL, WORKERS, {"name": "Apollo 11"}),
+    "orgs:project_archive": Row(post=ADMINS),
+    "orgs:project_restore": Row(post=ADMINS),
+    "orgs:settings_general": Row(ALL, ADMINS, {"name": "Acme Corp"}),
+    "orgs:members": Row(get=ALL),
+    "orgs:member_role": Row(post=ADMINS, data={"role": "viewer"}),
+    "orgs:member_remove": Row(post=ADMINS),
+    "orgs:invite": Row(post=ADMINS, data={"email": "new@x.example", "role": "viewer"}),
+    "orgs:invitation_resend": Row(post=ADMINS),
+    "orgs:invitation_revoke": Row(post=ADMINS),
+    "orgs:roles": Row(get=ALL),
+    "orgs:keys": Row(ALL, ALL, {"name": "Nightly"}, done=200),
+    "orgs:key_rotate": Row(post=ALL, done=200),
+    "orgs:key_revoke": Row(post=ALL),
+    "orgs:settings_danger": Row(OWNERS, OWNERS, {"name": "Acme"}),
+}
+CASES = [(name, method) for name in TABLE for method in ("GET", "POST")]
+FORMS = [name for name, row in TABLE.items() if row.post]
+GETS = [name for name, row in TABLE.items() if row.get]
+
+
+REFS = {
+    *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
+    *("orgs:member_role", "orgs:member_remove"),
+    *("orgs:invitation_resend", "orgs:invitation_revoke"),
+    *("orgs:key_rotate", "orgs:key_revoke"),
+}
+
+
+def served() -> set[str]:
+    """The names of what an org's host serves besides the API and the probes."""
+    found = set()
+    for entry in urlconf.urlpatterns:
+        if entry in urlconf.shared:
+            continue
+        inner = [entry] if isinstance(entry, URLPattern) else entry.url_patterns
+        prefix = "" if isinstance(entry, URLPattern) else f"{entry.app_name}:"
+        found |= {f"{prefix}{pattern.name}" for pattern in inner}
+    return found
+
+
+def furnish(org: Any, who: Any) -> dict[str, str]:
+    """One of each in the org, the key belonging to `who`; what each URL needs."""
+    owner = owner_of(org)
+    with keys.holding(org.schema, org.id):
+        live = projects.create_project(name="Apollo", actor=owner.actor, at=AT)
+        shelved = projects.create_project(name="Zeus", actor=owner.actor, at=AT)
+        projects.archive_project(project_id=shelved.id, actor=owner.actor, at=AT)
+        invited = invitations.invite(email="pat@x.example", role="viewer", by=owner, at=AT)
+        key = api_keys.create_key(name="Import", by=who, at=AT).key
+    member = public_id("mem", join(org, "member").member_id)
+    invitation, own_key = public_id("inv", invited.id), public_id("key", key.id)
+    return {
+        "orgs:project": public_id("prj", live.id),
+        "orgs:project_archive": public_id("prj", live.id),
+        "orgs:project_restore": public_id("prj", shelved.id),
+        "orgs:member_role": member,
+        "orgs:member_remove": member,
+        "orgs:invitation_resend": invitation,
+        "orgs:invitation_revoke": invitation,
+        "orgs:key_rotate": own_key,
+        "orgs:key_revoke": own_key,
+        "version": projects.version_of(live),
+    }
+
+
+def url_of(name: str, refs: dict[str, str]) -> str:
+    return reverse(name, args=[refs[name]] if name in refs else [], urlconf=urlconf)
+
+
+def data_of(name: str, refs: dict[str, str]) -> dict[str, str]:
+    more = {"version": refs["version"]} if name == "orgs:project" else {}
+    return {**TABLE[name].data, **more}
+
+
+def picture(org: Any) -> list[Any]:
+    """Everything that a page could change."""
+    with keys.holding(org.schema, org.id):
+        models = (Project, Member, Invitation, ApiKey, AuditEvent)
+        rows = [list(model.objects.order_by("pk").values()) for model in models]
+        return [*rows, Org.objects.filter(id=org.id).values("name", "state").get()]
+
+
+def person(org: Any, role: str) -> Any:
+    return owner_of(org) if role == "owner" else join(org, role)
+
+
+def test_every_page_has_its_row() -> None:
+    assert served() == set(TABLE) | OPEN
+    for name in TABLE:
+        refs = {name: "x"} if name in REFS else {}
+        assert url_of(name, refs).startswith("/")
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("name", "method"), CASES)
+def test_a_role_may_what_its_row_says(acme: Any, name: str, method: str, role: str) -> None:
+    who, row = person(acme, role), TABLE[name]
+    refs = furnish(acme, who)
+    browser, before = as_member(acme, who), picture(acme)
+
+    allowed = row.get if method == "GET" else row.post
+    if method == "GET":
+        answer = browser.get(url_of(name, refs))
+    else:
+        answer = browser.post(url_of(name, refs), data_of(name, refs))
+
+    if not allowed:
+        assert answer.status_code == 405
+    elif role not in allowed:
+        assert answer.status_code == 403
+    else:
+        assert answer.status_code == (200 if method == "GET" else row.done), answer.content
+    changed = picture(acme) != before
+    assert changed is (method == "POST" and role in allowed)
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_a_page_is_one_document_with_one_heading(acme: Any, name: str) -> None:
+    who = owner_of(acme)
+    refs = furnish(acme, who)
+    assert is_page(as_member(acme, who).get(url_of(name, refs)))
+
+
+@pytest.mark.parametrize(("name", "method"), CASES)
+def test_nobody_gets_in_without_signing_in(acme: Any, name: str, method: str) -> None:
+    refs = furnish(acme, owner_of(acme))
+    url, before = url_of(name, refs), picture(acme)
+
+    if method == "GET":
+        answer = anonymous(acme).get(url)
+        assert answer.status_code == 302
+        assert answer["Location"] == f"/login?next={url.replace('/', '%2F')}"
+        lost = anonymous(acme).part(url)
+        assert (lost.status_code, lost["HX-Redirect"]) == (204, answer["Location"])
+    else:
+        assert anonymous(acme).post(url, data_of(name, refs)).status_code == 401
+    assert picture(acme) == before
+
+
+@pytest.mark.parametrize(("name", "method"), CASES)
+def test_a_strangers_session_opens_no_page(
+    acme: Any, other_org: Any, name: str, method: str
+) -> None:
+    refs = furnish(acme, owner_of(acme))
+    stranger = user_of(owner_of(other_org))
+    url, before = url_of(name, refs), picture(acme)
+
+    for session_of in (None, acme, other_org):
+        browser = signed_in(stranger, session_of, on=acme)
+        if method == "GET":
+            answer = browser.get(url)
+            assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/login")
+        else:
+            assert browser.post(url, data_of(name, refs)).status_code == 401
+    assert picture(acme) == before
+
+
+def test_a_stranger_ends_at_a_404_of_the_apex(acme: Any, other_org: Any) -> None:
+    stranger = user_of(owner_of(other_org))
+    start = signed_in(stranger, on=acme).get("/login?next=/projects/")
+    path = start["Location"].removeprefix("http://localhost:8000")
+
+    assert signed_in(stranger).get(path).status_code == 404
+    let_in = signed_in(user_of(owner_of(acme))).get(path)
+    assert let_in["Location"].startswith("http://acme.localhost:8000/session?ticket=")
+
+
+def test_somebody_without_a_role_is_signed_out(acme: Any) -> None:
+    """The apex says member, the org says none: neither alone opens the door."""
+    user = User.objects.create_user("ghost@x.example", "mandate-demo", name="Ghost")
+    membership.admit_user(org_id=acme.id, user_id=user.pk, at=AT)
+    browser = signed_in(user, acme)
+
+    assert browser.get("/").status_code == 404
+    assert browser.get("/")["Location"] == "/login?next=%2F"
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name in REFS])
+def test_another_orgs_things_do_not_exist_here(acme: Any, other_org: Any, name: str) -> None:
+    theirs = furnish(other_org, owner_of(other_org))
+    own = furnish(acme, owner_of(acme))
+    browser = as_member(acme, owner_of(acme))
+    before = picture(acme), picture(other_org)
+
+    for refs in (theirs, {name: f"{own[name][:4]}{'0' * 32}"}, {name: "no-such"}):
+        url = url_of(name, refs)
+        assert browser.post(url, data_of(name, own)).status_code == 404
+        if TABLE[name].get:
+            assert browser.get(url).status_code == 404
+    assert (picture(acme), picture(other_org)) == before
+    assert browser.post(url_of(name, own), data_of(name, own)).status_code == TABLE[name].done
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_needs_the_token_of_its_page(acme: Any, name: str) -> None:
+    who = owner_of(acme)
+    refs = furnish(acme, who)
+    browser, before = as_member(acme, who, csrf=True), picture(acme)
+    url, data = url_of(name, refs), data_of(name, refs)
+
+    assert browser.post(url, data).status_code == 403
+    assert browser.post(url, data, X_CSRFToken="x" * 64).status_code == 403
+    assert picture(acme) == before
+    token = browser.get("/projects/").context["csrf_token"]
+    answer = browser.post(url, {**data, "csrfmiddlewaretoken": str(token)})
+    assert answer.status_code == TABLE[name].done
