@@ -14,16 +14,21 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check proof vectors lock format clean up down
+.PHONY: help run test check e2e proof vectors lock format clean up down
 
 help:  ## List the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(STAMP)  ## Serve the product with its own Postgres and Valkey (PORT, MANDATE_HOME)
 	@exec $(BIN)/python -m config.local run
 
 test: $(STAMP)  ## Run the tests on their own services; prints coverage and keeps its floor
 	@exec $(BIN)/python -m pytest -m "not proof and not e2e" --cov --cov-report=term $(ARGS)
+
+e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; E2E_SHOTS=folder keeps pictures)
+	@test -n "$(CHROMIUM)" || command -v chromium google-chrome >/dev/null || { \
+		echo "No Chromium: apt-get install chromium, or set CHROMIUM to one" >&2; exit 1; }
+	@exec $(BIN)/python -m pytest -m e2e -s tests/e2e $(ARGS)
 
 proof: $(STAMP)  ## Run the long isolation, fault and scale tests; prints seeds and figures
 	@exec $(BIN)/python -m pytest -m proof -s $(ARGS)

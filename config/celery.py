@@ -2,8 +2,9 @@
 
 import os
 import warnings
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
 
@@ -13,3 +14,17 @@ warnings.filterwarnings("ignore", message="You're running the worker with superu
 app = Celery("mandate", task_cls="apps.tenants.tasking:OrgTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.import_modules.connect(sender=app, weak=False)
+def refuse_contradictions(**_: Any) -> None:
+    """Worker and beat look once more before they serve, as web does; Celery raises what this does.
+
+    Celery's own look at the system checks doesn't act on what they find.
+    """
+    from django.conf import settings
+
+    from config import serving
+
+    if settings.PROCESS != "web":  # which looks when it starts, and only sends
+        serving.refuse_contradictions()

@@ -6,6 +6,7 @@ one list of codes. What has no meaning to a client stays a 500 without a word ab
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
@@ -203,8 +204,14 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """`handler500`: says that it is our fault and under which id to ask, and nothing else."""
-    return respond(request, ServerError())
+    """`handler500`: says that it is our fault and under which id to ask, and nothing else.
+
+    What a middleware meets never passes ErrorMiddleware, so a database that is down is told apart
+    here: it is 503 wherever it was missed.
+    """
+    error = sys.exception()
+    ours = as_domain_error(error) if error else None
+    return respond(request, ours if isinstance(ours, errors.Unavailable) else ServerError())
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponseBase
 
-from apps.tenants import keys
+from apps.tenants import keys, selectors
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -25,7 +25,8 @@ def public_document(view: Callable[..., HttpResponseBase]) -> Callable[..., Http
 
     @functools.wraps(view)
     def with_keys(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        org = getattr(request, "org", None)
+        remembered = getattr(request, "org", None)
+        org = selectors.get_org(remembered.id) if remembered else None
         if org is None or not org.is_active:
             raise Http404
         with keys.holding(org.schema, org.id):

@@ -9,6 +9,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.tenants.models import User
 from apps.tenants.services import signup
@@ -35,7 +36,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_safe_url(self, url: str | None) -> bool:
         """Only a path of the apex itself: the way to an org's host is a ticket."""
-        return bool(url) and str(url).startswith("/") and not str(url).startswith(("//", "/\\"))
+        return str(url or "").startswith("/") and url_has_allowed_host_and_scheme(url, None)
 
     def populate_username(self, request: HttpRequest, user: User) -> None:
         """People have an address and no user name."""

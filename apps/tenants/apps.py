@@ -8,7 +8,7 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.common import jobs
-        from apps.tenants import checks  # noqa: F401
+        from apps.tenants import checks, signals  # noqa: F401
         from apps.tenants.tasking import org_header
 
         jobs.carry(org_header)

@@ -28,7 +28,7 @@ def check_owner_login(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register("mandate")
 def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Production has no debugging, no secret that anybody could know, and TLS."""
-    if not settings.SETTINGS_MODULE.endswith(".production"):
+    if not settings.PRODUCTION:
         return []
     found: list[CheckMessage] = []
     if settings.DEBUG or settings.DEMO:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from allauth.usersessions.middleware import UserSessionsMiddleware
 from django.conf import settings
 from django.contrib.auth import logout
 from django.db import connections
@@ -69,6 +70,19 @@ class HostMiddleware:
         return org
 
 
+class SignInsMiddleware(UserSessionsMiddleware):  # type: ignore[misc]
+    """Keep the list of sign-ins: those on the apex, from which sessions on org hosts follow.
+
+    Listed by itself, such a session would look like a sign-in of its own, and "sign out everywhere
+    else" would end those of the very browser that asks.
+    """
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        is_apex = request.org is None  # type: ignore[attr-defined]
+        answer: HttpResponseBase = (super().__call__ if is_apex else self.get_response)(request)
+        return answer
+
+
 class EntryMiddleware:
     """Turn the second key for a member's session; on an org's host everything else needs one."""
 
@@ -77,6 +91,8 @@ class EntryMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.entered = False  # type: ignore[attr-defined]
+        if request.path in ANY_HOST:
+            return self.get_response(request)  # a probe signs nobody in or out
         if (org := request.org) is None:  # type: ignore[attr-defined]
             if ORG in request.session:
                 logout(request)
@@ -97,9 +113,12 @@ def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     """Unlock the org's rows, if this session was made for it and its user may still enter."""
     user_id = user_id_of(request)
     made_here = request.session.get(ORG) == str(org.id)
-    if not made_here or not selectors.is_member(user_id=user_id, org_id=org.id):
+    fresh = selectors.find_entered_org(user_id=user_id, org_id=org.id) if made_here else None
+    if fresh is None:
         logout(request)
         return
+    # The host's org is remembered for a while; a new name must be seen at once.
+    request.org = fresh  # type: ignore[attr-defined]
     if request.method not in READS:
         activity.touch(org_id=org.id, at=timezone.now())
     keys.unlock(org.id)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
+from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.common.models import TenantModel
@@ -42,21 +43,26 @@ def secure_org_schema(cursor: CursorWrapper, *, schema: str, org_id: UUID) -> No
     cursor.execute(f'grant usage on schema "{schema}" to {app}')
     for table in _tables(cursor, schema):
         name = f'"{schema}"."{table}"'
-        cursor.execute(f"revoke all on {name} from {app}, public")
-        if table in UNGUARDED:
-            continue
-        cursor.execute(f"alter table {name} enable row level security, force row level security")
-        cursor.execute(f"drop policy if exists {POLICY} on {name}")
-        cursor.execute(
-            f"create policy {POLICY} on {name} as permissive for all to public "
-            f"using ({OWN_ORG}) with check ({OWN_ORG})"
-        )
-        cursor.execute(f"alter table {name} drop constraint if exists {CONSTRAINT}")
-        cursor.execute(
-            f"alter table {name} add constraint {CONSTRAINT} check (org_id = '{org_id}')"
-        )
-        if allowed := grants.get(table):
-            cursor.execute(f"grant {', '.join(allowed)} on {name} to {app}")
+        # At once or not at all: an org that is served meanwhile never meets a table without its
+        # policy or grants, which would look to it like a member or key that has gone.
+        with transaction.atomic(using=cursor.db.alias):
+            cursor.execute(f"revoke all on {name} from {app}, public")
+            if table not in UNGUARDED:
+                _guard(cursor, name, org_id)
+            if allowed := grants.get(table):
+                cursor.execute(f"grant {', '.join(allowed)} on {name} to {app}")
+
+
+def _guard(cursor: CursorWrapper, name: str, org_id: UUID) -> None:
+    """Put the policy and the constraint on one table."""
+    cursor.execute(f"alter table {name} enable row level security, force row level security")
+    cursor.execute(f"drop policy if exists {POLICY} on {name}")
+    cursor.execute(
+        f"create policy {POLICY} on {name} as permissive for all to public "
+        f"using ({OWN_ORG}) with check ({OWN_ORG})"
+    )
+    cursor.execute(f"alter table {name} drop constraint if exists {CONSTRAINT}")
+    cursor.execute(f"alter table {name} add constraint {CONSTRAINT} check (org_id = '{org_id}')")
 
 
 def secure_shared_schema(cursor: CursorWrapper) -> None:

@@ -46,7 +46,7 @@ def create_and_migrate(*, schema: str, org_id: UUID) -> None:
     The second key is held too: under FORCE row-level security even the owner sees no row without
     it, and a data migration would silently do nothing.
     """
-    with _exclusive(org_id), keys.holding(schema, org_id):
+    with exclusive(org_id), keys.holding(schema, org_id):
         connection = connections[OWNER]
         with connection.cursor() as cursor:
             cursor.execute(f'create schema if not exists "{schema}"')
@@ -60,7 +60,7 @@ def create_and_migrate(*, schema: str, org_id: UUID) -> None:
 
 def drop(*, schema: str, org_id: UUID) -> None:
     """Erase an org's schema and every row in it."""
-    with _exclusive(org_id), connections[OWNER].cursor() as cursor:
+    with exclusive(org_id), connections[OWNER].cursor() as cursor:
         cursor.execute(f'drop schema if exists "{schema}" cascade')
 
 
@@ -89,8 +89,11 @@ def _loader() -> MigrationLoader:
 
 
 @contextmanager
-def _exclusive(org_id: UUID) -> Iterator[None]:
-    """One at a time for one org, across processes; the lock dies with the connection."""
+def exclusive(org_id: UUID) -> Iterator[None]:
+    """One at a time for one org, across processes; the lock dies with the connection.
+
+    It nests: who decides by an org's state takes it before reading that state.
+    """
     number = int.from_bytes(org_id.bytes[-8:], signed=True)
     with keys.holding(), connections[OWNER].cursor() as cursor:
         cursor.execute("select pg_advisory_lock(%s)", [number])

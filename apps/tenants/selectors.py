@@ -103,6 +103,14 @@ def is_member(*, user_id: UUID, org_id: UUID) -> bool:
     ).exists()
 
 
+def find_entered_org(*, user_id: UUID, org_id: UUID) -> OrgRef | None:
+    """The org as it is now, if this person may enter it now; one query."""
+    org = Org.objects.filter(
+        id=org_id, state=ENTERABLE, memberships__user_id=user_id, memberships__user__is_active=True
+    ).first()
+    return ref(org) if org else None
+
+
 def list_orgs_of(user_id: UUID) -> list[OrgRef]:
     """The orgs of a person, those still being made included, by name."""
     rows = Org.objects.filter(memberships__user_id=user_id).exclude(state=Org.State.ERASED)

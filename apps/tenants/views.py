@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from allauth.account.internal.stagekit import unstash_login
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -51,7 +52,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 def new_org(request: HttpRequest) -> HttpResponse:
     """Name an organization and have it made."""
-    form = OrgForm(request.POST or None)
+    form = OrgForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             org = orgs.request_org(
@@ -102,6 +103,8 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         nonce_hash = bytes.fromhex(nonce)
     except ValueError:
         raise Http404 from None
+    if len(nonce_hash) != tickets.HASH_BYTES:
+        raise Http404
     token = tickets.issue_ticket(
         org_id=org.id,
         user_id=request.user.pk,
@@ -128,12 +131,20 @@ def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def _origin_asked_for(request: HttpRequest) -> str | None:
     """The origin of the org whose hand-over the form's `next` leads to, if there is such an org."""
-    target = urlsplit(request.POST.get("next") or request.GET.get("next") or "")
+    target = urlsplit(
+        request.POST.get("next") or request.GET.get("next") or _next_of_login(request)
+    )
     slug = parse_qs(target.query).get("org", [""])[0]
     if target.netloc or target.path != "/account/handover/" or not slug:
         return None
     org = selectors.find_org_by_slug(slug)
     return org.url if org else None
+
+
+def _next_of_login(request: HttpRequest) -> str:
+    """Where a sign-in that waits for its second step will lead: allauth keeps it in the session."""
+    login = unstash_login(request, peek=True)
+    return (login.redirect_url if login else None) or ""
 
 
 def _own_org(request: HttpRequest, slug: str) -> selectors.OrgRef:

@@ -6,8 +6,9 @@ class TrustConfig(AppConfig):
     label = "trust"
 
     def ready(self) -> None:
-        from apps.tenants import provisioning, sweeping
-        from apps.trust.services import keys, refusals
+        from apps.tenants import apex_log, provisioning, sweeping
+        from apps.trust.services import apex, keys, refusals
 
+        apex_log.written_by(apex.write_apex_event)
         provisioning.on_provision(keys.seed_signing_key)
         sweeping.every_visit(refusals.sweep_tallies)

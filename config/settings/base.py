@@ -56,3 +56,4 @@ if env.text("EMAIL_HOST", "-") != "-":
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DEMO = False
+PRODUCTION = False

@@ -3,6 +3,7 @@
 from config import env
 from config.settings.base import *  # noqa: F403
 
+PRODUCTION = True
 SESSION_COOKIE_NAME = "__Host-mandate"
 CSRF_COOKIE_NAME = "__Host-mandate-csrf"
 NONCE_COOKIE_NAME = "__Host-mandate-nonce"

@@ -14,6 +14,8 @@ os.environ.setdefault("MANDATE_PROCESS", "web" if "pytest" in sys.modules else "
 
 from config.settings.base import *  # noqa: E402, F403
 
+# A pool as in web, and the owner's login as in the provisioner: the suite plays every part.
+PROCESS = "command"
 PUBLIC_URL = "http://localhost:8000"
 APEX_HOST = "localhost"
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allauth.account import views as account
+from allauth.mfa.base import views as mfa
 from django.contrib import admin
 from django.urls import include, path
 
@@ -16,6 +17,7 @@ urlpatterns = [
     path("", include("apps.orgs.apex_urls")),
     path("account/login/", widen_form_action(account.login), name="account_login"),
     path("account/signup/", widen_form_action(account.signup), name="account_signup"),
+    path("account/2fa/authenticate/", widen_form_action(mfa.authenticate), name="mfa_authenticate"),
     path("account/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("ui/", include("apps.workspace.gallery_urls")),

@@ -70,7 +70,9 @@ class Person:
 
     def open_mail(self, subject: str) -> None:
         """Open the newest mail to this person with that subject, as soon as it is there."""
-        item = self.page.locator("li", has_text=f"To {self.email}").filter(has_text=subject)
+        item = self.page.locator("li", has_text=f"To {self.email}").filter(
+            has_text=re.compile(subject)
+        )
         for _ in range(60):
             self.go(f"{self.product.apex}/dev/mail/")
             if item.count():

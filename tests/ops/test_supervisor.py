@@ -243,7 +243,7 @@ def test_one_database_login_without_the_other_is_refused(home, name):
 
 def test_a_reader_that_stopped_reading_stops_nothing(home):
     reader, writer = os.pipe()
-    with running(home, stdout=writer, NOISE="50000") as instance:
+    with running(home, stdout=writer, NOISE="10000") as instance:
         eventually(lambda: ports.is_listening(instance.port))
         family = instance.family()
 
@@ -253,4 +253,4 @@ def test_a_reader_that_stopped_reading_stops_nothing(home):
         assert names_left(family) == []
     os.close(reader)
     os.close(writer)
-    assert (home / "log/run.log").read_text().count("setup       | migrated") == 50000
+    assert (home / "log/run.log").read_text().count("setup       | migrated") == 10000

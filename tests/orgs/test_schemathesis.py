@@ -19,8 +19,9 @@ from schemathesis.config import SchemathesisConfig
 
 from apps.tenants import keys
 from tests.orgs.conftest import join, owner_of, token_for
+from tests.orgs.test_matrix import World
 
-EXAMPLES = 12
+EXAMPLES = 8
 # A well-formed request may still be refused for what the schema can't say: a name already taken
 # (409), a project that isn't at this version (412), a time that is past or a role that doesn't
 # exist (422), a cursor from nowhere (400).
@@ -42,7 +43,11 @@ def test_no_answer_contradicts_the_description(
     statuses: Counter[int] = Counter()
 
     for found in schema.get_all_operations():
-        explore(found.ok(), mode, headers, statuses)
+        operation = found.ok()
+        explore(operation.as_strategy(generation_mode=mode), headers, statuses)
+        if "{" in operation.path:  # once more with things that exist
+            real = operation.as_strategy(generation_mode=mode, path_parameters=World(org).refs())
+            explore(real, headers, statuses)
 
     with capsys.disabled():
         print(f"\nschemathesis {who} {mode.value}: {dict(sorted(statuses.items()))}")
@@ -51,9 +56,7 @@ def test_no_answer_contradicts_the_description(
         assert set(statuses) <= {401, 404}
 
 
-def explore(
-    operation: Any, mode: GenerationMode, headers: dict[str, str], statuses: Counter[int]
-) -> None:
+def explore(cases: Any, headers: dict[str, str], statuses: Counter[int]) -> None:
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
@@ -62,11 +65,11 @@ def explore(
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @given(case=cases)
     def ask(case: Any) -> None:
         with keys.holding():
             answer = case.call(headers=headers)
         statuses[answer.status_code] += 1
-        case.validate_response(answer, headers=headers, excluded_checks=[])
+        case.validate_response(answer, headers=headers)
 
     ask()

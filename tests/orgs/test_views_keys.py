@@ -45,15 +45,15 @@ def test_a_token_is_shown_once_and_never_stored(browser: Browser, org: Any, even
     answer = browser.post("/settings/keys/", {"name": "Nightly", "lifetime": "90"})
 
     assert answer.status_code == 200 and is_page(answer)
-    assert answer["Cache-Control"] == "no-store"
+    assert "no-store" in answer["Cache-Control"]
     token = answer.context["token"]
     assert token.encode() in answer.content
     key = ApiKey.objects.get(name="Nightly")
     assert key.expires_at and abs(key.expires_at - timezone.now()) > timedelta(days=89)
-    assert [action for action, *_ in events()] == ["orgs.key.created"]
+    assert [action for action, *_ in events()] == ["orgs.api_key.created"]
 
     assert tables_that_hold(token) == []
-    assert "orgs_apikey" in tables_that_hold(key.prefix) or tables_that_hold(key.prefix)
+    assert ApiKey._meta.db_table in tables_that_hold(key.prefix)
     page = browser.get("/settings/keys/")
     assert token.encode() not in page.content and key.prefix.encode() in page.content
     assert Api(token).get("/me").status_code == 200
@@ -95,12 +95,12 @@ def test_a_key_is_replaced_and_the_old_one_works_on(
 
     answer = browser.post(url)
 
-    assert answer.status_code == 200 and answer["Cache-Control"] == "no-store"
+    assert answer.status_code == 200 and "no-store" in answer["Cache-Control"]
     token = answer.context["token"]
     assert token != old.token and tables_that_hold(token) == []
     assert answer.context["replaced"]["prefix"] == old.key.prefix
     assert [Api(t).get("/me").status_code for t in (token, old.token)] == [200, 200]
-    assert [action for action, *_ in events()] == ["orgs.key.created", "orgs.key.rotated"]
+    assert [action for action, *_ in events()] == ["orgs.api_key.created", "orgs.api_key.rotated"]
     assert browser.post(url).status_code == 409
     assert ApiKey.objects.count() == 2
 
@@ -114,7 +114,7 @@ def test_a_revoked_key_stops_at_once(browser: Browser, owner: Any, events: Any) 
 
     assert (answer.status_code, answer["Location"]) == (303, "/settings/keys/")
     assert Api(made.token).get("/me").status_code == 401
-    assert [action for action, *_ in events()] == ["orgs.key.created", "orgs.key.revoked"]
+    assert [action for action, *_ in events()] == ["orgs.api_key.created", "orgs.api_key.revoked"]
     assert browser.post(url).status_code == 303 and len(events()) == 2
 
 

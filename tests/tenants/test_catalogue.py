@@ -145,7 +145,7 @@ def lint_grants(cursor: Any, schema: str) -> list[str]:
 
 
 def lint_views(cursor: Any, schema: str) -> list[str]:
-    """Views would run with their owner's rights; materialized ones keep rows outside of policies."""
+    """Views run with their owner's rights; materialized ones keep rows outside of policies."""
     found = rows(
         cursor,
         "select relname from pg_class where relnamespace = %s::regnamespace "

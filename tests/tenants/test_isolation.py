@@ -63,7 +63,7 @@ def tables(admin: Any, schema: str) -> list[str]:
 
 
 def fill(admin: Any, schema: str, table: str, org_id: UUID) -> int:
-    """Make sure the table has a row of the org's; constraints and triggers aside, any row will do."""
+    """Make sure the table has a row of the org's; triggers aside, any row will do."""
     admin.execute("set session_replication_role = replica")
     admin.execute(f'select count(*) from "{schema}"."{table}" where org_id = %s', [org_id])
     if admin.fetchone()[0] == 0:

@@ -98,6 +98,7 @@ def test_a_returned_connection_has_no_keys(committed: None) -> None:
         connections.close_all()
     with pool.connection() as raw:
         found = raw.execute(
-            "select current_setting('search_path'), coalesce(current_setting('app.org_id', true), '')"
+            "select current_setting('search_path'), "
+            "coalesce(current_setting('app.org_id', true), '')"
         ).fetchone()
     assert found == ("pg_catalog", "")

@@ -18,6 +18,7 @@ from tests.tenants.browsing import APEX, TwoHosts, enter, host
 
 pytestmark = pytest.mark.usefixtures("committed")
 
+
 @pytest.fixture
 def browser() -> Client:
     return Client()

@@ -48,8 +48,11 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
 def remove_member(*, member_id: UUID, by: Principal, at: datetime) -> None:
     """Shut a member out: sessions and keys end with the commit; what they did stays on record.
 
-    Raises NotFound, BeyondOwnPower for an owner if `by` may not unmake owners, LastOwner.
+    Raises NotFound, BeyondOwnPower for an owner if `by` may not unmake owners, LastOwner,
+    PermissionDenied for a key that would throw out the member it acts for.
     """
+    if by.key_id is not None and member_id == by.member_id:
+        raise PermissionDenied("Only the member in person can leave.")
     with transaction.atomic():
         lock_owner_role()
         member = _lock(member_id)

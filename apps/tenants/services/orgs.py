@@ -15,17 +15,37 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
+from django.utils import timezone
 from django_fsm import TransitionNotAllowed
 
+from apps.common.actors import SYSTEM, Actor, ActorType
 from apps.common.errors import Conflict, Invalid
+from apps.common.ids import public_id
 from apps.common.jobs import enqueue
-from apps.tenants import keys, provisioning, schemas
+from apps.tenants import apex_log, keys, provisioning, schemas
 from apps.tenants.errors import SlugTaken
-from apps.tenants.models import Domain, KeyIndex, Membership, Org, OrgActivity
+from apps.tenants.models import (
+    Domain,
+    InvitationIndex,
+    KeyIndex,
+    Membership,
+    Org,
+    OrgActivity,
+    Session,
+    Ticket,
+)
 from apps.tenants.selectors import OrgRef, ref
 
 log = structlog.get_logger(__name__)
 
+# The arrows of the state machine as past facts.
+PAST: Final = {
+    "retry": "retried",
+    "suspend": "suspended",
+    "resume": "resumed",
+    "close": "closed",
+    "reopen": "reopened",
+}
 GRACE: Final = timedelta(days=30)
 SYSTEM_SLUG: Final = "system"
 SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -57,6 +77,7 @@ def request_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) ->
     try:
         with transaction.atomic():
             org = _write_org(name=name.strip(), slug=check_slug(slug), owner_id=owner_id, at=at)
+            _record(org, "requested", _owner_of(org), at)
             enqueue("tenants.provision_org", org_id=str(org.id))
     except (IntegrityError, ValidationError) as error:
         raise SlugTaken(f"“{slug}” is taken. Choose another address.") from error
@@ -76,34 +97,41 @@ def provision_org(*, org_id: UUID, at: datetime) -> OrgRef:
     """Make the org's schema and its first rows, then open it. Runs in the provisioner.
 
     A failure leaves no schema behind and a row that says why and can be retried. Calling it again
-    for an org that is ready changes nothing.
+    for an org that is ready changes nothing; of two at once the second finds it ready, for the
+    lock comes before the look at the state.
     """
-    org = Org.objects.get(id=org_id)
-    if org.state != Org.State.PROVISIONING:
-        return ref(org)
-    try:
-        _build(org, at=at)
-        org.become_ready()
-    except (DatabaseError, Conflict, Invalid) as error:
-        log.exception("orgs.provisioning_failed", org=org.slug)
-        schemas.drop(schema=org.schema_name, org_id=org.id)
-        org.fail(why=f"{type(error).__name__} while the schema was made")
-    org.save()
+    with schemas.exclusive(org_id):
+        org = Org.objects.get(id=org_id)
+        if org.state != Org.State.PROVISIONING:
+            return ref(org)
+        try:
+            _build(org, at=at)
+            org.become_ready()
+        except (DatabaseError, Conflict, Invalid) as error:
+            log.exception("orgs.provisioning_failed", org=org.slug)
+            schemas.drop(schema=org.schema_name, org_id=org.id)
+            org.fail(why=f"{type(error).__name__} while the schema was made")
+        org.save()
     return ref(org)
 
 
 def migrate_org(*, org_id: UUID, at: datetime) -> OrgRef:
-    """Bring an org that is older than the code to the present version. Runs in the provisioner."""
-    org = Org.objects.get(id=org_id)
-    if org.state not in {Org.State.PROVISIONING, Org.State.FAILED, Org.State.ERASED}:
-        _build(org, at=at)
-        org.save(update_fields=["schema_version"])
+    """Bring an org that is older than the code to the present version. Runs in the provisioner.
+
+    The sweeper asks again every few seconds: whoever comes second has nothing left to do.
+    """
+    with schemas.exclusive(org_id):
+        org = Org.objects.get(id=org_id)
+        served = org.state not in {Org.State.PROVISIONING, Org.State.FAILED, Org.State.ERASED}
+        if served and org.schema_version != schemas.current_version():
+            _build(org, at=at)
+            org.save(update_fields=["schema_version"])
     return ref(org)
 
 
-def retry_provisioning(*, org_id: UUID) -> OrgRef:
+def retry_provisioning(*, org_id: UUID, actor: Actor = SYSTEM) -> OrgRef:
     """Try once more after a failure. Raises Conflict if the org hasn't failed."""
-    return _move(org_id, "retry", then="tenants.provision_org")
+    return _move(org_id, "retry", actor=actor, then="tenants.provision_org")
 
 
 def rename_org(*, org_id: UUID, name: str) -> str:
@@ -115,13 +143,14 @@ def rename_org(*, org_id: UUID, name: str) -> str:
     return old
 
 
-def suspend_org(*, org_id: UUID) -> OrgRef:
+def suspend_org(*, org_id: UUID, actor: Actor = SYSTEM) -> OrgRef:
     """Shut the org's doors: every session, key and task of it ends at its next step."""
-    return _move(org_id, "suspend")
+    return _move(org_id, "suspend", actor=actor)
 
 
-def resume_org(*, org_id: UUID) -> OrgRef:
-    return _move(org_id, "resume")
+def resume_org(*, org_id: UUID, actor: Actor = SYSTEM) -> OrgRef:
+    """Open the org's doors again."""
+    return _move(org_id, "resume", actor=actor)
 
 
 def close_org(*, org_id: UUID, at: datetime) -> OrgRef:
@@ -139,16 +168,25 @@ def erase_org(*, org_id: UUID, at: datetime) -> OrgRef:
 
     Idempotent; an org that isn't due is left alone. The row stays as the slug's tombstone.
     """
-    org = Org.objects.get(id=org_id)
-    if org.state != Org.State.CLOSING or org.erase_at is None or org.erase_at > at:
-        return ref(org)
-    schemas.drop(schema=org.schema_name, org_id=org.id)
-    with transaction.atomic():
-        for model in (Membership, KeyIndex, OrgActivity):
+    with schemas.exclusive(org_id), transaction.atomic():
+        # Its row stays locked meanwhile: an org is either reopened or erased.
+        org = Org.objects.select_for_update().get(id=org_id)
+        if org.state != Org.State.CLOSING or org.erase_at is None or org.erase_at > at:
+            return ref(org)
+        schemas.drop(schema=org.schema_name, org_id=org.id)
+        for model in (Membership, KeyIndex, InvitationIndex, Ticket, Session, OrgActivity):
             model._default_manager.filter(org_id=org.id).delete()
         org.erase()
         org.save()
+        _record(org, "erased", SYSTEM, at)
     return ref(org)
+
+
+def _owner_of(org: Org) -> Actor:
+    """Who asked for the org."""
+    if org.owner is None:
+        return SYSTEM
+    return Actor(ActorType.USER, public_id("usr", org.owner.pk), org.owner.email)
 
 
 def _write_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) -> Org:
@@ -171,8 +209,15 @@ def _build(org: Org, *, at: datetime) -> None:
     org.schema_version = schemas.current_version()
 
 
-def _move(org_id: UUID, verb: str, *, then: str | None = None, **arguments: datetime) -> OrgRef:
-    """Take one arrow of the org's state machine under its row lock."""
+def _move(
+    org_id: UUID,
+    verb: str,
+    *,
+    actor: Actor = SYSTEM,
+    then: str | None = None,
+    **arguments: datetime,
+) -> OrgRef:
+    """Take one arrow of the org's state machine under its row lock, and put it on record."""
     with keys.holding(), transaction.atomic():
         org = Org.objects.select_for_update().get(id=org_id)
         try:
@@ -182,4 +227,16 @@ def _move(org_id: UUID, verb: str, *, then: str | None = None, **arguments: date
         org.save()
         if then:
             enqueue(then, org_id=str(org_id))
+        _record(org, PAST[verb], actor, timezone.now())
     return ref(org)
+
+
+def _record(org: Org, verb: str, actor: Actor, at: datetime) -> None:
+    apex_log.record(
+        actor=actor,
+        action=f"tenants.org.{verb}",
+        subject_type="org",
+        subject_id=public_id("org", org.id),
+        at=at,
+        new={"slug": org.slug, "state": org.state},
+    )

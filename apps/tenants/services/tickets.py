@@ -17,6 +17,7 @@ from uuid import UUID
 from apps.tenants.models import Session, Ticket
 
 LIFETIME: Final = timedelta(seconds=60)
+HASH_BYTES: Final = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)

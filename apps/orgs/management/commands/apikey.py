@@ -55,6 +55,7 @@ def scopes_of(member: Principal, role: str | None, scopes: str) -> list[str] | N
     if role is None or role == member.role:
         return named or None
     codes = sorted(codes_of(role) & member.permissions)
-    if not codes:
-        raise CommandError(f"there is no role {role} that {member.email} has the rights of")
-    return [code for code in codes if not named or code in named]
+    chosen = [code for code in codes if not named or code in named]
+    if not chosen:  # no scopes at all would mean every one
+        raise CommandError(f"nothing is left of the role {role} for {member.email}")
+    return chosen

@@ -1,0 +1,58 @@
+"""What happens on the apex is on record in the log of the built-in org `system`.
+
+The log itself is a higher app's (`trust`), which registers the writer; this one only says what
+happened, in the transaction in which it happens: what can't be recorded doesn't happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from apps.common.actors import Actor
+
+
+class Writer(Protocol):
+    """Puts one event into the log of `system`."""
+
+    def __call__(
+        self,
+        *,
+        actor: Actor,
+        action: str,
+        subject_type: str,
+        subject_id: str,
+        at: datetime,
+        new: Mapping[str, str] | None,
+    ) -> None: ...
+
+
+_writers: list[Writer] = []
+
+
+def written_by(writer: Writer) -> Writer:
+    """Have apex events written by `writer`; called once, when its app is ready."""
+    _writers[:] = [writer]
+    return writer
+
+
+def record(
+    *,
+    actor: Actor,
+    action: str,
+    subject_type: str,
+    subject_id: str,
+    at: datetime,
+    new: Mapping[str, str] | None = None,
+) -> None:
+    """Put an event of the apex on record; `action` is `app.noun.verb`, a past fact."""
+    for writer in _writers:
+        writer(
+            actor=actor,
+            action=action,
+            subject_type=subject_type,
+            subject_id=subject_id,
+            at=at,
+            new=new,
+        )
