@@ -23,7 +23,7 @@ run: $(STAMP)  ## Serve the product with its own Postgres and Valkey (PORT, MAND
 	@exec $(BIN)/python -m config.local run
 
 test: $(STAMP)  ## Run the tests on their own services; prints coverage and keeps its floor
-	@exec $(BIN)/python -m pytest -m "not proof and not e2e" --cov --cov-report=term $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto -m "not proof and not e2e" --cov --cov-report=term $(ARGS)
 
 e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; E2E_SHOTS=folder keeps pictures)
 	@test -n "$(CHROMIUM)" || command -v chromium google-chrome >/dev/null || { \

@@ -126,14 +126,17 @@ def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
 
 
 def to_login(request: HttpRequest) -> HttpResponseBase:
-    """Send a browser to sign in and back; an htmx request leaves the page for it."""
+    """Send a browser to sign in and back; an htmx request, boosted too, leaves the page for it.
+
+    The way leads over the apex, where a script's request may not follow (connect-src 'self').
+    """
     if request.method not in READS:
         refusal = Unauthenticated("Your session has ended. Sign in and send the form again.")
         return problem.respond(request, refusal)
     if request.path in {"/favicon.ico"}:
         raise Http404
     target = f"/login?{urlencode({'next': request.get_full_path()})}"
-    if request.headers.get("HX-Request") and not request.headers.get("HX-Boosted"):
+    if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Redirect": target})
     return HttpResponseRedirect(target)
 

@@ -59,13 +59,11 @@ def test_colleague_joins_by_invitation_and_leaves_by_removal(
     expect(host.go(f"{product.org(new_slug)}/projects/").locator("#new-project")).to_be_visible()
     # When the owner removes them
     _remove(host, new_slug, guest.email)
-    # Then their next click leads out of the org, and its address is nothing to them
+    # Then their next click ends at a page of nothing, and so does the org's address
     guest.page.get_by_role("link", name="Overview", exact=True).first.click()
-    guest.page.wait_for_load_state()
+    guest.has_heading("There is nothing here")
     guest.go(f"{product.org(new_slug)}/")
-    expect(guest.page.get_by_role("heading", level=1)).to_have_text(
-        re.compile("Sign in|There is nothing here")
-    )
+    guest.has_heading("There is nothing here")
 
 
 def _join(guest: Person, slug: str) -> None:
