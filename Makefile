@@ -45,7 +45,7 @@ check: $(STAMP)  ## Formatting, lint, types, import contracts, migrations, deplo
 		$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	env $$($(BIN)/python -m config.local secrets) DJANGO_SETTINGS_MODULE=config.settings.production \
 		DATABASE_URL=postgresql://mandate_app@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0 \
-		PUBLIC_URL=https://mandate.example $(BIN)/python manage.py check --deploy --fail-level WARNING
+		PUBLIC_URL=https://mandate.example EMAIL_HOST=mail.example $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: $(STAMP)  ## Format the code and repair what lint can repair
 	$(BIN)/ruff check --fix --quiet .

@@ -8,7 +8,9 @@ import structlog
 from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponseBase
 
+from apps.common.errors import PermissionDenied
 from apps.orgs import selectors
+from apps.orgs.services.refusals import refuse
 from apps.tenants.access import user_id_of
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -30,3 +32,9 @@ class MemberMiddleware:
             request.principal = principal  # type: ignore[attr-defined]
             structlog.contextvars.bind_contextvars(principal=principal.actor.id)
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> None:
+        """Put a refused page on record, as the API does; the answer is somebody else's."""
+        principal = getattr(request, "principal", None)
+        if isinstance(error, PermissionDenied) and principal is not None:
+            refuse(principal, error)

@@ -46,6 +46,14 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(
             Error("MANDATE_KEK is a default.", hint="Use 32 random bytes.", id="mandate.E004")
         )
+    if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend"):
+        found.append(
+            Error(
+                "Mail would be written to files, reset links included.",
+                hint="Set EMAIL_HOST.",
+                id="mandate.E006",
+            )
+        )
     if not settings.PUBLIC_URL.startswith("https://"):
         found.append(Error("PUBLIC_URL must be an https address in production.", id="mandate.E005"))
     return found

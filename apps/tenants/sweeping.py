@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from apps.common.jobs import enqueue
 from apps.tenants import keys, schemas
-from apps.tenants.models import Org, OrgActivity
+from apps.tenants.models import Org, OrgActivity, Session
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +39,18 @@ def every_visit(step: Step) -> Step:
 def sweep(*, at: datetime) -> int:
     """Wake what should be under way and visit every org that may need it; how many were visited."""
     _wake_provisioner(at)
+    _forget_sessions(at)
     due = list(_due(at))
     for org_id, schema in due:
         _visit(org_id, schema, at)
     return len(due)
+
+
+def _forget_sessions(at: datetime) -> None:
+    """Delete sessions that are over, a batch at a time; those that hang on them go along."""
+    over = Session.objects.filter(expire_date__lt=at).values_list("pk", flat=True)[:200]
+    if batch := list(over):
+        Session.objects.filter(pk__in=batch).delete()
 
 
 def _due(at: datetime) -> list[tuple[UUID, str]]:

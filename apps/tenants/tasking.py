@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from celery import Task
+from django.db import connections
 from django.utils import timezone
 
 from apps.tenants import keys, selectors
@@ -23,6 +24,12 @@ def org_header() -> dict[str, str]:
     return {HEADER: str(org_id)} if org_id else {}
 
 
+def replace_broken_connections() -> None:
+    """Give up connections that failed the task before: a restart of Postgres costs one task."""
+    for connection in connections.all(initialized_only=True):
+        connection.close_if_unusable_or_obsolete()
+
+
 class OrgTask(Task):  # type: ignore[type-arg]
     """A task that holds both keys of its message's org while it runs, and none afterwards.
 
@@ -33,6 +40,8 @@ class OrgTask(Task):  # type: ignore[type-arg]
     shared = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.request.is_eager:
+            replace_broken_connections()
         with structlog.contextvars.bound_contextvars(task=self.name, task_id=self.request.id):
             if self.shared:
                 with keys.holding():

@@ -19,6 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.common.errors import Conflict
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
 from apps.tenants import selectors
 from apps.tenants.access import user_id_of
@@ -64,6 +65,8 @@ def new_org(request: HttpRequest) -> HttpResponse:
             return see_other(reverse("tenants:provisioning", args=[org.slug]))
         except SlugTaken as error:
             form.add_error("slug", str(error))
+        except Conflict as error:
+            form.add_error(None, str(error))
     status = 422 if form.is_bound else 200
     context = {"form": form, "apex": settings.APEX_HOST}
     return render_page_or_partial(request, "tenants/org_new.html", "form", context, status=status)

@@ -26,7 +26,6 @@ class Person:
     name: str = "Robin Vale"
     password: str = PASSWORD
     complaints: list[str] = field(default_factory=list)
-    may_be_refused: bool = False
 
     def __post_init__(self) -> None:
         self.context.on("console", self._on_console)

@@ -17,6 +17,7 @@ GOOD = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "PUBLIC_URL": "https://mandate.example",
     "MANDATE_PROCESS": "web",
+    "EMAIL_HOST": "mail.example",
     "MANDATE_HOME": "/nonexistent",
     "PATH": os.environ["PATH"],
 }
@@ -44,6 +45,7 @@ def test_a_good_configuration_serves() -> None:
         ({"MANDATE_KEK": base64.b64encode(bytes(range(32))).decode()}, "mandate.E004"),
         ({"MANDATE_KEK": base64.b64encode(bytes(32)).decode()}, "mandate.E004"),
         ({"PUBLIC_URL": "http://mandate.example"}, "mandate.E005"),
+        ({"EMAIL_HOST": ""}, "mandate.E006"),
     ],
 )
 def test_a_contradiction_stops_the_server(changes: dict[str, str], code: str) -> None:

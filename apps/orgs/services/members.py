@@ -16,12 +16,12 @@ from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
 from apps.common.ids import public_id
 from apps.orgs.errors import BeyondOwnPower, LastOwner
-from apps.orgs.models import Member, Role, RolePermission
+from apps.orgs.models import Invitation, Member, Role, RolePermission
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import MEMBER
+from apps.orgs.selectors import INVITATION, MEMBER
 from apps.orgs.services.keys import revoke_keys_of
-from apps.tenants.services import membership
+from apps.tenants.services import key_index, membership
 from apps.trust.services import record_event
 
 
@@ -41,6 +41,8 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
         _keep_an_owner(member)
         member.role = new_role
         member.save(update_fields=["role"])
+        if not _may_invite(new_role):
+            _withdraw_invitations(member, by.actor, at)
         _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
     return member
 
@@ -79,7 +81,9 @@ def lock_owner_role() -> None:
 
 
 def get_grantable_role(slug: str, *, by: Principal) -> Role:
-    """A role that `by` may give to others: no more than its own, and owner only if it may.
+    """A role that `by` may give to others: no more than it may itself, owner only if it may.
+
+    A key counts with its scopes, so one that is cut down can't make anybody stronger than itself.
 
     Raises Invalid for an unknown role, BeyondOwnPower.
     """
@@ -88,7 +92,7 @@ def get_grantable_role(slug: str, *, by: Principal) -> Role:
         raise Invalid.of("role", "There is no such role.")
     codes = RolePermission.objects.filter(role=role).values_list("permission__code", flat=True)
     owner = role.slug == OWNER and not by.may("owners.manage")
-    if owner or not by.role_permissions.issuperset(codes):
+    if owner or not by.permissions.issuperset(codes):
         raise BeyondOwnPower(f"You may not make anybody {role.name.lower()}.")
     return role
 
@@ -104,8 +108,33 @@ def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     member.left_at = at
     member.save(update_fields=["left_at"])
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
+    _withdraw_invitations(member, actor, at)
     revoke_keys_of(member=member, actor=actor, at=at)
     _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
+
+
+def _may_invite(role: Role) -> bool:
+    return role.grants.filter(permission__code="invitations.manage").exists()
+
+
+def _withdraw_invitations(member: Member, actor: Actor, at: datetime) -> None:
+    """Take back the open invitations of somebody who may no longer invite: nobody comes back, or
+    brings anybody in, by a link that they made before.
+    """
+    rows = Invitation.objects.select_for_update(of=("self",)).select_related("role")
+    for invitation in rows.filter(invited_by=member, state=Invitation.State.PENDING):
+        if invitation.token_hash:
+            key_index.forget_invitation(token_hash=bytes(invitation.token_hash))
+        invitation.revoke()
+        invitation.save(update_fields=["state", "token_hash"])
+        record_event(
+            actor=actor,
+            action="orgs.invitation.revoked",
+            subject_type="invitation",
+            subject_id=public_id(INVITATION, invitation.id),
+            old={"email": invitation.email, "role": invitation.role.slug},
+            at=at,
+        )
 
 
 def _keep_an_owner(member: Member) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django_fsm import TransitionNotAllowed
 
@@ -50,6 +50,7 @@ GRACE: Final = timedelta(days=30)
 SYSTEM_SLUG: Final = "system"
 SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SLUG_MIN: Final = 3
+ORGS_A_PERSON: Final = 20
 RESERVED: Final = frozenset(
     """
     account accounts admin api app apex assets auth billing blog cdn dev docs ftp help id login
@@ -72,8 +73,10 @@ def check_slug(slug: str) -> str:
 def request_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) -> OrgRef:
     """Write a new org down and have it provisioned; its owner may enter as soon as it is ready.
 
-    Raises Invalid for a bad slug and SlugTaken for one that is or was in use.
+    Raises Invalid for a bad slug, SlugTaken for one that is or was in use, Conflict for somebody
+    who has asked for too many.
     """
+    _refuse_too_many(owner_id)
     try:
         with transaction.atomic():
             org = _write_org(name=name.strip(), slug=check_slug(slug), owner_id=owner_id, at=at)
@@ -107,7 +110,7 @@ def provision_org(*, org_id: UUID, at: datetime) -> OrgRef:
         try:
             _build(org, at=at)
             org.become_ready()
-        except (DatabaseError, Conflict, Invalid) as error:
+        except Exception as error:  # noqa: BLE001 - whatever broke, no half-made org may stay
             log.exception("orgs.provisioning_failed", org=org.slug)
             schemas.drop(schema=org.schema_name, org_id=org.id)
             org.fail(why=f"{type(error).__name__} while the schema was made")
@@ -180,6 +183,12 @@ def erase_org(*, org_id: UUID, at: datetime) -> OrgRef:
         org.save()
         _record(org, "erased", SYSTEM, at)
     return ref(org)
+
+
+def _refuse_too_many(owner_id: UUID | None) -> None:
+    """Each org is a schema with its tables: one person can't fill the database with them."""
+    if owner_id and Org.objects.filter(owner_id=owner_id).count() >= ORGS_A_PERSON:
+        raise Conflict(f"You have asked for {ORGS_A_PERSON} organizations, which is the limit.")
 
 
 def _owner_of(org: Org) -> Actor:

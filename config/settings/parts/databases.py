@@ -15,7 +15,9 @@ PROCESS = os.environ.get("MANDATE_PROCESS", "command")
 POOL = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 8, least=1), "timeout": 10}
 DATABASES = {
     "default": env.database(
-        env.text("DATABASE_URL"), OPTIONS={"pool": POOL} if PROCESS == "web" else {}
+        env.text("DATABASE_URL"),
+        OPTIONS={"pool": POOL} if PROCESS == "web" else {},
+        CONN_MAX_AGE=0 if PROCESS in {"web", "command"} else None,
     )
 }
 if owner_url := os.environ.get("DATABASE_OWNER_URL"):
