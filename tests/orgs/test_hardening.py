@@ -11,7 +11,9 @@ from django.core.management import CommandError, call_command
 
 from apps.common.ids import public_id
 from apps.orgs import selectors
-from tests.orgs.conftest import Api, problem, token_for
+from apps.orgs.services import invitations, members
+from apps.tenants.models import InvitationIndex
+from tests.orgs.conftest import AT, Api, problem, token_for
 
 
 def test_a_key_cannot_remove_the_member_it_acts_for(
@@ -49,3 +51,37 @@ def test_a_role_that_leaves_no_scope_makes_no_key(org: Any, owner: Any) -> None:
 
     token = apikey("--role", "viewer", "--scopes", "projects.view,members.manage")
     assert Api(token).get("/me").json()["permissions"] == ["projects.view"]
+
+
+@pytest.mark.parametrize("end", ["removed", "demoted"])
+def test_nobody_comes_in_by_the_link_of_somebody_who_may_no_longer_invite(
+    org: Any, owner: Any, somebody: Callable[..., Any], end: str
+) -> None:
+    # Given an invitation by an admin and one by the owner
+    admin = somebody("admin")
+    theirs = invitations.invite(email="second@x.example", role="admin", by=admin, at=AT)
+    other = invitations.invite(email="third@x.example", role="admin", by=owner, at=AT)
+
+    # When the admin goes, or may no longer invite
+    if end == "removed":
+        members.remove_member(member_id=admin.member_id, by=owner, at=AT)
+    else:
+        members.change_member_role(member_id=admin.member_id, role="viewer", by=owner, at=AT)
+
+    # Then their invitation is taken back, and nobody else's
+    theirs.refresh_from_db()
+    other.refresh_from_db()
+    assert (theirs.state, theirs.token_hash) == ("revoked", None)
+    assert other.state == "pending"
+    assert not InvitationIndex.objects.filter(email="second@x.example").exists()
+
+
+def test_a_key_makes_nobody_stronger_than_itself(org: Any, somebody: Callable[..., Any]) -> None:
+    admin, other = somebody("admin"), somebody("viewer")
+    narrow = Api(token_for(org, admin, scopes=["members.manage"]))
+    whole = Api(token_for(org, admin))
+    path = f"/members/{public_id('mem', other.member_id)}"
+
+    assert problem(narrow.patch(path, {"role": "admin"}))[0] == 403
+    assert selectors.get_member(other.member_id).role.slug == "viewer"
+    assert whole.patch(path, {"role": "admin"}).status_code == 200

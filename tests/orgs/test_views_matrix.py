@@ -112,17 +112,21 @@ def url_of(name: str, refs: dict[str, str]) -> str:
     return reverse(name, args=[refs[name]] if name in refs else [], urlconf=urlconf)
 
 
+REFUSED = "trust.call.refused"
+
+
 def data_of(name: str, refs: dict[str, str]) -> dict[str, str]:
     more = {"version": refs["version"]} if name == "orgs:project" else {}
     return {**TABLE[name].data, **more}
 
 
 def picture(org: Any) -> list[Any]:
-    """Everything that a page could change."""
+    """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
-        models = (Project, Member, Invitation, ApiKey, AuditEvent)
+        models = (Project, Member, Invitation, ApiKey)
         rows = [list(model.objects.order_by("pk").values()) for model in models]
-        return [*rows, Org.objects.filter(id=org.id).values("name", "state").get()]
+        events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
+        return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]
 
 
 def person(org: Any, role: str) -> Any:
@@ -153,6 +157,9 @@ def test_a_role_may_what_its_row_says(acme: Any, name: str, method: str, role: s
     assert answer.status_code == (done if role in allowed else 403), answer.content
     changed = picture(acme) != before
     assert changed is (method == "POST" and role in allowed)
+    with keys.holding(acme.schema, acme.id):
+        refusals = AuditEvent.objects.filter(action=REFUSED, actor_id=who.actor.id).count()
+    assert refusals == (0 if role in allowed else 1)
 
 
 def test_a_page_has_no_method_beyond_its_row(acme: Any) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.common.errors import Conflict, Invalid
 from apps.tenants import keys, provisioning, schemas, sweeping
 from apps.tenants.errors import SlugTaken
-from apps.tenants.models import Domain, KeyIndex, Membership, Org, OrgActivity, User
+from apps.tenants.models import Domain, KeyIndex, Membership, Org, OrgActivity, Session, User
 from apps.tenants.selectors import find_org_by_host, find_org_by_slug
 from apps.tenants.services import orgs, signup
 
@@ -191,3 +191,24 @@ def test_the_sweeper_visits_only_orgs_that_may_need_it(throwaway_org: Any) -> No
     assert set(seen) == {busy.id, due.id}
     assert quiet.id not in seen
     assert OrgActivity.objects.get(org_id=due.id).next_due_at is None
+
+
+def test_one_person_asks_for_so_many_orgs_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orgs, "ORGS_A_PERSON", 1)
+    owner = person()
+    orgs.request_org(name="One", slug=new_slug(), owner_id=owner.pk, at=timezone.now())
+    with pytest.raises(Conflict):
+        orgs.request_org(name="Two", slug=new_slug(), owner_id=owner.pk, at=timezone.now())
+    assert Org.objects.filter(owner=owner).count() == 1
+
+
+def test_the_sweeper_forgets_sessions_that_are_over() -> None:
+    now = timezone.now()
+    for key, expiry in (("over", now - timedelta(seconds=1)), ("alive", now + timedelta(days=1))):
+        Session.objects.update_or_create(
+            session_key=key, defaults={"session_data": "", "expire_date": expiry}
+        )
+    sweeping.sweep(at=now)
+    assert set(
+        Session.objects.filter(session_key__in=["over", "alive"]).values_list("pk", flat=True)
+    ) == {"alive"}
