@@ -12,6 +12,7 @@ urlpatterns = [
     path("account/orgs/new/", views.new_org, name="new_org"),
     path("account/orgs/<slug:slug>/", views.provisioning, name="provisioning"),
     path("account/orgs/<slug:slug>/retry/", views.retry, name="retry"),
+    path("account/sessions/<int:session_id>/end/", views.end_session, name="end_session"),
     path("dev/mail/", dev_mail.listing, name="dev_mail"),
     path("dev/mail/<str:name>/", dev_mail.detail, name="dev_mail_detail"),
 ]

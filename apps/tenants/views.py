@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from allauth.account.internal.stagekit import unstash_login
 from csp.decorators import csp_update
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -26,7 +27,7 @@ from apps.tenants.access import user_id_of
 from apps.tenants.errors import SlugTaken
 from apps.tenants.forms import OrgForm
 from apps.tenants.models import Org
-from apps.tenants.services import orgs, tickets
+from apps.tenants.services import orgs, signins, tickets
 
 
 @require_GET
@@ -89,6 +90,16 @@ def retry(request: HttpRequest, slug: str) -> HttpResponse:
     """Try once more to make an organization after a failure."""
     orgs.retry_provisioning(org_id=_own_org(request, slug).id)
     return see_other(reverse("tenants:provisioning", args=[slug]))
+
+
+@require_POST
+@login_required
+def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
+    """Sign out one of one's own browsers, and the organizations' sessions that came from it."""
+    if not signins.end(session_id=session_id, user_id=user_id_of(request), at=timezone.now()):
+        raise Http404
+    messages.success(request, "That session was signed out.")
+    return see_other(reverse("usersessions_list"))
 
 
 @require_GET

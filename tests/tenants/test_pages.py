@@ -27,10 +27,16 @@ TABLE = {
     "new_org": ((302, 200, 200), (302, 422, 422)),
     "provisioning": ((302, 404, 200), (405, 405, 405)),
     "retry": ((405, 405, 405), (302, 404, 409)),
+    "end_session": ((405, 405, 405), (302, 404, 404)),
     "dev_mail": ((404, 404, 404), (404, 404, 404)),
     "dev_mail_detail": ((404, 404, 404), (404, 404, 404)),
 }
-ARGS = {"provisioning": ["acme"], "retry": ["acme"], "dev_mail_detail": ["some.eml"]}
+ARGS = {
+    "provisioning": ["acme"],
+    "retry": ["acme"],
+    "end_session": [2**31 - 1],
+    "dev_mail_detail": ["some.eml"],
+}
 
 
 def path_of(name: str) -> str:

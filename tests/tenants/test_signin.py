@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
@@ -222,3 +223,22 @@ def test_a_cache_entry_of_one_org_is_invisible_to_another() -> None:
     for schema, org_id in ((globex.schema, globex.id), (acme.schema, globex.id), ("public", None)):
         with keys.holding(schema, org_id):
             assert cache.get("answer") is None
+
+
+def test_one_session_is_ended_and_with_it_those_on_org_hosts(throwaway_org: Any) -> None:
+    org = throwaway_org()
+    here, there, stranger = TwoHosts(), TwoHosts(), TwoHosts()
+    for browser in (here, there):
+        enter(browser, org, f"owner@{org.slug}.example")
+        browser.get("/account/", APEX)
+    enter(stranger, throwaway_org(), "owner@acme.example")
+    key = there.on(APEX).session.session_key
+    path = f"/account/sessions/{UserSession.objects.get(session_key=key).pk}/end/"
+
+    assert stranger.post(path, APEX).status_code == 404
+    assert signed_in(there, org)
+    assert here.post(path, APEX).status_code == 303
+
+    assert not signed_in(there, org)
+    assert signed_in(here, org)
+    assert there.get("/account/", APEX)["Location"].startswith("/account/login/")

@@ -21,23 +21,23 @@ from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from apps.common.actors import SYSTEM, Actor
+from apps.common.actors import SYSTEM
 from apps.common.errors import Invalid, NotFound, PermissionDenied
-from apps.common.ids import public_id
 from apps.common.jobs import enqueue
 from apps.orgs.errors import AlreadyInvited, AlreadyMember, InvitationClosed
 from apps.orgs.models import Invitation, Member
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, actor_of
 from apps.orgs.services.members import get_grantable_role
+from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import hash_of
 from apps.tenants import selectors as tenants
 from apps.tenants.services import key_index, membership
-from apps.trust.services import record_event
 
 LIFE: Final = timedelta(days=7)
 _PATIENCE: Final = timedelta(seconds=30)
 _BATCH: Final = 100
+_record = recorder("invitation", INVITATION)
 
 
 def invite(*, email: str, role: str, by: Principal, at: datetime) -> Invitation:
@@ -252,23 +252,3 @@ def _check_email(email: str) -> str:
 
 def _facts(invitation: Invitation) -> dict[str, Any]:
     return {"email": invitation.email, "role": invitation.role.slug}
-
-
-def _record(
-    invitation: Invitation,
-    verb: str,
-    actor: Actor,
-    at: datetime,
-    *,
-    old: dict[str, Any] | None = None,
-    new: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        actor=actor,
-        action=f"orgs.invitation.{verb}",
-        subject_type="invitation",
-        subject_id=public_id(INVITATION, invitation.id),
-        old=old,
-        new=new,
-        at=at,
-    )

@@ -16,19 +16,19 @@ from django.db.models import Q
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
-from apps.common.ids import public_id
 from apps.orgs.errors import BeyondOwnPower, KeyInactive
 from apps.orgs.models import ApiKey, Member
 from apps.orgs.permissions import ALL_SCOPES, MATRIX
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import KEY
+from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import SHOWN, hash_of, new_token
 from apps.tenants.services import key_index
-from apps.trust.services import record_event
 
 GRACE: Final = timedelta(hours=24)
 GRACE_MAX: Final = timedelta(days=7)
 USED_EVERY: Final = timedelta(minutes=1)
+_record = recorder("api_key", KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,23 +214,3 @@ def _facts(key: ApiKey) -> dict[str, Any]:
         "scopes": list(key.scopes),
         "expires_at": key.expires_at,
     }
-
-
-def _record(
-    key: ApiKey,
-    verb: str,
-    actor: Actor,
-    at: datetime,
-    *,
-    old: dict[str, Any] | None = None,
-    new: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        actor=actor,
-        action=f"orgs.api_key.{verb}",
-        subject_type="api_key",
-        subject_id=public_id(KEY, key.id),
-        old=old,
-        new=new,
-        at=at,
-    )

@@ -7,22 +7,23 @@ changes run one after the other and the second counts what the first has left.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
-from apps.common.ids import public_id
 from apps.orgs.errors import BeyondOwnPower, LastOwner
 from apps.orgs.models import Invitation, Member, Role, RolePermission
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, MEMBER
 from apps.orgs.services.keys import revoke_keys_of
+from apps.orgs.services.recording import recorder
 from apps.tenants.services import key_index, membership
-from apps.trust.services import record_event
+
+_record = recorder("member", MEMBER)
+_record_invitation = recorder("invitation", INVITATION)
 
 
 def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetime) -> Member:
@@ -127,14 +128,8 @@ def _withdraw_invitations(member: Member, actor: Actor, at: datetime) -> None:
             key_index.forget_invitation(token_hash=bytes(invitation.token_hash))
         invitation.revoke()
         invitation.save(update_fields=["state", "token_hash"])
-        record_event(
-            actor=actor,
-            action="orgs.invitation.revoked",
-            subject_type="invitation",
-            subject_id=public_id(INVITATION, invitation.id),
-            old={"email": invitation.email, "role": invitation.role.slug},
-            at=at,
-        )
+        facts = {"email": invitation.email, "role": invitation.role.slug}
+        _record_invitation(invitation, "revoked", actor, at, old=facts)
 
 
 def _keep_an_owner(member: Member) -> None:
@@ -152,23 +147,3 @@ def _lock(member_id: UUID) -> Member:
     if member is None:
         raise NotFound
     return member
-
-
-def _record(
-    member: Member,
-    verb: str,
-    actor: Actor,
-    at: datetime,
-    *,
-    old: dict[str, Any] | None = None,
-    new: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        actor=actor,
-        action=f"orgs.member.{verb}",
-        subject_type="member",
-        subject_id=public_id(MEMBER, member.id),
-        old=old,
-        new=new,
-        at=at,
-    )

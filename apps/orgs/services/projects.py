@@ -12,15 +12,15 @@ from django.db.models import ProtectedError
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
-from apps.common.ids import public_id
 from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs.errors import ProjectInUse, SlugInUse
 from apps.orgs.models import Project
 from apps.orgs.selectors import PROJECT
-from apps.trust.services import record_event
+from apps.orgs.services.recording import recorder
 
 TAGS_MAX: Final = 20
 TAG_MAX: Final = 40
+_record = recorder("project", PROJECT)
 
 
 def version_of(project: Project) -> str:
@@ -174,23 +174,3 @@ def _facts(project: Project) -> dict[str, Any]:
         "tags": list(project.tags),
         "archived": project.archived_at is not None,
     }
-
-
-def _record(
-    project: Project,
-    verb: str,
-    actor: Actor,
-    at: datetime,
-    *,
-    old: dict[str, Any] | None = None,
-    new: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        actor=actor,
-        action=f"orgs.project.{verb}",
-        subject_type="project",
-        subject_id=public_id(PROJECT, project.id),
-        old=old,
-        new=new,
-        at=at,
-    )

@@ -25,7 +25,6 @@ TEMPLATES = [
 FORM_RENDERER = "apps.common.forms.UiRenderer"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [_ROOT / "static"]
-STATIC_ROOT = _ROOT / ".static"
 WHITENOISE_USE_FINDERS = True
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
