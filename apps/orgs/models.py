@@ -133,6 +133,8 @@ class Invitation(StateModel, TenantModel):
     """A way into the org, sent by mail. Only the hash of its link's token is kept.
 
     The row is the job: until `sent_at` is set the mail is owed, and the sweeper sees to it.
+    Whoever sends sets `next_try_at` first: nobody else sends meanwhile, and a mail server that
+    refuses for days is asked ever more rarely.
     """
 
     class State(models.TextChoices):
@@ -149,6 +151,7 @@ class Invitation(StateModel, TenantModel):
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
+    next_try_at = models.DateTimeField(null=True, blank=True)
     accepted_by = models.ForeignKey(
         Member, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )

@@ -11,12 +11,7 @@ from django.utils import timezone
 from apps.orgs.services import invitations
 
 
-@shared_task(
-    name="orgs.send_invitation",
-    autoretry_for=(OSError,),
-    retry_backoff=5,
-    retry_kwargs={"max_retries": 5},
-)
+@shared_task(name="orgs.send_invitation")
 def send_invitation(*, invitation_id: str, **_: Any) -> None:
-    """OSError: the mail server can't be reached, or refuses for now (smtplib's errors are)."""
+    """Once: a mail that doesn't leave is owed, and the sweeper sees to what is owed."""
     invitations.deliver_invitation(invitation_id=UUID(invitation_id), at=timezone.now())

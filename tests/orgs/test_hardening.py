@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -85,3 +87,29 @@ def test_a_key_makes_nobody_stronger_than_itself(org: Any, somebody: Callable[..
     assert problem(narrow.patch(path, {"role": "admin"}))[0] == 403
     assert selectors.get_member(other.member_id).role.slug == "viewer"
     assert whole.patch(path, {"role": "admin"}).status_code == 200
+
+
+def test_a_mail_server_that_refuses_is_asked_ever_more_rarely(
+    owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a mail server that refuses, and an invitation
+    asked: list[Any] = []
+
+    def refuse(self: Any) -> int:
+        asked.append(self.to)
+        raise OSError("refused")
+
+    monkeypatch.setattr("django.core.mail.EmailMessage.send", refuse)
+    made = invitations.invite(email="far@x.example", role="viewer", by=owner, at=AT)
+
+    # When the sweeper comes every five seconds for two hours
+    for seconds in range(0, 7200, 5):
+        at = AT + timedelta(seconds=seconds)
+        invitations.sweep_invitations(at)
+        with contextlib.suppress(OSError):
+            invitations.deliver_invitation(invitation_id=made.id, at=at)
+
+    # Then it was asked a handful of times, and the mail is still owed
+    assert len(asked) == 8
+    made.refresh_from_db()
+    assert (made.state, made.sent_at) == ("pending", None)

@@ -216,9 +216,12 @@ def test_a_mail_that_could_not_leave_is_owed(owner: Any, monkeypatch: pytest.Mon
     invitation.refresh_from_db()
     assert (invitation.sent_at, mail.outbox) == (None, [])
 
-    deliver(invitation)
+    again = AT + timedelta(minutes=1)
+    assert not invitations.deliver_invitation(invitation_id=invitation.id, at=AT)
+    deliver(invitation, again)
     invitation.refresh_from_db()
-    assert invitation.sent_at == AT
+    assert invitation.sent_at == again
+    assert len(mail.outbox) == 1
 
 
 def test_unknown_invitations_are_not_found(owner: Any) -> None:

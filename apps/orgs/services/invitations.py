@@ -18,6 +18,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 
@@ -36,6 +37,7 @@ from apps.tenants.services import key_index, membership
 
 LIFE: Final = timedelta(days=7)
 _PATIENCE: Final = timedelta(seconds=30)
+_FIRST_PAUSE: Final = timedelta(minutes=1)
 _BATCH: Final = 100
 _record = recorder("invitation", INVITATION)
 
@@ -74,8 +76,9 @@ def resend_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> In
         invitation = _lock_open(invitation_id)
         get_grantable_role(invitation.role.slug, by=by)
         old = invitation.expires_at
-        invitation.sent_at, invitation.expires_at = None, at + LIFE
-        invitation.save(update_fields=["sent_at", "expires_at"])
+        invitation.sent_at = invitation.next_try_at = None
+        invitation.expires_at = at + LIFE
+        invitation.save(update_fields=["sent_at", "next_try_at", "expires_at"])
         enqueue("orgs.send_invitation", invitation_id=str(invitation.id))
         _record(
             invitation,
@@ -104,12 +107,16 @@ def revoke_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> No
 def deliver_invitation(*, invitation_id: UUID, at: datetime) -> bool:
     """Make the link, then write the mail; whether there was one to write.
 
-    The link is committed before the mail leaves, so a link that arrives always works.
+    The link is committed before the mail leaves, so a link that arrives always works. If the mail
+    server refuses, the error goes on to the task's log and the sweeper tries again, each time
+    after as long a pause as the invitation is old.
     """
     with transaction.atomic():
         invitation = _find_owed(invitation_id, at)
         if invitation is None:
             return False
+        invitation.next_try_at = at + max(_FIRST_PAUSE, at - invitation.created_at)
+        invitation.save(update_fields=["next_try_at"])
         token = _renew_link(invitation)
     _send_mail(invitation, token)
     Invitation.objects.filter(id=invitation.id, token_hash=hash_of(token)).update(sent_at=at)
@@ -140,7 +147,8 @@ def accept_invitation(*, invitation_id: UUID, user_id: UUID, at: datetime) -> Me
 def sweep_invitations(at: datetime) -> None:
     """The sweeper's step: close what has expired, and send what a lost wake-up left unsent."""
     expire_invitations(at=at)
-    owed = Invitation.objects.filter(state="pending", sent_at=None, created_at__lt=at - _PATIENCE)
+    lost = Q(next_try_at=None, created_at__lt=at - _PATIENCE)
+    owed = Invitation.objects.filter(lost | Q(next_try_at__lte=at), state="pending", sent_at=None)
     for invitation_id in owed.values_list("id", flat=True)[:_BATCH]:
         enqueue("orgs.send_invitation", invitation_id=str(invitation_id))
 
@@ -194,7 +202,8 @@ def _find_owed(invitation_id: UUID, at: datetime) -> Invitation | None:
     rows = Invitation.objects.select_for_update(of=("self",))
     return (
         rows.select_related("role", "invited_by")
-        .filter(id=invitation_id, state="pending", sent_at=None, expires_at__gt=at)
+        .filter(Q(next_try_at=None) | Q(next_try_at__lte=at), state="pending", sent_at=None)
+        .filter(id=invitation_id, expires_at__gt=at)
         .first()
     )
 
