@@ -242,10 +242,15 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize("lint", LINTS, ids=lambda lint: lint.__name__)
-def test_every_org_passes(lint: Lint, throwaway_org: Any, admin_cursor: Any) -> None:
+def test_every_org_passes(
+    lint: Lint, throwaway_org: Any, admin_cursor: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     org = throwaway_org()
     schemas = rows(admin_cursor, "select nspname from pg_namespace where nspname like 'org\\_%%'")
     found = {schema: lint(admin_cursor, schema) for (schema,) in schemas if schema == org.schema}
+    with capsys.disabled():
+        tables = len(rows(admin_cursor, rls.TABLES, org.schema))
+        print(f"\n{lint.__name__}: {tables} tables, {sum(map(len, found.values()))} findings")
     assert found == {org.schema: []}
 
 

@@ -12,9 +12,12 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from apps.orgs.models import Member, Role
+from apps.tenants import keys
 from apps.tenants.models import Membership, Session, Ticket, User
 from apps.tenants.selectors import find_org_by_slug
 from apps.tenants.services import membership, orgs
+from apps.tenants.sessions import ORG, SessionStore
 from tests.tenants.browsing import APEX, TwoHosts, enter, host
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -213,8 +216,6 @@ def test_the_login_form_may_end_on_the_org_it_was_asked_for_and_nowhere_else(
 def test_a_cache_entry_of_one_org_is_invisible_to_another() -> None:
     from django.core.cache import cache
 
-    from apps.tenants import keys
-
     acme, globex = find_org_by_slug("acme"), find_org_by_slug("globex")
     assert acme and globex
     with keys.holding(acme.schema, acme.id):
@@ -242,3 +243,30 @@ def test_one_session_is_ended_and_with_it_those_on_org_hosts(throwaway_org: Any)
     assert not signed_in(there, org)
     assert signed_in(here, org)
     assert there.get("/account/", APEX)["Location"].startswith("/account/login/")
+
+
+def test_it_is_the_sessions_own_org_that_shuts_it_out(two: TwoHosts, throwaway_org: Any) -> None:
+    """The mutation control: a stolen session that passes for the other host's opens its door."""
+    org, other = throwaway_org(), throwaway_org()
+    user = User.objects.get(email=f"owner@{org.slug}.example")
+    membership.admit_user(org_id=other.id, user_id=user.pk, at=timezone.now())
+    with keys.holding(other.schema, other.id):
+        Member.objects.create(
+            user_id=user.pk,
+            label="Both",
+            email=user.email,
+            role=Role.objects.get(slug="viewer"),
+            joined_at=timezone.now(),
+        )
+    enter(two, org, user.email)
+    thief, stolen = Client(), two.on(host(org)).cookies["mandate-8000"].value
+    thief.cookies["mandate-8000"] = stolen
+    assert "/login" in thief.get("/settings/", **host(other))["Location"]
+
+    enter(two, org, user.email)
+    stolen = two.on(host(org)).cookies["mandate-8000"].value
+    session = SessionStore(stolen)
+    session[ORG] = str(other.id)
+    session.save()
+    thief.cookies["mandate-8000"] = stolen
+    assert thief.get("/settings/", **host(other)).status_code == 200

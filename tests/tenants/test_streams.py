@@ -15,6 +15,7 @@ from django.urls import path
 
 from apps.tenants import keys
 from apps.tenants.access import public_document
+from apps.tenants.middleware import HostMiddleware
 from apps.tenants.selectors import find_org_by_slug
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -104,8 +105,8 @@ async def ask(target: str, host: str, sent: list[dict[str, Any]]) -> None:
     await application(scope, receive_once, send)
 
 
-@override_settings(ROOT_URLCONF=__name__)
-def test_interleaved_streams_keep_their_orgs() -> None:
+def stream_twelve() -> int:
+    """Twelve streams of two orgs at once; how many chunks were not their org's."""
     acme, globex = find_org_by_slug("acme"), find_org_by_slug("globex")
     assert acme and globex
     answers: dict[int, list[dict[str, Any]]] = {n: [] for n in range(12)}
@@ -118,11 +119,38 @@ def test_interleaved_streams_keep_their_orgs() -> None:
 
     asyncio.run(all_at_once())
 
+    wrong = 0
     for number, sent in answers.items():
         org = (acme, globex)[number % 2]
-        body = b"".join(message.get("body", b"") for message in sent)
-        assert body == f"{org.id}|{org.schema}\n".encode() * CHUNKS
+        lines = b"".join(message.get("body", b"") for message in sent).splitlines()
+        assert len(lines) == CHUNKS
+        wrong += sum(line != f"{org.id}|{org.schema}".encode() for line in lines)
+    return wrong
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_interleaved_streams_keep_their_orgs(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = stream_twelve()
+    with capsys.disabled():
+        print(f"\nstreams: 12 of 2 orgs, {12 * CHUNKS} chunks, {wrong} of another org or none")
+    assert wrong == 0
     assert keys.current() == keys.NONE
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_with_the_keys_put_down_too_early_streams_lose_their_orgs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The mutation control: keys that end with the view are gone when the bytes come."""
+    real = HostMiddleware.__call__
+
+    def early(self: HostMiddleware, request: HttpRequest) -> Any:
+        response = real(self, request)
+        keys.reset()
+        return response
+
+    monkeypatch.setattr(HostMiddleware, "__call__", early)
+    assert stream_twelve() == 12 * CHUNKS
 
 
 @override_settings(ROOT_URLCONF=__name__)
