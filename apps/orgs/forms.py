@@ -10,7 +10,6 @@ from django import forms
 from apps.common.errors import DomainError, Invalid, PreconditionFailed
 
 LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
-GRACES = (("86400", "24 hours"), ("3600", "1 hour"), ("0", "None: it stops at once"))
 STALE = (
     "This has changed since you opened it, and nothing was overwritten. "
     "Open it again to see the newer version."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -169,20 +170,19 @@ def _danger(project: Project) -> dict[str, str] | None:
 @require_POST
 @needs("projects.delete")
 def archive(request: HttpRequest, ref: str) -> HttpResponse:
-    project = selectors.get_project(ref)
-    services.archive_project(
-        project_id=project.id, actor=principal_of(request).actor, at=timezone.now()
-    )
-    messages.success(request, f"Project {project.name} was archived.")
-    return see_other(reverse("orgs:project", args=[project.slug]))
+    """Put a project away; it can be restored."""
+    return _moved(request, ref, services.archive_project, "archived")
 
 
 @require_POST
 @needs("projects.delete")
 def restore(request: HttpRequest, ref: str) -> HttpResponse:
+    """Bring an archived project back."""
+    return _moved(request, ref, services.restore_project, "restored")
+
+
+def _moved(request: HttpRequest, ref: str, move: Callable[..., Project], done: str) -> HttpResponse:
     project = selectors.get_project(ref)
-    services.restore_project(
-        project_id=project.id, actor=principal_of(request).actor, at=timezone.now()
-    )
-    messages.success(request, f"Project {project.name} was restored.")
+    move(project_id=project.id, actor=principal_of(request).actor, at=timezone.now())
+    messages.success(request, f"Project {project.name} was {done}.")
     return see_other(reverse("orgs:project", args=[project.slug]))
