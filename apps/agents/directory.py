@@ -1,0 +1,115 @@
+"""What an invocation has to know of an agent: what it is now, and what it froze itself to be.
+
+Manifests never change, so a process reads each once and keeps its tools' compiled schemas; the
+agent's own row is read every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from apps.agents.models import Agent, AgentStatus, Manifest
+from apps.common.errors import Invalid, NotFound
+from apps.common.ids import parse_id
+from apps.common.json import Object
+from apps.common.schemas import Validator, compile_schema
+from apps.common.text import is_slug
+
+AGENT = "agt"
+MANIFESTS_KEPT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A capability as it was frozen, with its schemas ready to check values."""
+
+    name: str
+    description: str
+    auth: str
+    price_micros: int
+    input: Validator
+    output: Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """An agent as one of its manifests has it."""
+
+    id: UUID
+    version: int
+    digest: str
+    runtime: str
+    config: Object
+    timeout_seconds: int
+    tools: Mapping[str, Tool]
+
+    def choose(self, name: str | None) -> Tool:
+        """The tool of that name, or without one the only tool; raises Invalid."""
+        if name is None and len(self.tools) == 1:
+            return next(iter(self.tools.values()))
+        if name is None or name not in self.tools:
+            raise Invalid.of("tool", f"Use one of: {', '.join(sorted(self.tools))}.")
+        return self.tools[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An agent that can be called: who it is now, and its present manifest."""
+
+    id: UUID
+    slug: str
+    project_id: UUID
+    project: str
+    frozen: Frozen
+
+
+def get_listing(id_or_slug: str) -> Listing:
+    """The agent by its public id, or by its slug while it isn't retired; raises NotFound."""
+    if is_slug(id_or_slug):
+        return _listing(Agent.objects.filter(slug=id_or_slug).exclude(status=AgentStatus.RETIRED))
+    return _listing(Agent.objects.filter(id=parse_id(AGENT, id_or_slug)))
+
+
+def get_frozen(manifest_id: UUID) -> Frozen:
+    """A manifest, ready for use; the present org must be able to see it the first time."""
+    return _frozen(manifest_id)
+
+
+def _listing(rows: QuerySet[Agent]) -> Listing:
+    row = rows.values_list("id", "slug", "project_id", "project__slug", "manifest_id").first()
+    if row is None:
+        raise NotFound("There is no such agent.")
+    agent_id, slug, project_id, project, manifest_id = row
+    assert manifest_id is not None  # noqa: S101 - every agent is made with one
+    return Listing(agent_id, slug, project_id, project, _frozen(manifest_id))
+
+
+@lru_cache(maxsize=MANIFESTS_KEPT)
+def _frozen(manifest_id: UUID) -> Frozen:
+    document, digest = Manifest.objects.values_list("document", "digest").get(id=manifest_id)
+    return Frozen(
+        id=manifest_id,
+        version=document["version"],
+        digest=digest,
+        runtime=document["runtime"]["kind"],
+        config=document["runtime"]["config"],
+        timeout_seconds=document["timeout_seconds"],
+        tools={tool["name"]: _tool(tool) for tool in document["capabilities"]},
+    )
+
+
+def _tool(capability: Mapping[str, Any]) -> Tool:
+    return Tool(
+        name=capability["name"],
+        description=capability["description"],
+        auth=capability["auth"],
+        price_micros=capability["price_micros"],
+        input=compile_schema(capability["input_schema"]),
+        output=compile_schema(capability["output_schema"]),
+    )

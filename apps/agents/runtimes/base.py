@@ -1,0 +1,146 @@
+"""The one interface between an invocation and what does its work.
+
+A runtime is a kind of agent: how its tools are found, and how one of them is carried out. It gets
+a `CallContext` from whoever orchestrates the run and reaches everything else through it: other
+agents, the outside, the record. So a runtime can't forget a grant, a fence or a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from apps.common.errors import Invalid
+from apps.common.json import Object
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """What a tool says of its effects; the vocabulary of MCP's tool annotations.
+
+    A tool that says nothing is taken at its worst: it changes things and reaches the world.
+    """
+
+    read_only: bool = False
+    destructive: bool = True
+    idempotent: bool = False
+    open_world: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as its runtime knows it: name, text, JSON Schemas (2020-12) and annotations."""
+
+    name: str
+    description: str
+    input_schema: Object
+    output_schema: Object
+    annotations: Annotations = field(default_factory=Annotations)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedTool:
+    """A tool of another agent that the calling agent may use."""
+
+    agent: str
+    spec: ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One execution of one tool of one agent; `config` is the agent's as its manifest froze it."""
+
+    run_id: UUID
+    attempt: int
+    agent_id: UUID
+    agent: str
+    tool: str
+    input: Object
+    config: Object
+
+
+class CallContext(Protocol):
+    """What a runtime may do beyond computing; every method is fenced and on record.
+
+    Each raises `Stopped` once the run was cancelled, killed, reaped or is out of time: let it
+    pass, for nothing that is done afterwards counts.
+    """
+
+    def tools(self) -> Sequence[GrantedTool]:
+        """The tools of other agents that this agent may call now."""
+
+    def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
+        """Have another agent do something, as a child run; raises CallFailed."""
+
+    def call_tool(
+        self, *, name: str, input: Object, call: Callable[[str], Object], timeout: float | None = None
+    ) -> Object:
+        """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
+        runs while no database connection is held.
+        """
+
+    def step(self, name: str, input: Object | None = None) -> AbstractContextManager[None]:
+        """Put a part of the agent's own work on record, with its time and outcome."""
+
+    def log(self, level: Level, message: str, **fields: Any) -> None:
+        """Add a line to the run's log."""
+
+    def remaining(self) -> float:
+        """Seconds until the run is out of time."""
+
+
+class Runtime(Protocol):
+    """A kind of agent."""
+
+    kind: str
+
+    def check_config(self, config: Mapping[str, Any]) -> Object:
+        """The config as it is kept; raises Invalid with fields named `config.…`."""
+
+    def tools(self, config: Object) -> Sequence[ToolSpec] | None:
+        """The tools that this runtime fixes by itself; None where the agent's owner declares them."""
+
+    def run(self, invocation: Invocation, ctx: CallContext) -> Object:
+        """Carry one invocation out. Raises WorkFailed for what the caller should know."""
+
+
+class Stopped(Exception):
+    """The run is no longer this execution's: cancelled, killed, taken over, or out of time."""
+
+
+class WorkFailed(Exception):
+    """The agent could not do it. `code` is stable; the message may be shown to the caller."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class CallFailed(WorkFailed):
+    """Another agent could not or may not do what was asked of it."""
+
+
+_runtimes: dict[str, Runtime] = {}
+
+
+def register(runtime: Runtime) -> Runtime:
+    """Offer a kind of agent; called when its app is ready."""
+    _runtimes[runtime.kind] = runtime
+    return runtime
+
+
+def kinds() -> list[str]:
+    return sorted(_runtimes)
+
+
+def runtime_of(kind: str) -> Runtime:
+    """The runtime of that kind; raises Invalid for one that isn't there."""
+    if kind not in _runtimes:
+        raise Invalid.of("runtime", f"There is no such runtime. Use one of: {', '.join(kinds())}.")
+    return _runtimes[kind]

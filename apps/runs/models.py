@@ -1,0 +1,193 @@
+"""What agents did: runs, the steps in them, and what they said while working."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from apps.common.fsm import states_constraint
+from apps.common.models import TenantModel
+from apps.runs.states import RunStatus, StepStatus
+
+
+class Run(TenantModel):
+    """One invocation of one tool of one agent. Written only by `apps.runs.spine`.
+
+    The row is three things at once, so that one insert and one update carry an invocation: the
+    record; the queue's entry with its lease (`lease_no` is the fencing token: who holds an older
+    one can change nothing); and the memory of an Idempotency-Key (`principal`, `idempotency_key`,
+    `fingerprint`), which a refused run doesn't keep. `lineage` is the agents from the root's to
+    this run's own.
+    """
+
+    app_grants: ClassVar = ("select", "insert", "update")
+
+    class Mode(models.TextChoices):
+        SYNC = "sync", "Sync"
+        ASYNC = "async", "Async"
+
+    class Environment(models.TextChoices):
+        LIVE = "live", "Live"
+        SANDBOX = "sandbox", "Sandbox"
+        REPLAY = "replay", "Replay"
+
+    agent = models.ForeignKey(
+        "agents.Agent", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    manifest = models.ForeignKey(
+        "agents.Manifest", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    project = models.ForeignKey(
+        "orgs.Project", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    tool = models.CharField(max_length=64)
+    title = models.CharField(max_length=120)
+    status = models.CharField(max_length=20, choices=RunStatus.choices)
+    reason = models.CharField(max_length=60, blank=True)
+    mode = models.CharField(max_length=5, choices=Mode.choices)
+    environment = models.CharField(
+        max_length=8, choices=Environment.choices, default=Environment.LIVE
+    )
+    input = models.JSONField()
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    cost_micros = models.BigIntegerField(default=0)
+    parent = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    root_id = models.UUIDField()
+    lineage = ArrayField(models.UUIDField())
+    caller_type = models.CharField(max_length=20)
+    caller_id = models.CharField(max_length=40)
+    caller_label = models.CharField(max_length=200)
+    principal = models.CharField(max_length=130)
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - NULL is no key
+    fingerprint = models.BinaryField(null=True)
+    lease_no = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    timeout_seconds = models.PositiveIntegerField()
+    deadline_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "runs"
+        constraints = [
+            states_constraint("status", RunStatus, name="run_status"),
+            models.UniqueConstraint(
+                fields=["principal", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False) & ~Q(status="denied"),
+                name="run_once_a_key",
+            ),
+            models.CheckConstraint(
+                condition=Q(finished_at=None, status__in=["queued", "running", "awaiting_approval"])
+                | Q(finished_at__isnull=False)
+                & ~Q(status__in=["queued", "running", "awaiting_approval"]),
+                name="run_finished_iff_closed",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="running", deadline_at__isnull=False) | ~Q(status="running"),
+                name="run_running_has_deadline",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            models.Index(fields=["agent", "-created_at", "-id"], name="run_of_agent"),
+            models.Index(fields=["project", "-created_at", "-id"], name="run_of_project"),
+            models.Index(fields=["status", "-created_at", "-id"], name="run_of_status"),
+            models.Index(fields=["caller_id", "-created_at", "-id"], name="run_of_caller"),
+            models.Index(fields=["root_id"], name="run_of_root"),
+            models.Index(
+                fields=["created_at", "id"],
+                condition=Q(status__in=["queued", "running"]),
+                name="run_open",
+            ),
+            models.Index(
+                fields=["created_at"],
+                condition=Q(idempotency_key__isnull=False),
+                name="run_keyed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tool} {self.status}"
+
+
+class Step(TenantModel):
+    """One thing that a run did beyond computing: its own work, an outside call, another agent.
+
+    `attempt` is the run's `lease_no` when it began: a second attempt's steps stand beside the
+    first's.
+    """
+
+    app_grants: ClassVar = ("select", "insert", "update")
+
+    class Kind(models.TextChoices):
+        WORK = "work", "Work"
+        TOOL_CALL = "tool_call", "Tool call"
+        AGENT_CALL = "agent_call", "Agent call"
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="steps", db_index=False)
+    attempt = models.PositiveIntegerField()
+    ordinal = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=StepStatus.choices)
+    input = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    child = models.ForeignKey(
+        Run, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "steps"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "attempt", "ordinal"], name="step_ordinal"),
+            states_constraint("status", StepStatus, name="step_status"),
+            models.CheckConstraint(
+                condition=Q(status="running", finished_at=None)
+                | ~Q(status="running") & Q(finished_at__isnull=False),
+                name="step_finished_iff_ended",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["child"], condition=Q(child__isnull=False), name="step_of_child"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ordinal} {self.name}"
+
+
+class LogLevel(models.TextChoices):
+    DEBUG = "debug", "Debug"
+    INFO = "info", "Info"
+    WARNING = "warning", "Warning"
+    ERROR = "error", "Error"
+
+
+class RunLog(TenantModel):
+    """A line that an agent wrote while it worked."""
+
+    app_grants: ClassVar = ("select", "insert")
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="logs", db_index=False)
+    attempt = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    level = models.CharField(max_length=7, choices=LogLevel.choices)
+    message = models.CharField(max_length=2000)
+    fields = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "run_logs"
+        constraints = [states_constraint("level", LogLevel, name="run_log_level")]
+        indexes = [models.Index(fields=["run", "at", "id"], name="run_log_of_run")]
+
+    def __str__(self) -> str:
+        return self.message

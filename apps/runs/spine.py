@@ -1,0 +1,296 @@
+"""The one door to a run's life in Postgres: each function here is one call and one commit.
+
+The SQL (migrations/sql) decides; this module gives its answers types. Outcomes are values: whoever
+calls turns them into errors that mean something to a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from django.db import connection
+from psycopg.types.json import Jsonb
+
+from apps.common.actors import Actor
+from apps.common.json import Object
+from apps.runs.states import RunStatus, StepStatus
+
+LEASE: Final = timedelta(seconds=15)
+"""How long an execution owns its run without saying again that it lives."""
+TRIES: Final = 3
+GRACE: Final = timedelta(seconds=5)
+"""How late an execution may be in ending a run that is out of time by itself."""
+NO_REASON: Final = ""
+
+Outcome = Literal[
+    "admitted",
+    "replay",
+    "in_flight",
+    "other_body",
+    "denied",
+    "no_agent",
+    "stale_manifest",
+    "fenced",
+    "cycle",
+    "too_deep",
+]
+
+_ADMIT: Final = """
+select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at from admit(
+  p_run => %s, p_agent => %s, p_manifest => %s, p_project => %s, p_tool => %s, p_title => %s,
+  p_mode => %s, p_input => %s, p_timeout => %s::int, p_caller_type => %s, p_caller_id => %s,
+  p_caller_label => %s, p_principal => %s, p_key => %s, p_fingerprint => %s, p_refusal => %s,
+  p_parent => %s, p_parent_lease => %s::int, p_step => %s, p_step_name => %s, p_ordinal => %s::int,
+  p_notes => %s, p_lease => %s, p_at => %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An execution's claim on its run: `lease_no` is the fencing token."""
+
+    run_id: UUID
+    lease_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request's Idempotency-Key: whose it is, and the digest of what was asked for."""
+
+    principal: str
+    key: str | None
+    fingerprint: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parentage:
+    """The run that calls, the call's place among its steps, and what it has noted until now."""
+
+    hold: Hold
+    step_id: UUID
+    step_name: str
+    ordinal: int
+    notes: Notes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that a run is made of; `refusal` is the code of a reason against it."""
+
+    run_id: UUID
+    agent_id: UUID
+    manifest_id: UUID
+    project_id: UUID
+    tool: str
+    title: str
+    mode: str
+    input: Object
+    timeout_seconds: int
+    caller: Actor
+    claim: Claim
+    refusal: str | None = None
+    parent: Parentage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of an order. `lease_no` counts when admitted, `reason` when denied."""
+
+    outcome: Outcome
+    run_id: UUID
+    lease_no: int
+    status: RunStatus
+    reason: str
+    root_id: UUID
+    lineage: tuple[UUID, ...]
+    deadline_at: datetime
+
+    @property
+    def hold(self) -> Hold:
+        return Hold(self.run_id, self.lease_no)
+
+
+@dataclass(slots=True)
+class Notes:
+    """What an execution gathers between two calls: log lines, and steps that are over."""
+
+    logs: list[Object] = field(default_factory=list)
+    steps: list[Object] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.logs or self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended; `error` is `{"code", "message"}` of one that didn't succeed."""
+
+    status: RunStatus
+    reason: str = NO_REASON
+    output: Object | None = None
+    error: Object | None = None
+    cost_micros: int = 0
+
+
+def admit(order: Order, *, at: datetime) -> Admission:
+    """Let a run begin, refuse it on record, or say what its key already stands for."""
+    parent = order.parent
+    row = _one(
+        _ADMIT,
+        order.run_id,
+        order.agent_id,
+        order.manifest_id,
+        order.project_id,
+        order.tool,
+        order.title,
+        order.mode,
+        Jsonb(order.input),
+        order.timeout_seconds,
+        order.caller.type.value,
+        order.caller.id,
+        order.caller.label,
+        order.claim.principal,
+        order.claim.key,
+        order.claim.fingerprint,
+        order.refusal,
+        parent and parent.hold.run_id,
+        parent and parent.hold.lease_no,
+        parent and parent.step_id,
+        parent and parent.step_name,
+        parent and parent.ordinal,
+        _json(parent and parent.notes),
+        LEASE,
+        at,
+    )
+    return Admission(*row[:6], tuple(row[6] or ()), row[7])
+
+
+def close_run(hold: Hold, ending: Ending, *, notes: Notes | None = None, at: datetime) -> bool:
+    """End a run, unless it is no longer this execution's: then nothing happens, and False."""
+    done: bool = _one(
+        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s)",
+        hold.run_id,
+        hold.lease_no,
+        ending.status,
+        ending.reason,
+        _json(ending.output),
+        _json(ending.error),
+        ending.cost_micros,
+        _json(notes),
+        at,
+    )[0]
+    return done
+
+
+def begin_step(
+    hold: Hold,
+    *,
+    step_id: UUID,
+    ordinal: int,
+    kind: str,
+    name: str,
+    input: Object | None,
+    notes: Notes | None,
+    at: datetime,
+) -> bool:
+    """Put the beginning of a step on record; False means: stop, the run isn't yours any more."""
+    begun: bool = _one(
+        "select begin_step(%s, %s::int, %s, %s::int, %s, %s, %s, %s, %s)",
+        hold.run_id,
+        hold.lease_no,
+        step_id,
+        ordinal,
+        kind,
+        name,
+        _json(input),
+        _json(notes),
+        at,
+    )[0]
+    return begun
+
+
+def end_step(
+    hold: Hold,
+    *,
+    step_id: UUID,
+    status: StepStatus,
+    output: Object | None = None,
+    error: Object | None = None,
+    at: datetime,
+) -> bool:
+    """Put a step's result on record; False means that it was discarded, with the run."""
+    ours: bool = _one(
+        "select end_step(%s, %s::int, %s, %s, %s, %s, %s)",
+        hold.run_id,
+        hold.lease_no,
+        step_id,
+        status,
+        _json(output),
+        _json(error),
+        at,
+    )[0]
+    return ours
+
+
+def check_run(hold: Hold, *, notes: Notes | None = None) -> bool:
+    """Whether the run is still this execution's and in time; the notes go along."""
+    ours: bool = _one(
+        "select check_run(%s, %s::int, %s)", hold.run_id, hold.lease_no, _json(notes)
+    )[0]
+    return ours
+
+
+def claim_run(*, at: datetime) -> Hold | None:
+    """Take the oldest queued run; None if there is none."""
+    run_id, lease_no = _one("select run_id, lease_no from claim_run(%s, %s)", LEASE, at)
+    return Hold(run_id, lease_no) if run_id else None
+
+
+def renew_leases(holds: Sequence[Hold]) -> set[UUID]:
+    """Say that these executions live; gives the runs that are still theirs."""
+    rows = _all(
+        "select renew_leases(%s::uuid[], %s::int[], %s)",
+        [hold.run_id for hold in holds],
+        [hold.lease_no for hold in holds],
+        LEASE,
+    )
+    return {run_id for (run_id,) in rows}
+
+
+def stop_runs(
+    run_ids: Sequence[UUID], *, status: RunStatus, reason: str, at: datetime
+) -> set[UUID]:
+    """End these runs and all below them that are open; gives those that were."""
+    rows = _all("select stop_runs(%s::uuid[], %s, %s, %s)", list(run_ids), status, reason, at)
+    return {run_id for (run_id,) in rows}
+
+
+def reap_runs(*, limit: int, at: datetime) -> list[tuple[UUID, RunStatus]]:
+    """Take runs from executions that are silent or late; gives what became of each."""
+    rows = _all(
+        "select run_id, verdict from reap_runs(%s::int, %s, %s::int, %s)", TRIES, GRACE, limit, at
+    )
+    return [(run_id, RunStatus(verdict)) for run_id, verdict in rows]
+
+
+def _json(value: Notes | Object | None) -> Jsonb | None:
+    if isinstance(value, Notes):
+        return Jsonb({"logs": value.logs, "steps": value.steps}) if value else None
+    return None if value is None else Jsonb(value)
+
+
+def _one(sql: str, *params: Any) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        row: tuple[Any, ...] = cursor.fetchone()
+    return row
+
+
+def _all(sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())

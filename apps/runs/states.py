@@ -1,0 +1,45 @@
+"""The states of a run and of a step, and the only moves between them.
+
+The moves are made by the SQL functions of `apps.runs.spine`, inside Postgres; a trigger there
+refuses every other one, whoever tries. This table is the same in Python: the trigger is generated
+from it, and a test drives every state into every other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    AWAITING_APPROVAL = "awaiting_approval", "Awaiting approval"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    DENIED = "denied", "Denied"
+    CANCELLED = "cancelled", "Cancelled"
+    TIMED_OUT = "timed_out", "Timed out"
+
+
+class StepStatus(models.TextChoices):
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    DISCARDED = "discarded", "Discarded"
+
+
+OPEN: Final = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL)
+CLOSED: Final = tuple(status for status in RunStatus if status not in OPEN)
+
+# (from, to) → who moves it. A run begins queued, running or denied, and ends once.
+MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
+    (RunStatus.QUEUED, RunStatus.RUNNING): "the worker that claims it",
+    (RunStatus.QUEUED, RunStatus.CANCELLED): "whoever cancels it, or stops its agent",
+    (RunStatus.RUNNING, RunStatus.SUCCEEDED): "its execution",
+    (RunStatus.RUNNING, RunStatus.FAILED): "its execution, or the reaper after the last try",
+    (RunStatus.RUNNING, RunStatus.TIMED_OUT): "its execution, or the reaper",
+    (RunStatus.RUNNING, RunStatus.CANCELLED): "whoever cancels it, or stops its agent",
+    (RunStatus.RUNNING, RunStatus.QUEUED): "the reaper, when its lease ran out",
+}

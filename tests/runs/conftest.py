@@ -1,0 +1,40 @@
+"""What the tests of runs share: people and clients of the orgs' tests, and a scripted runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from apps.agents.runtimes import base
+from tests.orgs.conftest import *  # noqa: F403
+
+Script = Callable[[Any, Any], dict[str, Any]]
+
+
+class Scripted:
+    """A runtime whose work is what a test says: one function an agent."""
+
+    kind = "scripted"
+
+    def __init__(self) -> None:
+        self.scripts: dict[str, Script] = {}
+
+    def check_config(self, config: Any) -> dict[str, Any]:
+        return dict(config)
+
+    def tools(self, config: Any) -> None:
+        return None
+
+    def run(self, invocation: Any, ctx: Any) -> dict[str, Any]:
+        return self.scripts[invocation.agent](invocation, ctx)
+
+
+@pytest.fixture
+def scripts() -> Iterator[dict[str, Script]]:
+    """What each scripted agent does: `scripts["echo"] = lambda invocation, ctx: {...}`."""
+    runtime = Scripted()
+    base.register(runtime)
+    yield runtime.scripts
+    base._runtimes.pop(runtime.kind)
