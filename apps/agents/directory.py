@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 
-from apps.agents.models import Agent, AgentStatus, Manifest
+from apps.agents.models import Agent, AgentStatus, AuthRequirement, Capability, Manifest
+from apps.agents.runtimes.base import Annotations, GrantedTool, ToolSpec
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import parse_id
 from apps.common.json import Object
@@ -79,6 +81,41 @@ def get_listing(id_or_slug: str) -> Listing:
 def get_frozen(manifest_id: UUID) -> Frozen:
     """A manifest, ready for use; the present org must be able to see it the first time."""
     return _frozen(manifest_id)
+
+
+def list_granted_tools(*, caller_id: UUID, at: datetime) -> list[GrantedTool]:
+    """The tools of active agents that this agent holds a grant for now, in order; one query."""
+    rows = (
+        Capability.objects.filter(
+            Q(agent__grants__expires_at=None) | Q(agent__grants__expires_at__gt=at),
+            agent__status=AgentStatus.ACTIVE,
+            agent__grants__caller_id=caller_id,
+            agent__grants__active=True,
+        )
+        .exclude(auth=AuthRequirement.PERSON)
+        .annotate(slug=F("agent__slug"), granted=F("agent__grants__tools"))
+        .order_by("slug", "name")
+    )
+    return [
+        GrantedTool(row.slug, _spec(row))
+        for row in rows
+        if "*" in row.granted or row.name in row.granted
+    ]
+
+
+def _spec(row: Capability) -> ToolSpec:
+    return ToolSpec(
+        name=row.name,
+        description=row.description,
+        input_schema=row.input_schema,
+        output_schema=row.output_schema,
+        annotations=Annotations(
+            read_only=row.read_only,
+            destructive=row.destructive,
+            idempotent=row.idempotent,
+            open_world=row.open_world,
+        ),
+    )
 
 
 def _listing(rows: QuerySet[Agent]) -> Listing:

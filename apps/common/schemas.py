@@ -56,7 +56,9 @@ def check_schema(schema: Any, *, field: str) -> Object:
 
 
 def find_errors(validator: Validator, value: object, *, root: str) -> list[FieldError]:
-    """What keeps a value from satisfying a schema, each at its dotted path below `root`."""
+    """What keeps a value from satisfying a schema, each at its dotted path below `root`,
+    which is "" for the body as a whole.
+    """
     return list(_errors(validator, value, root))
 
 
@@ -64,7 +66,7 @@ def _errors(validator: Validator, value: object, root: str) -> Iterator[FieldErr
     for count, error in enumerate(validator.iter_errors(value)):
         if count == _MAX_ERRORS:
             return
-        path = [root, *(str(part) for part in error.instance_path)]
+        path = [*filter(None, [root]), *(str(part) for part in error.instance_path)]
         match error.kind:
             case Kind.Required(property=name):
                 yield FieldError(field=".".join([*path, name]), message="This field is required.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.agents.models import Agent, Grant, Manifest
+from apps.agents.models import Agent, Capability, Grant, Manifest
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import uuid7
 from apps.orgs.models import Member, Project
@@ -70,6 +70,9 @@ def make_agent(slug: str, **fields: Any) -> Agent:
         created_at=now,
     )
     agent.save(update_fields=["manifest"])
+    for tool in tools:
+        fields = {name: value for name, value in tool.items() if name != "annotations"}
+        Capability.objects.create(agent=agent, **fields)
     return agent
 
 

@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
-from apps.agents.selectors import granted_tools
+from apps.agents.directory import list_granted_tools
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object
@@ -67,7 +67,7 @@ class Context:
         self._sure_until = time.monotonic() + SURE_FOR
 
     def tools(self) -> Sequence[GrantedTool]:
-        return granted_tools(caller_id=self._agent_id, at=timezone.now())
+        return list_granted_tools(caller_id=self._agent_id, at=timezone.now())
 
     def remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
