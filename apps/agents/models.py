@@ -52,7 +52,10 @@ class Agent(StateModel, TenantModel):
         "orgs.Member", on_delete=models.PROTECT, related_name="+", help_text="who answers for it"
     )
     status = FSMField(
-        default=AgentStatus.DRAFT, choices=AgentStatus.choices, protected=True, max_length=10
+        default=AgentStatus.DRAFT,
+        choices=AgentStatus.choices,
+        protected=True,
+        max_length=10,
     )
     status_note = models.CharField(
         max_length=200, blank=True, help_text="why it was stopped, for those who find it so"
@@ -84,7 +87,9 @@ class Agent(StateModel, TenantModel):
     def __str__(self) -> str:
         return self.slug
 
-    @transition(field=status, source=[AgentStatus.DRAFT, AgentStatus.SUSPENDED], target=AgentStatus.ACTIVE)
+    @transition(
+        field=status, source=[AgentStatus.DRAFT, AgentStatus.SUSPENDED], target=AgentStatus.ACTIVE
+    )
     def activate(self) -> None:
         self.status_note = ""
 
@@ -93,7 +98,9 @@ class Agent(StateModel, TenantModel):
         self.status_note = note
 
     @transition(
-        field=status, source=[AgentStatus.DRAFT, AgentStatus.ACTIVE, AgentStatus.SUSPENDED], target=AgentStatus.RETIRED
+        field=status,
+        source=[AgentStatus.DRAFT, AgentStatus.ACTIVE, AgentStatus.SUSPENDED],
+        target=AgentStatus.RETIRED,
     )
     def retire(self) -> None:
         self.status_note = ""
@@ -113,7 +120,12 @@ class Capability(TenantModel):
     destructive = models.BooleanField(default=True)
     idempotent = models.BooleanField(default=False)
     open_world = models.BooleanField(default=True)
-    auth = models.CharField(max_length=10, choices=AuthRequirement.choices, default=AuthRequirement.ANY)
+    auth = models.CharField(
+        max_length=10,
+        choices=AuthRequirement.choices,
+        default=AuthRequirement.ANY,
+        db_default=AuthRequirement.ANY.value,
+    )
     price_micros = models.BigIntegerField(default=0)
 
     class Meta:
@@ -150,7 +162,9 @@ class Manifest(TenantModel):
 
     class Meta:
         db_table = "a2a_manifests"
-        constraints = [models.UniqueConstraint(fields=["agent", "version"], name="manifest_version")]
+        constraints = [
+            models.UniqueConstraint(fields=["agent", "version"], name="manifest_version")
+        ]
 
     def __str__(self) -> str:
         return f"{self.agent_id} v{self.version}"
@@ -167,7 +181,7 @@ class Grant(TenantModel):
     caller = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
     callee = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="grants")
     tools = models.JSONField()
-    active = models.BooleanField(default=True)
+    active = models.BooleanField(default=True, db_default=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey("orgs.Member", on_delete=models.PROTECT, related_name="+")
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -7,8 +7,13 @@ class RunsConfig(AppConfig):
     verbose_name = "Runs"
 
     def ready(self) -> None:
+        from apps.agents.services import kill_switch
+        from apps.orgs import demo
+        from apps.runs.demo import seed_agents
         from apps.runs.services import control
         from apps.tenants import sweeping
 
+        demo.on_demo(seed_agents)
+        kill_switch.on_kill(control.stop_runs_of_agent)
         sweeping.every_visit(control.sweep_runs)
         sweeping.every_visit(control.forget_keys)

@@ -45,9 +45,11 @@ class Run(TenantModel):
     )
     tool = models.CharField(max_length=64)
     title = models.CharField(max_length=120)
-    status = models.CharField(max_length=20, choices=RunStatus.choices)
+    status = models.CharField(
+        max_length=20, choices=RunStatus.choices, db_default=RunStatus.QUEUED.value
+    )
     reason = models.CharField(max_length=60, blank=True)
-    mode = models.CharField(max_length=5, choices=Mode.choices)
+    mode = models.CharField(max_length=10, choices=Mode.choices)
     environment = models.CharField(
         max_length=8, choices=Environment.choices, default=Environment.LIVE
     )
@@ -136,7 +138,9 @@ class Step(TenantModel):
     ordinal = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     name = models.CharField(max_length=200)
-    status = models.CharField(max_length=10, choices=StepStatus.choices)
+    status = models.CharField(
+        max_length=10, choices=StepStatus.choices, db_default=StepStatus.RUNNING.value
+    )
     input = models.JSONField(null=True)
     output = models.JSONField(null=True)
     error = models.JSONField(null=True)
@@ -180,7 +184,9 @@ class RunLog(TenantModel):
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="logs", db_index=False)
     attempt = models.PositiveIntegerField()
     at = models.DateTimeField()
-    level = models.CharField(max_length=7, choices=LogLevel.choices)
+    level = models.CharField(
+        max_length=10, choices=LogLevel.choices, db_default=LogLevel.INFO.value
+    )
     message = models.CharField(max_length=2000)
     fields = models.JSONField(default=dict)
 

@@ -92,8 +92,8 @@ def get_run(run_id: UUID) -> RunView:
 
 def get_ending(run_id: UUID) -> Ending:
     """How a run ended."""
-    row = Run.objects.values("status", "reason", "output", "error", "cost_micros").get(id=run_id)
-    return Ending(**{**row, "status": RunStatus(row["status"])})
+    row = Run.objects.only("status", "reason", "output", "error", "cost_micros").get(id=run_id)
+    return Ending(RunStatus(row.status), row.reason, row.output, row.error, row.cost_micros)
 
 
 def get_manifest_id(run_id: UUID) -> UUID:

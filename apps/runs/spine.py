@@ -162,11 +162,14 @@ def admit(order: Order, *, at: datetime) -> Admission:
         parent and parent.step_id,
         parent and parent.step_name,
         parent and parent.ordinal,
-        _json(parent and parent.notes),
+        _json(parent.notes if parent else None),
         LEASE,
         at,
     )
-    return Admission(*row[:6], tuple(row[6] or ()), row[7])
+    outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at = row
+    return Admission(
+        outcome, run_id, lease_no, status, reason, root_id, tuple(lineage or ()), deadline_at
+    )
 
 
 def close_run(hold: Hold, ending: Ending, *, notes: Notes | None = None, at: datetime) -> bool:

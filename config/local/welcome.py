@@ -14,7 +14,8 @@ DEMO_ROLES = ("owner", "admin", "member", "viewer")
 DEMO_PASSWORD = "mandate-demo"  # noqa: S105 - printed on purpose, exists while DEBUG only
 CURL = (
     'curl -H "Authorization: Bearer $({prefix}.venv/bin/python manage.py apikey'
-    ' --org acme --user owner@acme.example)" {url}/v1/me'
+    ' --org acme --user owner@acme.example)" -H "Content-Type: application/json"'
+    ' -d \'{{"input": {{"text": "hello"}}}}\' {url}/v1/agents/echo/invoke'
 )
 
 
@@ -38,6 +39,6 @@ def _demo(url: str, instance: Mapping[str, str]) -> list[str]:
         f"Logins:           {logins} (password {DEMO_PASSWORD})",
         f"Mail:             {url}/dev/mail/",
         "",
-        "Try the API:",
+        "Have an agent do something:",
         f"  {CURL.format(prefix=prefix, url=url)}",
     ]

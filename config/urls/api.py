@@ -9,6 +9,8 @@ from apps.common import openapi
 app_name = "api"
 urlpatterns = [
     path("", include("apps.orgs.api.urls")),
+    path("", include("apps.agents.api.urls")),
+    path("", include("apps.runs.api.urls")),
     path("schema", openapi.schema_view, name="schema"),
     path("docs", openapi.docs_view, name="docs"),
 ]

@@ -13,10 +13,14 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
+from apps.agents.models import Agent, Capability, Grant
+from apps.agents.services import agents, grants
 from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
+from apps.runs.models import Run
+from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 
@@ -25,6 +29,7 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
+ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/me"): (ALL, None, {200}),
@@ -49,6 +54,41 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/keys/{key}"): (ADMINS, None, {200}),
     ("DELETE", "/v1/keys/{key}"): (ADMINS, None, {204}),
     ("POST", "/v1/keys/{key}/rotate"): ((), {}, set()),
+    ("GET", "/v1/agents"): (ALL, None, {200}),
+    ("POST", "/v1/agents"): (WORKERS, ECHO, {201}),
+    ("GET", "/v1/agents/{agent}"): (ALL, None, {200}),
+    ("PATCH", "/v1/agents/{agent}"): (WORKERS, {"name": "Changed"}, {200}),
+    ("DELETE", "/v1/agents/{agent}"): (ADMINS, None, {204}),
+    ("POST", "/v1/agents/{agent}/activate"): (WORKERS, None, {409}),
+    ("POST", "/v1/agents/{agent}/suspend"): (WORKERS, {}, {200}),
+    ("POST", "/v1/agents/{agent}/kill"): (WORKERS, {"note": "Wrong"}, {200}),
+    ("POST", "/v1/agents/{agent}/signing-secret"): (WORKERS, None, {200}),
+    ("GET", "/v1/agents/{agent}/capabilities"): (ALL, None, {200}),
+    ("POST", "/v1/agents/{agent}/capabilities"): (WORKERS, {"name": "third"}, {201}),
+    ("GET", "/v1/agents/{agent}/capabilities/{capability}"): (ALL, None, {200}),
+    ("PATCH", "/v1/agents/{agent}/capabilities/{capability}"): (
+        WORKERS,
+        {"price_micros": 5},
+        {200},
+    ),
+    ("DELETE", "/v1/agents/{agent}/capabilities/{capability}"): (WORKERS, None, {204}),
+    ("GET", "/v1/agents/{agent}/manifests"): (ALL, None, {200}),
+    ("GET", "/v1/agents/{agent}/manifests/{version}"): (ALL, None, {200}),
+    ("GET", "/v1/agents/{agent}/grants"): (ALL, None, {200}),
+    ("POST", "/v1/agents/{agent}/grants"): (ADMINS, {"caller": "caller", "tools": ["*"]}, {201}),
+    ("GET", "/v1/agents/{agent}/grants/{grant}"): (ALL, None, {200}),
+    ("PATCH", "/v1/agents/{agent}/grants/{grant}"): (ADMINS, {"tools": ["*"]}, {200}),
+    ("DELETE", "/v1/agents/{agent}/grants/{grant}"): (ADMINS, None, {204}),
+    ("POST", "/v1/agents/{agent}/invoke"): (
+        WORKERS,
+        {"tool": "act", "input": {}, "mode": "async"},
+        {202},
+    ),
+    ("GET", "/v1/runs"): (ALL, None, {200}),
+    ("GET", "/v1/runs/{run}"): (ALL, None, {200}),
+    ("POST", "/v1/runs/{run}/cancel"): (WORKERS, None, {200}),
+    ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
+    ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
 }
 # Refusals that aren't 403: the thing doesn't exist for this role.
 HIDDEN = {path for _, path in TABLE if path.startswith("/v1/keys/")}
@@ -120,11 +160,49 @@ class World:
             invitation = invitations.invite(
                 email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
             )
+            things = self._agent_and_run(project.id.hex[-12:])
         return {
+            **things,
             "project": public_id("prj", project.id),
             "member": public_id("mem", member.member_id),
             "invitation": public_id("inv", invitation.id),
             "key": public_id("key", key.id),
+        }
+
+    def _agent_and_run(self, mark: str) -> dict[str, str]:
+        """An agent with two capabilities, one that may call it, and a run that waits."""
+        facts: dict[str, Any] = {
+            "accountable_id": self.owner.member_id,
+            "actor": self.owner.actor,
+            "at": AT,
+        }
+        agent = agents.create_agent(
+            name=mark,
+            runtime="http",
+            config={"url": "https://93.184.215.14/agent"},
+            capabilities=[{"name": "act"}, {"name": "other"}],
+            **facts,
+        )
+        echo = {"runtime": "builtin", "config": {"skill": "echo"}}
+        holder = agents.create_agent(name=f"holder {mark}", **echo, **facts)
+        if not Agent.objects.filter(slug="caller").exists():
+            agents.create_agent(name="caller", **echo, **facts)
+        grant = grants.create_grant(
+            callee_id=agent.id,
+            caller_id=holder.id,
+            tools=["*"],
+            by_member_id=self.owner.member_id,
+            actor=self.owner.actor,
+            at=AT,
+        )
+        ask = Ask(agent=agent.slug, tool="act", input={}, mode="async")
+        run = invoke(ask, caller=self.owner.actor, at=AT).run
+        return {
+            "agent": public_id("agt", agent.id),
+            "capability": "act",
+            "version": "1",
+            "grant": public_id("gnt", grant.id),
+            "run": public_id("run", run.id),
         }
 
     def state(self) -> str:
@@ -133,7 +211,8 @@ class World:
 
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
-            rows = [kind.objects.order_by("id").values() for kind in (Project, Member, Invitation)]
+            kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run)
+            rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 
 

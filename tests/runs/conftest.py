@@ -17,6 +17,7 @@ class Scripted:
     """A runtime whose work is what a test says: one function an agent."""
 
     kind = "scripted"
+    signs = False
 
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}

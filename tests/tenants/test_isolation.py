@@ -92,6 +92,8 @@ def sample(kind: str) -> str:
         return "gen_random_uuid()"
     if kind == "bytea":
         return "sha256(gen_random_uuid()::text::bytea)"
+    if kind == "ARRAY":
+        return "'{}'"
     if kind == "jsonb":
         return "'[]'::jsonb"
     if kind == "boolean":

@@ -78,7 +78,12 @@ class CallContext(Protocol):
         """Have another agent do something, as a child run; raises CallFailed."""
 
     def call_tool(
-        self, *, name: str, input: Object, call: Callable[[str], Object], timeout: float | None = None
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        timeout: float | None = None,
     ) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
         runs while no database connection is held.
@@ -95,15 +100,16 @@ class CallContext(Protocol):
 
 
 class Runtime(Protocol):
-    """A kind of agent."""
+    """A kind of agent; one that `signs` has a secret for each agent, to sign its calls with."""
 
     kind: str
+    signs: bool
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
         """The config as it is kept; raises Invalid with fields named `config.…`."""
 
     def tools(self, config: Object) -> Sequence[ToolSpec] | None:
-        """The tools that this runtime fixes by itself; None where the agent's owner declares them."""
+        """The tools that this runtime fixes; None where the agent's owner declares them."""
 
     def run(self, invocation: Invocation, ctx: CallContext) -> Object:
         """Carry one invocation out. Raises WorkFailed for what the caller should know."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar, Final, cast
+from typing import Final
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -12,47 +12,20 @@ from rest_framework.response import Response
 
 from apps.common.api.permissions import SIGNED_IN
 from apps.common.api.views import ApiView
-from apps.common.errors import Invalid
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs import selectors
 from apps.orgs.api import examples
 from apps.orgs.api import serializers as s
+from apps.orgs.api.base import OrgView
 from apps.orgs.models import Project
-from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, KEY, MEMBER
 from apps.orgs.services import invitations, keys, members, projects
 
 BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
 BY_RANK: Final = Keyset(("rank", "id"), descending=False)
-_PAGING: Final = frozenset({"cursor", "limit"})
 _WHICH: Final[dict[str, bool | None]] = {"false": False, "true": True, "all": None}
-
-
-class OrgView(ApiView):
-    """A view of one org; whoever gets as far as a handler is a principal of it.
-
-    `filters` names what a list's query may hold beside its paging. Anything else is refused: a
-    misspelt filter would otherwise be answered with everything.
-    """
-
-    filters: ClassVar[type[s.Read] | None] = None
-
-    @property
-    def by(self) -> Principal:
-        return cast(Principal, self.request.auth)
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        known = set(_PAGING) if self.list_keyset and request.method == "GET" else set()
-        if self.filters and request.method == "GET":
-            known |= set(self.filters().fields)
-        for name, values in request.query_params.lists():
-            if name not in known:
-                raise Invalid.of(name[:80], "There is no such parameter.")
-            if len(values) > 1:
-                raise Invalid.of(name, "Give this parameter once.")
 
 
 class MeView(OrgView):

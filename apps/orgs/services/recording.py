@@ -32,8 +32,8 @@ class Record(Protocol):
     ) -> None: ...
 
 
-def recorder(noun: str, prefix: str) -> Record:
-    """The `Record` of one kind of rows: `orgs.<noun>.<verb>`, subjects named `<prefix>_…`."""
+def recorder(noun: str, prefix: str, *, app: str = "orgs") -> Record:
+    """The `Record` of one kind of rows: `<app>.<noun>.<verb>`, subjects named `<prefix>_…`."""
 
     def record(
         row: HasId,
@@ -46,7 +46,7 @@ def recorder(noun: str, prefix: str) -> Record:
     ) -> None:
         record_event(
             actor=actor,
-            action=f"orgs.{noun}.{verb}",
+            action=f"{app}.{noun}.{verb}",
             subject_type=noun,
             subject_id=public_id(prefix, row.id),
             old=old,

@@ -14,8 +14,8 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
 from apps.agents.directory import list_granted_tools
+from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object

@@ -9,7 +9,7 @@ a run is read from its row afterwards (5).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -246,7 +246,7 @@ def check_input(tool: Tool, input: Object) -> None:
         raise Invalid("The input is not what the tool takes.", errors=errors)
 
 
-def fingerprint_of(body: list[object]) -> bytes:
+def fingerprint_of(body: Sequence[object]) -> bytes:
     """What tells two requests with one key apart: SHA-256 of the canonical form (RFC 8785)."""
     try:
         return hashlib.sha256(dumps(body)).digest()

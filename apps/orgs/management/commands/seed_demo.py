@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
+from apps.orgs import demo
 from apps.orgs.models import Member, Project, Role
 from apps.orgs.selectors import find_member_principal
 from apps.orgs.services.projects import create_project
@@ -43,17 +44,18 @@ class Command(BaseCommand):
         return orgs.provision_org(org_id=org.id, at=at)
 
     def _fill(self, org: OrgRef, at: datetime) -> None:
-        """A member in each role and a project; what is there stays as it is."""
+        """A member in each role, a project, and what apps add; what is there stays as it is."""
         if Member.objects.count() < len(ROLES):
             for role in ROLES[1:]:
                 _member(org, role, at)
+        owner = find_member_principal(
+            user_id=User.objects.get(email=f"owner@{org.slug}.example").pk
+        )
+        if owner is None:
+            return  # who runs the demo has made somebody else its owner
         if org.slug == "acme" and not Project.objects.filter(slug="support").exists():
-            owner = User.objects.get(email="owner@acme.example")
-            principal = find_member_principal(user_id=owner.pk)
-            assert principal is not None  # noqa: S101 - made above
-            create_project(
-                name="Support", slug="support", tags=["demo"], actor=principal.actor, at=at
-            )
+            create_project(name="Support", slug="support", tags=["demo"], actor=owner.actor, at=at)
+        demo.fill(org, owner, at)
 
 
 def _person(slug: str, role: str) -> User:

@@ -1,0 +1,140 @@
+"""The `http` runtime: an agent that is a customer's endpoint.
+
+The endpoint gets a signed POST and answers with the output, a JSON object. A call may arrive more
+than once (a lost answer, an execution begun again), always with the same Idempotency-Key: whoever
+has an effect remembers the key.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from apps.agents.runtimes.base import CallContext, Invocation, WorkFailed
+from apps.agents.runtimes.signing import secret_ref, signed_headers
+from apps.common import egress
+from apps.common.egress import (
+    EgressFailed,
+    EgressRefused,
+    EgressResponse,
+    EgressTimeout,
+    EgressTooLarge,
+)
+from apps.common.errors import Invalid
+from apps.common.ids import public_id
+from apps.common.json import Object
+from apps.tenants import keys
+from apps.trust.canonical import loads_object
+from apps.trust.errors import JsonInvalid
+from apps.trust.secrets import get_secret_store
+
+OUTPUT_MAX: Final = 1024 * 1024
+URL_MAX: Final = 2000
+
+
+class HttpRuntime:
+    """Config: `{"url"}`, the endpoint."""
+
+    kind = "http"
+    signs = True
+
+    def check_config(self, config: Mapping[str, Any]) -> Object:
+        if unknown := sorted(set(config) - {"url"}):
+            raise Invalid.of(f"config.{unknown[0]}", "Unknown field.")
+        url = config.get("url")
+        if not isinstance(url, str) or not 1 <= len(url) <= URL_MAX:
+            raise Invalid.of("config.url", "Give the URL of the agent's endpoint.")
+        try:
+            egress.check(url, allow_http=may_be_plain(url))
+        except (EgressRefused, EgressFailed) as error:
+            raise Invalid.of("config.url", error.detail) from error
+        return {"url": url}
+
+    def tools(self, config: Object) -> None:
+        return None
+
+    def run(self, invocation: Invocation, ctx: CallContext) -> Object:
+        secret = get_secret_store().get(secret_ref(invocation.agent_id))
+        scope = keys.current().schema
+        url: str = invocation.config["url"]
+
+        def call(key: str) -> Object:
+            body = json.dumps(_message(invocation, key), separators=(",", ":")).encode()
+            signature = signed_headers(secret, id=key, timestamp=int(time.time()), body=body)
+            return _post(url, body, signature, key, scope=scope, timeout=ctx.remaining())
+
+        return ctx.call_tool(name=f"POST {_shown(url)}", input=invocation.input, call=call)
+
+
+def may_be_plain(url: str) -> bool:
+    """Whether http may do: only where egress may reach this machine itself, for development."""
+    host = urlsplit(url).hostname or ""
+    is_here = host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost")
+    return bool(settings.EGRESS_ALLOW_LOOPBACK) and is_here
+
+
+def _message(invocation: Invocation, key: str) -> Object:
+    """What the endpoint is told."""
+    return {
+        "run": public_id("run", invocation.run_id),
+        "agent": invocation.agent,
+        "tool": invocation.tool,
+        "input": invocation.input,
+        "attempt": invocation.attempt,
+        "idempotency_key": key,
+    }
+
+
+def _post(
+    url: str, body: bytes, signature: dict[str, str], key: str, *, scope: str, timeout: float
+) -> Object:
+    """Call the endpoint; raises WorkFailed in words that tell nothing of our inside."""
+    try:
+        response = egress.request(
+            "POST",
+            url,
+            scope=scope,
+            headers={"content-type": "application/json", **signature},
+            content=body,
+            timeout=timeout,
+            max_bytes=OUTPUT_MAX,
+            idempotency_key=key,
+            allow_http=may_be_plain(url),
+        )
+    except EgressTimeout as error:
+        raise WorkFailed("endpoint_timeout", "The endpoint took too long.") from error
+    except EgressTooLarge as error:
+        raise WorkFailed("endpoint_answer_invalid", "The endpoint sent too much.") from error
+    except EgressFailed as error:
+        raise WorkFailed("endpoint_unreachable", error.detail) from error
+    except EgressRefused as error:
+        raise WorkFailed("endpoint_not_allowed", error.detail) from error
+    return _output(response)
+
+
+def _output(response: EgressResponse) -> Object:
+    """The endpoint's answer as the output."""
+    status = response.status
+    if not 200 <= status < 300:
+        code = "endpoint_failed" if status >= 500 else "endpoint_refused"
+        raise WorkFailed(code, f"The endpoint answered {status}.")
+    try:
+        return loads_object(response.content, max_bytes=OUTPUT_MAX)
+    except JsonInvalid as error:
+        raise WorkFailed(
+            "endpoint_answer_invalid", "The endpoint's answer is not a JSON object."
+        ) from error
+
+
+def _shown(url: str) -> str:
+    """The URL for people, without its query, which may hold a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+RUNTIME: Final = HttpRuntime()

@@ -1,0 +1,97 @@
+"""Reads of agents, what they offer, and who may call them. All of them need both keys held."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from apps.agents.directory import AGENT
+from apps.agents.models import Agent, AgentStatus, Capability, Grant, Manifest
+from apps.common.errors import NotFound
+from apps.common.ids import parse_id
+from apps.common.text import is_slug
+
+GRANT = "gnt"
+
+
+def get_agent(id_or_slug: str) -> Agent:
+    """An agent by its public id, or by its slug while it isn't retired; raises NotFound."""
+    if is_slug(id_or_slug):
+        rows = _whole().filter(slug=id_or_slug).exclude(status=AgentStatus.RETIRED)
+    else:
+        rows = _whole().filter(id=parse_id(AGENT, id_or_slug))
+    agent = rows.first()
+    if agent is None:
+        raise NotFound("There is no such agent.")
+    return agent
+
+
+def list_agents(
+    *,
+    q: str = "",
+    status: str = "",
+    project_id: UUID | None = None,
+    runtime: str = "",
+) -> QuerySet[Agent]:
+    """Agents whose name or slug says `q`; retired ones only if `status` asks for them."""
+    rows = _whole()
+    rows = rows.filter(status=status) if status else rows.exclude(status=AgentStatus.RETIRED)
+    if project_id:
+        rows = rows.filter(project_id=project_id)
+    if runtime:
+        rows = rows.filter(runtime=runtime)
+    if q:
+        rows = rows.filter(name__icontains=q) | rows.filter(slug__icontains=q)
+    return rows
+
+
+def get_capability(agent: Agent, name: str) -> Capability:
+    """A capability of the agent by its name; raises NotFound."""
+    found = next((c for c in agent.capabilities.all() if c.name == name), None)
+    if found is None:
+        raise NotFound(f"{agent.slug} has no such capability.")
+    return found
+
+
+def list_manifests(agent_id: UUID) -> QuerySet[Manifest]:
+    """Every manifest that the agent has had, the newest first."""
+    return Manifest.objects.filter(agent_id=agent_id).order_by("-version")
+
+
+def get_manifest(agent_id: UUID, version: int) -> Manifest:
+    """One manifest of an agent; raises NotFound."""
+    found = list_manifests(agent_id).filter(version=version).first()
+    if found is None:
+        raise NotFound("The agent has no such manifest.")
+    return found
+
+
+def list_grants(callee_id: UUID) -> QuerySet[Grant]:
+    """Who may call the agent, and who might once, the newest first."""
+    return _grants().filter(callee_id=callee_id)
+
+
+def list_held_grants(caller_id: UUID) -> QuerySet[Grant]:
+    """Whom the agent may call."""
+    return _grants().filter(caller_id=caller_id, active=True)
+
+
+def get_grant(callee_id: UUID, grant: str) -> Grant:
+    """A grant on an agent by its public id; raises NotFound."""
+    found = list_grants(callee_id).filter(id=parse_id(GRANT, grant)).first()
+    if found is None:
+        raise NotFound("There is no such grant.")
+    return found
+
+
+def _grants() -> QuerySet[Grant]:
+    rows = Grant.objects.select_related("caller", "callee", "created_by")
+    return rows.order_by("-created_at", "-id")
+
+
+def _whole() -> QuerySet[Agent]:
+    """Agents with all that a view of them needs: two queries, however many there are."""
+    capabilities = Prefetch("capabilities", Capability.objects.order_by("name"))
+    rows = Agent.objects.select_related("project", "accountable", "manifest")
+    return rows.prefetch_related(capabilities).order_by("-created_at", "-id")

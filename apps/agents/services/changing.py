@@ -1,0 +1,101 @@
+"""What every change of an agent has in common: its lock, its version and its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from apps.agents.directory import AGENT
+from apps.agents.errors import AgentStateConflict
+from apps.agents.models import Agent, AgentStatus, Capability, Manifest
+from apps.common.errors import NotFound
+from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
+from apps.common.ids import public_id
+from apps.common.json import Object
+from apps.orgs.services.recording import recorder
+from apps.trust.canonical import dumps
+
+record = recorder("agent", AGENT, app="agents")
+
+
+def version_of(agent: Agent) -> str:
+    """The ETag of an agent."""
+    return etag_of(agent.version, agent.id)
+
+
+def lock_agent(agent_id: UUID, expected: Precondition = NO_PRECONDITION) -> Agent:
+    """Hold an agent against everybody who would call or change it.
+
+    An admission holds the row too (KEY SHARE): it comes before this or sees what follows. Raises
+    NotFound, PreconditionFailed, AgentStateConflict for a retired one.
+    """
+    agent = Agent.objects.select_for_update().filter(id=agent_id).first()
+    if agent is None:
+        raise NotFound("There is no such agent.")
+    expected.check(version_of(agent))
+    if agent.status == AgentStatus.RETIRED:
+        raise AgentStateConflict("A retired agent stays as it was.")
+    return agent
+
+
+def save(agent: Agent, at: datetime) -> None:
+    """Write a changed agent as its next version, with a new manifest if what it is has changed."""
+    agent.version, agent.updated_at = agent.version + 1, at
+    freeze(agent, at)
+    agent.save()
+
+
+def freeze(agent: Agent, at: datetime) -> None:
+    """Point the agent at a manifest of what it is now; the same again is no new version."""
+    document = describe(agent)
+    last = agent.manifest
+    if last is not None and {**last.document, "version": 0} == {**document, "version": 0}:
+        return
+    document["version"] = last.version + 1 if last else 1
+    agent.manifest = Manifest.objects.create(
+        agent=agent,
+        version=document["version"],
+        document=document,
+        digest=hashlib.sha256(dumps(document)).hexdigest(),
+        created_at=at,
+    )
+
+
+def describe(agent: Agent) -> Object:
+    """What an agent is, as its manifest freezes it; holds no secret."""
+    capabilities = Capability.objects.filter(agent_id=agent.id).order_by("name")
+    return {
+        "id": public_id(AGENT, agent.id),
+        "agent": agent.slug,
+        "name": agent.name,
+        "purpose": agent.purpose,
+        "version": 0,
+        "runtime": {"kind": agent.runtime, "config": agent.config},
+        "timeout_seconds": agent.timeout_seconds,
+        "capabilities": [describe_capability(row) for row in capabilities],
+    }
+
+
+def describe_capability(row: Capability) -> Object:
+    return {
+        "name": row.name,
+        "description": row.description,
+        "input_schema": row.input_schema,
+        "output_schema": row.output_schema,
+        "annotations": {
+            "read_only": row.read_only,
+            "destructive": row.destructive,
+            "idempotent": row.idempotent,
+            "open_world": row.open_world,
+        },
+        "auth": row.auth,
+        "price_micros": row.price_micros,
+    }
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What differs, as it was and as it is, for the record."""
+    fields = [field for field in after if after[field] != before.get(field)]
+    return {field: before.get(field) for field in fields}, {f: after[f] for f in fields}

@@ -1,0 +1,41 @@
+"""The base of every view of one org, in whichever app."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, cast
+
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+
+from apps.common.api.views import ApiView
+from apps.common.errors import Invalid
+from apps.orgs.principals import Principal
+
+_PAGING: Final = frozenset({"cursor", "limit"})
+
+
+class OrgView(ApiView):
+    """A view of one org; whoever gets as far as a handler is a principal of it.
+
+    `filters` names what a list's query may hold beside its paging. Anything else is refused: a
+    misspelt filter would otherwise be answered with everything. `keeps_keys` says that the view
+    remembers Idempotency-Keys by itself.
+    """
+
+    filters: ClassVar[type[Serializer[Any]] | None] = None
+    keeps_keys: ClassVar[bool] = False
+
+    @property
+    def by(self) -> Principal:
+        return cast(Principal, self.request.auth)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        known = set(_PAGING) if self.list_keyset and request.method == "GET" else set()
+        if self.filters and request.method == "GET":
+            known |= set(self.filters().fields)
+        for name, values in request.query_params.lists():
+            if name not in known:
+                raise Invalid.of(name[:80], "There is no such parameter.")
+            if len(values) > 1:
+                raise Invalid.of(name, "Give this parameter once.")

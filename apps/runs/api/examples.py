@@ -1,0 +1,52 @@
+"""The bodies that the API's description shows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from apps.common.openapi import example
+
+_RUN_ID: Final = "run_0190f7c26d1e7b5a9c3e2f4b6a8d0e21"
+_AT: Final = "2027-01-31T12:00:00Z"
+
+_RUN: Final[dict[str, Any]] = {
+    "id": _RUN_ID,
+    "title": "hello",
+    "agent": "echo",
+    "tool": "echo",
+    "project": "support",
+    "caller": {
+        "type": "api_key",
+        "id": "key_0190f7c26d1e7b5a9c3e2f4b6a8d0e13",
+        "label": "Nightly export (Ada Osei)",
+    },
+    "status": "succeeded",
+    "reason": None,
+    "mode": "sync",
+    "environment": "live",
+    "input": {"text": "hello"},
+    "output": {"text": "hello"},
+    "error": None,
+    "cost_micros": 0,
+    "parent": None,
+    "root": _RUN_ID,
+    "children": [],
+    "manifest": {"version": 3, "digest": "9f2cb71e" * 8},
+    "attempt": 1,
+    "created_at": _AT,
+    "started_at": _AT,
+    "finished_at": _AT,
+    "duration_ms": 1.42,
+}
+
+INVOKE: Final = [
+    example("An invocation", {"input": {"text": "hello"}}, request=True),
+    example("A run that succeeded", _RUN),
+]
+RUN: Final = [example("A run that succeeded", _RUN)]
+CANCELLED: Final = [
+    example(
+        "A run that was cancelled",
+        {**_RUN, "status": "cancelled", "reason": "by_hand", "output": None},
+    )
+]

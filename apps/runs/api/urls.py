@@ -1,0 +1,12 @@
+from django.urls import path
+
+from apps.runs.api import views
+
+urlpatterns = [
+    path("agents/<str:agent>/invoke", views.InvokeView.as_view()),
+    path("runs", views.RunsView.as_view()),
+    path("runs/<str:run>", views.RunView.as_view()),
+    path("runs/<str:run>/cancel", views.RunCancelView.as_view()),
+    path("runs/<str:run>/steps", views.RunStepsView.as_view()),
+    path("runs/<str:run>/logs", views.RunLogsView.as_view()),
+]

@@ -1,0 +1,144 @@
+"""`/v1` of runs: invoke an agent, and read what became of it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.agents.selectors import get_agent
+from apps.common.ids import parse_id
+from apps.common.openapi import page_of
+from apps.common.pagination import NEWEST_FIRST, Keyset
+from apps.orgs.api.base import OrgView
+from apps.orgs.api.idempotency import HEADER, REPLAYED
+from apps.orgs.selectors import get_project
+from apps.orgs.services.idempotency import check_key
+from apps.runs import selectors
+from apps.runs.api import examples
+from apps.runs.api import serializers as s
+from apps.runs.errors import RUN
+from apps.runs.services.control import cancel_run
+from apps.runs.services.invoke import Ask, invoke
+
+IN_ORDER: Final = Keyset(("attempt", "ordinal", "id"), descending=False)
+BY_TIME: Final = Keyset(("at", "id"), descending=False)
+
+
+class InvokeView(OrgView):
+    """Have an agent do something. The run itself remembers the Idempotency-Key."""
+
+    required = {"POST": "agents.invoke"}
+    keeps_keys = True
+
+    @extend_schema(
+        operation_id="agents_invoke",
+        tags=["runs"],
+        request={"application/json": s.INVOKE_BODY},
+        responses={
+            200: OpenApiResponse(s.RunRead, description="The run is over; see its `status`."),
+            202: OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+        },
+        examples=examples.INVOKE,
+    )
+    def post(self, request: Request, agent: str) -> Response:
+        """Run one tool of an agent, now or in the background."""
+        key = request.headers.get(HEADER)
+        ask = Ask(
+            agent=agent,
+            key=check_key(key) if key is not None else None,
+            **s.read_invocation(request.data),
+        )
+        answer = invoke(ask, caller=self.by.actor, at=timezone.now())
+        return Response(
+            s.run_object(answer.run),
+            status=200 if answer.run.is_closed else 202,
+            headers={REPLAYED: "true"} if answer.replayed else {},
+        )
+
+
+class RunsView(OrgView):
+    required = {"GET": "runs.view"}
+    filters = s.RunFilter
+    list_keyset = NEWEST_FIRST
+
+    @extend_schema(
+        operation_id="runs_list",
+        tags=["runs"],
+        parameters=[s.RunFilter],
+        responses=page_of(s.RunRead),
+    )
+    def get(self, request: Request) -> Response:
+        """Runs of every agent, the newest first."""
+        rows = selectors.list_runs(**_filters(self.read_query(s.RunFilter)))
+        return self.answer_page(s.RunRead, rows, keyset=NEWEST_FIRST)
+
+
+class RunView(OrgView):
+    required = {"GET": "runs.view"}
+
+    @extend_schema(
+        operation_id="runs_get", tags=["runs"], responses=s.RunRead, examples=examples.RUN
+    )
+    def get(self, request: Request, run: str) -> Response:
+        return Response(s.run_object(selectors.get_run(parse_id(RUN, run))))
+
+
+class RunCancelView(OrgView):
+    required = {"POST": "runs.cancel"}
+
+    @extend_schema(
+        operation_id="runs_cancel",
+        tags=["runs"],
+        request=None,
+        responses={200: s.RunRead},
+        examples=examples.CANCELLED,
+    )
+    def post(self, request: Request, run: str) -> Response:
+        """End an open run and every run below it; what they were doing is discarded."""
+        ended = cancel_run(run_id=parse_id(RUN, run), actor=self.by.actor, at=timezone.now())
+        return Response(s.run_object(ended))
+
+
+class RunStepsView(OrgView):
+    required = {"GET": "runs.view"}
+    list_keyset = IN_ORDER
+
+    @extend_schema(operation_id="runs_steps", tags=["runs"], responses=page_of(s.StepRead))
+    def get(self, request: Request, run: str) -> Response:
+        """What the run did beyond computing, attempt by attempt."""
+        rows = selectors.list_steps(_existing(run))
+        return self.answer_page(s.StepRead, rows, keyset=IN_ORDER)
+
+
+class RunLogsView(OrgView):
+    required = {"GET": "runs.view"}
+    list_keyset = BY_TIME
+
+    @extend_schema(operation_id="runs_logs", tags=["runs"], responses=page_of(s.LogRead))
+    def get(self, request: Request, run: str) -> Response:
+        """What the run wrote while it worked, the oldest line first."""
+        rows = selectors.list_logs(_existing(run))
+        return self.answer_page(s.LogRead, rows, keyset=BY_TIME)
+
+
+def _existing(run: str) -> Any:
+    """The id of a run that is there; raises NotFound."""
+    return selectors.get_run(parse_id(RUN, run)).id
+
+
+def _filters(wanted: dict[str, Any]) -> dict[str, Any]:
+    """A query's words as the selector takes them; raises NotFound for a name that is nobody's."""
+    found: dict[str, Any] = {
+        k: wanted[k] for k in ("status", "since", "until", "caller") if k in wanted
+    }
+    if "project" in wanted:
+        found["project_id"] = get_project(wanted["project"]).id
+    if "agent" in wanted:
+        found["agent_id"] = get_agent(wanted["agent"]).id
+    if "root" in wanted:
+        found["root_id"] = parse_id(RUN, wanted["root"])
+    return found
