@@ -14,7 +14,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e proof vectors lock format clean up down
+.PHONY: help run test check e2e bench proof vectors lock format clean up down
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; E2E_SHO
 
 proof: $(STAMP)  ## Run the long isolation, fault and scale tests; prints seeds and figures
 	@exec $(BIN)/python -m pytest -m proof -s $(ARGS)
+
+bench: $(STAMP)  ## Load the product in turns with yardsticks; docs/benchmarks.md keeps the table (ARGS)
+	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 vectors: $(STAMP)  ## Check signatures and canonical JSON against public test vectors (VECTORS=folder)
 	@VECTORS=$(abspath $(VECTORS)) exec $(BIN)/python -m pytest tests/trust/test_vectors.py $(ARGS)

@@ -1,0 +1,121 @@
+"""Requests over open connections, one after the other on each, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of request; `body` makes it a POST with an Idempotency-Key of its own each time."""
+
+    name: str
+    path: str
+    body: bytes = b""
+
+
+@dataclass
+class Figures:
+    """What was measured of one kind at one number of connections; times in seconds."""
+
+    latencies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    errors: int = 0
+    web: float = 0.0
+    postgres: float = 0.0
+
+    def quantile(self, share: float) -> float:
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.seconds
+
+    def cpu(self, seconds: float) -> float:
+        """Microseconds a request."""
+        return seconds / len(self.latencies) * 1e6
+
+
+class Client:
+    """Speaks HTTP/1.1 to the product with one key."""
+
+    def __init__(self, port: int, key: str, home: Path) -> None:
+        self._port, self._key, self._home = port, key, home
+
+    def measure(self, target: Target, *, connections: int, seconds: float, into: Figures) -> None:
+        """Add a slice of load to the figures; the first half second warms up and counts as load
+        only where rows are counted.
+        """
+        before, began = self._cpu(), time.perf_counter()
+        asyncio.run(self._all(target, connections, seconds, into))
+        into.seconds += time.perf_counter() - began
+        after = self._cpu()
+        into.web += after[0] - before[0]
+        into.postgres += after[1] - before[1]
+
+    async def _all(self, target: Target, connections: int, seconds: float, into: Figures) -> None:
+        end = time.perf_counter() + seconds
+        await asyncio.gather(*(self._one(target, end, into) for _ in range(connections)))
+
+    async def _one(self, target: Target, end: float, into: Figures) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        while time.perf_counter() < end:
+            began = time.perf_counter()
+            writer.write(self._request(target))
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(_length(head))
+            into.latencies.append(time.perf_counter() - began)
+            into.errors += not head.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    def _request(self, target: Target) -> bytes:
+        lines = [
+            f"{'POST' if target.body else 'GET'} {target.path} HTTP/1.1",
+            f"Host: localhost:{self._port}",
+            f"Authorization: Bearer {self._key}",
+        ]
+        if target.body:
+            lines += [
+                f"Idempotency-Key: {uuid.uuid4().hex}",
+                "Content-Type: application/json",
+                f"Content-Length: {len(target.body)}",
+            ]
+        return "\r\n".join([*lines, "", ""]).encode() + target.body
+
+    def _cpu(self) -> tuple[float, float]:
+        """Seconds of CPU that this instance's web processes and its Postgres have used."""
+        web = postgres = 0.0
+        for process in psutil.process_iter():
+            try:
+                name, used = process.name(), sum(process.cpu_times()[:2])
+                if name == "postgres":
+                    postgres += used if self._is_ours(process) else 0.0
+                elif process.environ().get("MANDATE_HOME") == str(self._home):
+                    web += used if process.environ().get("MANDATE_PROCESS") == "web" else 0.0
+            except psutil.Error:
+                continue
+        return web, postgres
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """A backend is a child of the postmaster, whose command names its data folder."""
+        parent = process.parent()
+        commands = [process.cmdline(), parent.cmdline() if parent else []]
+        return any(self._cluster in word for command in commands for word in command)
+
+    @property
+    def _cluster(self) -> str:
+        return str(self._home)
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        if line[:15].lower() == b"content-length:":
+            return int(line[15:])
+    return 0
