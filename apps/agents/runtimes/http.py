@@ -8,10 +8,11 @@ has an effect remembers the key.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
 
@@ -28,6 +29,7 @@ from apps.common.egress import (
 from apps.common.errors import Invalid
 from apps.common.ids import public_id
 from apps.common.json import Object
+from apps.common.tracecontext import outgoing_headers
 from apps.tenants import keys
 from apps.trust.canonical import loads_object
 from apps.trust.errors import JsonInvalid
@@ -35,25 +37,36 @@ from apps.trust.secrets import get_secret_store
 
 OUTPUT_MAX: Final = 1024 * 1024
 URL_MAX: Final = 2000
+HEADERS_MAX: Final = 20
+
+_HEADER: Final = re.compile(r"[a-z0-9-]{1,64}")
+_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,498}[!-~])?")
+# What every call sets itself, and what ends at the next hop (RFC 9110 §7.6.1).
+_OURS: Final = frozenset(
+    ("host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect")
+    + ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "date")
+    + ("idempotency-key", "traceparent", "tracestate", "user-agent", "forwarded", "via")
+)
+_CREDENTIAL: Final = re.compile(
+    r"auth|cookie|token|secret|passw|pwd|private|credential|session|jwt|signature|api[-_]?key"
+    r"|^(?:key|code|sig)$",
+    re.I,
+)
+_INSTEAD: Final = "Everybody who sees agents sees it; check the call's signature instead."
 
 
 class HttpRuntime:
-    """Config: `{"url"}`, the endpoint."""
+    """Config: `{"url"}`, the endpoint, and `{"headers"}` that it wants beside ours."""
 
     kind = "http"
     signs = True
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
-        if unknown := sorted(set(config) - {"url"}):
+        if unknown := sorted(set(config) - {"url", "headers"}):
             raise Invalid.of(f"config.{unknown[0]}", "Unknown field.")
-        url = config.get("url")
-        if not isinstance(url, str) or not 1 <= len(url) <= URL_MAX:
-            raise Invalid.of("config.url", "Give the URL of the agent's endpoint.")
-        try:
-            egress.check(url, allow_http=may_be_plain(url))
-        except (EgressRefused, EgressFailed) as error:
-            raise Invalid.of("config.url", error.detail) from error
-        return {"url": url}
+        headers = check_headers(config.get("headers", {}))
+        url = check_url(config.get("url"))
+        return {"url": url, "headers": headers} if headers else {"url": url}
 
     def tools(self, config: Object) -> None:
         return None
@@ -62,13 +75,51 @@ class HttpRuntime:
         secret = get_secret_store().get(secret_ref(invocation.agent_id))
         scope = keys.current().schema
         url: str = invocation.config["url"]
+        said = {**invocation.config.get("headers", {}), **outgoing_headers()}
 
         def call(key: str) -> Object:
             body = json.dumps(_message(invocation, key), separators=(",", ":")).encode()
             signature = signed_headers(secret, id=key, timestamp=int(time.time()), body=body)
-            return _post(url, body, signature, key, scope=scope, timeout=ctx.remaining())
+            return _post(url, body, said | signature, key, scope=scope, timeout=ctx.remaining())
 
         return ctx.call_tool(name=f"POST {_shown(url)}", input=invocation.input, call=call)
+
+
+def check_url(url: object) -> str:
+    """An endpoint that could be called now; raises Invalid. The manifest shows it to everybody."""
+    if not isinstance(url, str) or not 1 <= len(url) <= URL_MAX:
+        raise Invalid.of("config.url", "Give the URL of the agent's endpoint.")
+    try:
+        names = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+        egress.check(url, allow_http=may_be_plain(url))
+    except (EgressRefused, EgressFailed) as error:
+        raise Invalid.of("config.url", error.detail) from error
+    except ValueError as error:
+        raise Invalid.of("config.url", "The URL can't be read.") from error
+    if any(_CREDENTIAL.search(name) for name in names):
+        raise Invalid.of("config.url", f"The URL's query would hold a credential. {_INSTEAD}")
+    return url
+
+
+def check_headers(headers: object) -> dict[str, str]:
+    """Headers that tell an endpoint something and no secret; raises Invalid."""
+    if not isinstance(headers, dict) or len(headers) > HEADERS_MAX:
+        raise Invalid.of("config.headers", f"Give an object of at most {HEADERS_MAX} headers.")
+    checked: dict[str, str] = {}
+    for given, value in headers.items():
+        name, field = str(given).lower(), f"config.headers.{str(given)[:80]}"
+        if not _HEADER.fullmatch(name):
+            raise Invalid.of(field, "A header's name has letters, digits and hyphens.")
+        if name in checked:
+            raise Invalid.of(field, "Give each header once; upper and lower case are one.")
+        if name in _OURS or name.startswith(("webhook-", "proxy-", "sec-")):
+            raise Invalid.of(field, "This header belongs to the connection or the signature.")
+        if _CREDENTIAL.search(name):
+            raise Invalid.of(field, f"This header would hold a credential. {_INSTEAD}")
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise Invalid.of(field, "Use 1 to 500 visible ASCII characters, with spaces between.")
+        checked[name] = value
+    return checked
 
 
 def may_be_plain(url: str) -> bool:
@@ -91,7 +142,7 @@ def _message(invocation: Invocation, key: str) -> Object:
 
 
 def _post(
-    url: str, body: bytes, signature: dict[str, str], key: str, *, scope: str, timeout: float
+    url: str, body: bytes, headers: dict[str, str], key: str, *, scope: str, timeout: float
 ) -> Object:
     """Call the endpoint; raises WorkFailed in words that tell nothing of our inside."""
     try:
@@ -99,7 +150,7 @@ def _post(
             "POST",
             url,
             scope=scope,
-            headers={"content-type": "application/json", **signature},
+            headers={**headers, "content-type": "application/json"},
             content=body,
             timeout=timeout,
             max_bytes=OUTPUT_MAX,

@@ -124,3 +124,32 @@ def test_its_pattern_takes_arithmetic_and_no_sentence() -> None:
     takes = compile_schema(SPEC.input_schema)
     assert takes.is_valid({"expression": "sqrt(2) * (3 + 4)"})
     assert not takes.is_valid({"expression": "What is it?"})
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("10 ** 308", 1e308),
+        ("10 ** 300 / 0.1", 1e301),
+        ("2 ** -1074", 5e-324),
+        ("2 ** -2000", 0.0),
+        ("(-8) ** -1", -0.125),
+        ("(-1) ** (10 ** 300)", 1),
+        ("round(1234567, -3)", 1235000),
+        ("round(1234567, -10 ** 9)", 0),
+        ("round(2.5, 10 ** 300)", 2.5),
+    ],
+)
+def test_extreme_values_are_computed_at_little_cost(expression: str, value: float) -> None:
+    assert calculate(expression) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["1" * 400, "1e308 * 10", "2**500*2**500*2**23 + (2**500*2**500*2**23 - 1)", "10 ** 10 ** 300"],
+)
+def test_no_value_is_more_than_a_float_can_hold(expression: str) -> None:
+    with pytest.raises(WorkFailed) as failed:
+        calculate(expression)
+    assert failed.value.code == "too_big"
+    assert failed.value.message.startswith("Column ")

@@ -160,3 +160,117 @@ def test_no_schema_confuses_it(schema: Any) -> None:
 def test_hostile_questions_end() -> None:
     for question in ("(" * 20_000, "1+" * 10_000, "a: " * 6_000, '"' * 20_000, "and the " * 2_500):
         assert "used" in ask(question, FakeContext(*EVERYTHING))
+
+
+@pytest.mark.parametrize(
+    ("question", "expressions"),
+    [
+        ("What is 2 + sqrt(16)?", ["2 + sqrt(16)"]),
+        ("What is 2*3 - pi?", ["2*3 - pi"]),
+        ("Calculate: 2 + 2 * 3", ["2 + 2 * 3"]),
+        ("What is (2+3)*4 and what is 10/2?", ["(2+3)*4", "10/2"]),
+        ("What is 2+2 or 3*3?", ["2+2", "3*3"]),
+        ("In 2020, 3*4 were sold", ["3*4"]),
+        ("What is 1,000 * 2?", ["1000 * 2"]),
+        # What can't be read to its end isn't calculated in part.
+        ("What is 1,5 * 2?", []),
+        ("What is 20% of 50 + 1?", []),
+        ("What is 2*3 - my age?", []),
+        ("What is 3x + 2?", []),
+        ("What happened on 2024-05-17?", []),
+        ("Is it open 24/7 on Sundays?", []),
+        ("See https://shop.example/3*4 please", []),
+    ],
+)
+def test_arithmetic_is_taken_whole_or_not_at_all(question: str, expressions: list[str]) -> None:
+    ctx = FakeContext(*EVERYTHING)
+    ask(question, ctx)
+    assert [given for _, _, given in ctx.calls] == [{"expression": text} for text in expressions]
+
+
+@pytest.mark.parametrize(
+    ("question", "calls"),
+    [
+        (f"Summarize “{STORY}” and calculate 2+2", [("summarizer", STORY), ("calculator", "2+2")]),
+        (
+            f'Summarize "{STORY}" and repeat "good day"',
+            [("summarizer", STORY), ("echo", "good day")],
+        ),
+        (
+            'Repeat: she said "come here now" and left',
+            [("echo", 'she said "come here now" and left')],
+        ),
+        (
+            f"What is 6*7? Summarize this text. {STORY}",
+            [("calculator", "6*7"), ("summarizer", STORY)],
+        ),
+        ("Echo hello", [("echo", "hello")]),
+        ('Repeat "hello"', [("echo", "hello")]),
+        ("Summarize this text", []),
+        ("I want to place an order of books", []),
+        (f"What is 3*4: {STORY}", [("calculator", "3*4")]),
+    ],
+)
+def test_each_part_gets_its_own_text(question: str, calls: list[tuple[str, str]]) -> None:
+    ctx = FakeContext(*EVERYTHING)
+    ask(question, ctx)
+    assert [(agent, next(iter(given.values()))) for agent, _, given in ctx.calls] == calls
+
+
+def test_what_may_be_left_out_is_given_where_the_question_counts_it() -> None:
+    ctx = FakeContext(*EVERYTHING)
+    ask(f"Summarize this in 2 sentences: {STORY}", ctx)
+    assert ctx.calls == [("summarizer", "summarizer", {"text": STORY, "sentences": 2})]
+
+
+@pytest.mark.parametrize(
+    ("rules", "value"),
+    [
+        ({"type": ["string", "null"]}, "C17"),
+        ({"$ref": "#/$defs/coil"}, "C17"),
+        ({"enum": [1, None, "", "flux"]}, "flux"),
+        ({"const": 5}, 5),
+        ({"type": "boolean", "default": True}, True),
+    ],
+)
+def test_a_property_is_bound_by_what_its_rules_say(rules: Any, value: Any) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"coil": rules},
+        "required": ["coil"],
+        "$defs": {"coil": {"type": "string", "pattern": "^C[0-9]+$"}},
+    }
+    probe = GrantedTool("probe", ToolSpec("measure_flux", "Measures flux.", schema, {}))
+    ctx = FakeContext(probe, answers={"probe": lambda given: {}})
+    ask("Measure the flux of C17", ctx)
+    assert ctx.calls == [("probe", "measure_flux", {"coil": value})]
+
+
+@pytest.mark.parametrize("required", [[["x"]], [1], {"a": 1}])
+def test_a_schema_that_is_none_is_not_bound(required: Any) -> None:
+    schema = {"type": "object", "properties": {}, "required": required}
+    odd = GrantedTool("odd", ToolSpec("measure_flux", "Measures flux.", schema, {}))
+    ctx = FakeContext(odd)
+    assert ask("Measure the flux", ctx)["used"] == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "a" + " " * 19_998 + "b",
+        "-" * 20_000,
+        "1" * 20_000,
+        "1." * 10_000,
+        "a" * 20_000,
+        "a." * 10_000,
+        "a@" + "b." * 9_999,
+        "sqrt(" * 4_000,
+        "1" + ")" * 19_999,
+        '"a ' * 6_600,
+        "this " * 4_000,
+        "for " * 5_000,
+        "\ue000" * 20_000,
+    ],
+)
+def test_questions_made_to_be_slow_end(question: str) -> None:
+    assert ask(question, FakeContext(*EVERYTHING))["used"] in ([], ["echo"])

@@ -71,3 +71,43 @@ def test_an_expression_that_does_not_work_is_told() -> None:
     with pytest.raises(WorkFailed) as failed:
         run({"skill": "json-transform"}, {"data": 1, "expression": "a["})
     assert failed.value.code == "expression_failed"
+
+
+@pytest.mark.parametrize("text", ["[" * 1900, "(" * 1900, "!" * 1900 + "a"])
+def test_an_expression_nested_too_deeply_is_refused_at_both_doors(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        RUNTIME.check_config({"skill": "json-transform", "expression": text})
+    assert list(refused.value.by_field) == ["config.expression"]
+    with pytest.raises(WorkFailed, match="nested too deeply"):
+        run({"skill": "json-transform"}, {"data": 1, "expression": text})
+
+
+@pytest.mark.parametrize(
+    ("expression", "data", "code"),
+    [
+        ("&a", {}, "result_invalid"),
+        ("to_number('nan')", 1, "result_invalid"),
+        ("sum(@)", [1e308, 1e308], "result_invalid"),
+        ("sum(@)", [2**53 - 1, 1], "result_invalid"),
+        ("a < 'x'", {"a": 1}, "expression_failed"),
+        ("a[::0]", {"a": [1]}, "expression_failed"),
+        ("max_by(@, &a)", [{"a": 1}, {"a": "x"}], "expression_failed"),
+        ("foo(@)", 1, "expression_failed"),
+        ("|".join(["[@,@]"] * 40), 1, "result_too_big"),
+        ("|".join(["[@,@]|[]"] * 40), 1, "result_too_big"),
+        ("|".join(["[@,@]"] * 60) + "|to_string(@)", 1, "result_too_big"),
+        ("|".join(["join('',[@,@])"] * 40), "x", "result_too_big"),
+    ],
+)
+def test_what_is_no_json_or_too_much_of_it_is_refused(
+    expression: str, data: Any, code: str
+) -> None:
+    with pytest.raises(WorkFailed) as failed:
+        run({"skill": "json-transform"}, {"data": data, "expression": expression})
+    assert failed.value.code == code
+
+
+def test_as_much_as_anybody_needs_is_not_too_much() -> None:
+    rows = [{"id": n, "tags": ["a", "b"]} for n in range(10_000)]
+    output = run({"skill": "json-transform"}, {"data": rows, "expression": "[?id >= `5`].tags[]"})
+    assert output == {"result": ["a", "b"] * 9_995}

@@ -105,3 +105,15 @@ def test_it_is_the_same_every_time_and_copes_with_length() -> None:
 def test_hostile_texts_end() -> None:
     for text in ("." * 100_000, "a. " * 30_000, "(" * 100_000, "\n" * 100_000, "x" * 100_000):
         assert isinstance(summarize(text), str)
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 99_999 + "x", ("." * 30_000 + '"') * 3 + "x", "\n" + " " * 99_998 + "x"]
+)
+def test_marks_that_end_no_sentence_are_read_once(text: str) -> None:
+    assert split_sentences(text) == [text.strip()]
+
+
+def test_sentences_end_in_other_scripts() -> None:
+    assert split_sentences("यह पहला है। यह दूसरा है।") == ["यह पहला है।", "यह दूसरा है।"]
+    assert len(split_sentences("هل تسمع؟ نعم.")) == 2

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+import sys
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -26,6 +27,8 @@ Number = int | float
 LENGTH_MAX: Final = 1000
 DEPTH_MAX: Final = 50
 BITS_MAX: Final = 1024
+PLACES_MAX: Final = 400
+FINITE_MAX: Final = int(sys.float_info.max)
 EXACT_MAX: Final = 2**53 - 1
 """The largest whole number that every reader of JSON takes for the same (RFC 7493 §2.2)."""
 
@@ -36,7 +39,7 @@ _NAMES: Final[dict[str, float]] = {"pi": math.pi, "e": math.e, "tau": math.tau}
 _FUNCTIONS: Final[dict[str, tuple[range, Callable[..., Number]]]] = {
     "abs": (range(1, 2), abs),
     "sqrt": (range(1, 2), math.sqrt),
-    "round": (range(1, 3), round),
+    "round": (range(1, 3), lambda value, places=0: _round(value, places)),
     "floor": (range(1, 2), math.floor),
     "ceil": (range(1, 2), math.ceil),
     "min": (range(1, 20), min),
@@ -133,7 +136,7 @@ class _Parser:
         if token[:1].isalpha() or token[:1] == "_":
             return self._named(token.lower())
         if token[:1].isdigit() or token[:1] == ".":
-            return _number(token)
+            return self._compute(_number, token, at=self._at - 1)
         self._at -= 1
         return self._fail(
             f"a number is expected before “{token}”" if token else "something is missing at the end"
@@ -154,8 +157,6 @@ class _Parser:
         counts, function = _FUNCTIONS[name]
         if len(values) not in counts:
             return self._fail(f"“{name}” does not take {len(values)} values", at)
-        if name == "round" and len(values) == 2:
-            values[1] = int(values[1])
         return self._compute(function, *values, at=at)
 
     def _closed(self, value: Number) -> Number:
@@ -164,7 +165,7 @@ class _Parser:
             self._fail("a closing parenthesis is missing")
         return value
 
-    def _compute(self, verb: Callable[..., Number], *values: Number, at: int) -> Number:
+    def _compute(self, verb: Callable[..., Number], *values: Number | str, at: int) -> Number:
         try:
             found = verb(*values)
         except ZeroDivisionError:
@@ -177,9 +178,9 @@ class _Parser:
             raise WorkFailed(
                 "out_of_domain", f"Column {self._column(at)}: there is no such value."
             ) from None
-        if isinstance(found, complex) or (isinstance(found, float) and not math.isfinite(found)):
+        if isinstance(found, complex) or found != found:  # NaN is no value of anything
             raise WorkFailed("out_of_domain", f"Column {self._column(at)}: there is no such value.")
-        if isinstance(found, int) and found.bit_length() > BITS_MAX:
+        if abs(found) > FINITE_MAX:
             raise _too_big(self._column(at))
         return found
 
@@ -230,12 +231,14 @@ def _tokens(text: str) -> list[tuple[str, int]]:
 
 
 def _number(token: str) -> Number:
-    if token.isdigit():
-        return int(token) if len(token) <= 300 else float(token)
-    value = float(token)
-    if math.isinf(value):
-        raise WorkFailed("too_big", "The number is too big.")
-    return value
+    return int(token) if token.isdigit() else float(token)
+
+
+def _round(value: Number, places: Number) -> Number:
+    """To so many places after the point; no finite float has more than `PLACES_MAX` anywhere."""
+    if places != int(places):
+        raise ValueError
+    return round(value, max(-PLACES_MAX, min(int(places), PLACES_MAX))) if places else round(value)
 
 
 def _divide(left: Number, right: Number) -> Number:
@@ -247,8 +250,8 @@ def _divide(left: Number, right: Number) -> Number:
 
 def _power(base: Number, exponent: Number) -> Number:
     """Refuses what would be too big before computing it."""
-    if isinstance(base, int) and isinstance(exponent, int):
-        if abs(base) > 1 and abs(exponent) * abs(base).bit_length() > BITS_MAX:
+    if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
+        if abs(base) > 1 and exponent * math.log2(abs(base)) > BITS_MAX:
             raise OverflowError
         power: Number = base**exponent
         return power

@@ -8,14 +8,15 @@ is called.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from apps.agents.runtimes.base import CallContext, CallFailed, GrantedTool, Invocation
-from apps.agents.runtimes.builtin.concierge.binding import bind
-from apps.agents.runtimes.builtin.concierge.matching import ENOUGH, fitness
-from apps.agents.runtimes.builtin.concierge.reading import Part, read_parts
+from apps.agents.runtimes.builtin.concierge.binding import Bound, bind
+from apps.agents.runtimes.builtin.concierge.matching import fitness
+from apps.agents.runtimes.builtin.concierge.reading import Part, read_parts, without
 from apps.agents.runtimes.builtin.skill import Skill, one_tool
 from apps.common.json import Object
 
@@ -67,20 +68,47 @@ def run(invocation: Invocation, ctx: CallContext) -> Object:
 
 
 def plan(question: str, tools: Sequence[GrantedTool]) -> list[Call]:
-    """For each part of the question the tool that fits it best, if one does."""
-    calls = [call for part in read_parts(question) if (call := _best(part, tools))]
-    different = {(call.name, repr(call.input)): call for call in calls}
-    return list(different.values())[:CALLS_MAX]
+    """For each part of the question the tool that fits it best, if one does.
+
+    Where none fits, what was taken for a text that came along may be the request itself.
+    """
+    calls = _calls(read_parts(question), tools)
+    return calls or _calls(read_parts(question, with_bodies=False), tools)
 
 
-def _best(part: Part, tools: Sequence[GrantedTool]) -> Call | None:
+def _calls(parts: Sequence[Part], tools: Sequence[GrantedTool]) -> list[Call]:
+    """The calls that the parts ask for; a part with more than one expression is asked again."""
+    different: dict[str, Call] = {}
+    waiting = list(reversed(parts))
+    while waiting and len(different) < CALLS_MAX:
+        part = waiting.pop()
+        best = _best(part, tools)
+        if best is None:
+            continue
+        call, bound = best
+        different.setdefault(f"{call.name} {json.dumps(call.input, sort_keys=True)}", call)
+        if bound.expression:
+            waiting.append(without(part, bound.expression))
+    return list(different.values())
+
+
+def _best(part: Part, tools: Sequence[GrantedTool]) -> tuple[Call, Bound] | None:
     """The tool whose words fit best among those whose schema the part satisfies."""
-    scored: list[tuple[float, Call]] = []
+    found: list[tuple[float, Call, Bound]] = []
     for tool in tools:
-        bound = bind(part, tool.spec.input_schema)
-        if bound is not None and (score := fitness(part, tool.spec, bound.proof)) >= ENOUGH:
-            scored.append((score, Call(tool, bound.input)))
-    return max(scored, key=lambda found: found[0])[1] if scored else None
+        bound = bind(part, tool.spec)
+        if bound is None:
+            continue
+        score = fitness(
+            part,
+            tool.spec,
+            proof=bound.proof,
+            bound=bound.names,
+            is_sum=bound.expression is not None,
+        )
+        if score:
+            found.append((score, Call(tool, bound.input), bound))
+    return max(found, key=lambda fit: fit[0])[1:] if found else None
 
 
 def _carry_out(call: Call, ctx: CallContext) -> str:
