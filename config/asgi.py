@@ -8,17 +8,19 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
 os.environ.setdefault("MANDATE_PROCESS", "web")
 
-from django.core.asgi import get_asgi_application
+import django
 
-django_application = get_asgi_application()
+django.setup()
 
 from apps.common import telemetry  # noqa: E402
 from apps.tenants import keys  # noqa: E402
 from config import celery  # noqa: E402, F401
+from config.handler import Handler  # noqa: E402
 from config.serving import refuse_contradictions  # noqa: E402
 
 refuse_contradictions()
 telemetry.configure()
+django_application = Handler()
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -79,6 +79,7 @@ def database(url: str, **extra: Any) -> dict[str, Any]:
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {**options, **extra.pop("OPTIONS", {})},
+        # For the statements that are sent prepared (apps.tenants.backend); Django's own aren't.
+        "OPTIONS": {"prepare_threshold": 5, **options, **extra.pop("OPTIONS", {})},
         **extra,
     }

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
+from django.db import connection
+from django.db.models import F, Q
 
-from apps.agents.models import Agent, AgentStatus, AuthRequirement, Capability, Manifest
+from apps.agents.models import AgentStatus, AuthRequirement, Capability, Manifest
 from apps.agents.runtimes.base import Annotations, GrantedTool, ToolSpec
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import parse_id
@@ -71,11 +72,26 @@ class Listing:
     frozen: Frozen
 
 
+_LISTING: Final = """
+select a.id, a.slug, a.project_id, p.slug, a.manifest_id
+from agents a join projects p on p.id = a.project_id where {} limit 1
+"""
+_BY_SLUG: Final = _LISTING.format("a.slug = %s and a.status <> 'retired'")
+_BY_ID: Final = _LISTING.format("a.id = %s")
+
+
 def get_listing(id_or_slug: str) -> Listing:
-    """The agent by its public id, or by its slug while it isn't retired; raises NotFound."""
-    if is_slug(id_or_slug):
-        return _listing(Agent.objects.filter(slug=id_or_slug).exclude(status=AgentStatus.RETIRED))
-    return _listing(Agent.objects.filter(id=parse_id(AGENT, id_or_slug)))
+    """The agent by its public id, or by its slug while it isn't retired; raises NotFound.
+
+    Written out, as it stands before every invocation.
+    """
+    by_slug = is_slug(id_or_slug)
+    value = id_or_slug if by_slug else parse_id(AGENT, id_or_slug)
+    rows = connection.fetch(_BY_SLUG if by_slug else _BY_ID, [value])  # type: ignore[attr-defined]
+    if not rows:
+        raise NotFound("There is no such agent.")
+    agent_id, slug, project_id, project, manifest_id = rows[0]
+    return Listing(agent_id, slug, project_id, project, _frozen(manifest_id))
 
 
 def get_frozen(manifest_id: UUID) -> Frozen:
@@ -116,15 +132,6 @@ def _spec(row: Capability) -> ToolSpec:
             open_world=row.open_world,
         ),
     )
-
-
-def _listing(rows: QuerySet[Agent]) -> Listing:
-    row = rows.values_list("id", "slug", "project_id", "project__slug", "manifest_id").first()
-    if row is None:
-        raise NotFound("There is no such agent.")
-    agent_id, slug, project_id, project, manifest_id = row
-    assert manifest_id is not None  # noqa: S101 - every agent is made with one
-    return Listing(agent_id, slug, project_id, project, _frozen(manifest_id))
 
 
 @lru_cache(maxsize=MANIFESTS_KEPT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from apps.agents.directory import AGENT
 from apps.agents.models import Agent, AgentStatus, Capability, Grant, Manifest
@@ -13,6 +13,7 @@ from apps.common.ids import parse_id
 from apps.common.text import is_slug
 
 GRANT = "gnt"
+EVERY_STATUS = "all"
 
 
 def get_agent(id_or_slug: str) -> Agent:
@@ -34,15 +35,18 @@ def list_agents(
     project_id: UUID | None = None,
     runtime: str = "",
 ) -> QuerySet[Agent]:
-    """Agents whose name or slug says `q`; retired ones only if `status` asks for them."""
+    """Agents whose name or slug says `q`; retired ones only if `status` is that or `all`."""
     rows = _whole()
-    rows = rows.filter(status=status) if status else rows.exclude(status=AgentStatus.RETIRED)
+    if not status:
+        rows = rows.exclude(status=AgentStatus.RETIRED)
+    elif status != EVERY_STATUS:
+        rows = rows.filter(status=status)
     if project_id:
         rows = rows.filter(project_id=project_id)
     if runtime:
         rows = rows.filter(runtime=runtime)
     if q:
-        rows = rows.filter(name__icontains=q) | rows.filter(slug__icontains=q)
+        rows = rows.filter(Q(name__icontains=q) | Q(slug__icontains=q))
     return rows
 
 
@@ -95,3 +99,19 @@ def _whole() -> QuerySet[Agent]:
     capabilities = Prefetch("capabilities", Capability.objects.order_by("name"))
     rows = Agent.objects.select_related("project", "accountable", "manifest")
     return rows.prefetch_related(capabilities).order_by("-created_at", "-id")
+
+
+# What the pages ask beside this ---------------------------------------------------------------
+
+NAMES_MAX = 500
+
+
+def list_agent_names() -> list[tuple[str, str]]:
+    """(slug, name) of every agent that isn't retired, by name, for a list to choose from."""
+    rows = Agent.objects.exclude(status=AgentStatus.RETIRED).order_by("name", "id")
+    return list(rows.values_list("slug", "name")[:NAMES_MAX])
+
+
+def count_agents(*, project_id: UUID | None = None) -> int:
+    """How many agents there are that aren't retired."""
+    return list_agents(project_id=project_id).order_by().count()

@@ -1,16 +1,55 @@
-"""Forms in the product's look: named by the FORM_RENDERER setting."""
+"""Forms in the product's look, and services' refusals shown in them."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from django import forms
 from django.forms.renderers import TemplatesSetting
+
+from apps.common.errors import DomainError, Invalid, PreconditionFailed
+
+STALE: Final = (
+    "This has changed since you opened it, and nothing was overwritten. "
+    "Open it again to see the newer version."
+)
+# Conflicts that one field can mend.
+FIELDS: Final = {
+    "slug_in_use": "slug",
+    "already_member": "email",
+    "already_invited": "email",
+    "capability_exists": "name",
+    "grant_exists": "caller",
+}
 
 
 class UiRenderer(TemplatesSetting):
     """Render each form and each field group from `templates/ui/`, in every app alike.
 
     `{{ form }}` is the summary of errors and all fields; `{{ form.name.as_field_group }}` is one
-    field with its label, help and errors tied to it for assistive technology.
+    field with its label, help and errors tied to it for assistive technology. Named by the
+    FORM_RENDERER setting.
     """
 
     form_template_name = "ui/form.html"
     field_template_name = "ui/field.html"
+
+
+def add_refusal(form: forms.Form, error: DomainError) -> None:
+    """Show a service's refusal where it belongs: at its field, or above the form.
+
+    A dotted path such as `config.url` belongs to the field that its end names.
+    """
+    if isinstance(error, Invalid) and error.extra["errors"]:
+        for path, messages in error.by_field.items():
+            form.add_error(_field_of(form, path), messages)
+        return
+    if isinstance(error, PreconditionFailed):
+        form.add_error(None, STALE)
+        return
+    form.add_error(_field_of(form, FIELDS.get(error.code, "")), str(error))
+
+
+def _field_of(form: forms.Form, path: str) -> str | None:
+    names = (path, path.rpartition(".")[2], path.partition(".")[0])
+    return next((name for name in names if name in form.fields), None)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import structlog
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -19,26 +18,13 @@ from apps.common.tracecontext import TraceContext
 log = structlog.get_logger("mandate.request")
 
 Finish = Callable[[HttpResponseBase], HttpResponseBase]
-GetResponse = Callable[[HttpRequest], Any]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 NO_ROUTE: Final = "(no route)"
 _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-class _DualMiddleware:
-    """Runs in a sync and in an async chain alike, so that it never costs a change of threads."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(cast(Any, self))
-
-
-class RequestMiddleware(_DualMiddleware):
+class RequestMiddleware:
     """Name, trace, measure and log every request; stands first, so that nothing escapes it.
 
     `request.id` and `request.trace` are set for everyone below. Whoever finds out the org or the
@@ -46,18 +32,15 @@ class RequestMiddleware(_DualMiddleware):
     there on, in the last one too.
     """
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._acall(request)
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with _exchange(request) as finish:
             return finish(self.get_response(request))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        with _exchange(request) as finish:
-            return finish(await self.get_response(request))
 
-
-class ErrorMiddleware(_DualMiddleware):
+class ErrorMiddleware:
     """Answer what a view raised, and rewrite what was answered past `apps.common.problem`.
 
     Under /v1 every error is problem+json, also those that Django makes itself: no such URL, a
@@ -65,13 +48,11 @@ class ErrorMiddleware(_DualMiddleware):
     exception into a 500 first): it calls `problem.respond`.
     """
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._acall(request)
-        return _rewritten(request, self.get_response(request))
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        return _rewritten(request, await self.get_response(request))
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return _rewritten(request, self.get_response(request))
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """What means nothing to a client goes on to Django, which logs it and answers 500."""

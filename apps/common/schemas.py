@@ -1,11 +1,13 @@
 """JSON Schema 2020-12: whether a schema is one, and whether a value satisfies it.
 
 Schemas come from people and agents, so nothing in them may reach out or take for ever: a `$ref`
-to another document is never fetched, and patterns run on an engine that is linear in the text.
+to another document is never fetched, patterns run on an engine that is linear in the text, and no
+value is checked more often than `schema_weight` allows.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Never
 
@@ -13,6 +15,7 @@ import jsonschema_rs
 
 from apps.common.errors import FieldError, Invalid
 from apps.common.json import Object
+from apps.common.schema_weight import TooHeavy, check_weight
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_SCHEMA_BYTES: Final = 64_000
@@ -46,12 +49,20 @@ def check_schema(schema: Any, *, field: str) -> Object:
         raise Invalid.of(f"{field}.$schema", f"Only {DIALECT} is understood.")
     if schema.get("type") != "object":
         raise Invalid.of(f"{field}.type", 'A tool takes and gives objects: use "type": "object".')
-    if len(str(schema)) > MAX_SCHEMA_BYTES:
+    try:
+        size = len(json.dumps(schema, ensure_ascii=False))
+    except (ValueError, RecursionError) as error:
+        raise Invalid.of(field, "The schema is nested too deeply, or isn't JSON.") from error
+    if size > MAX_SCHEMA_BYTES:
         raise Invalid.of(field, f"A schema may have {MAX_SCHEMA_BYTES} characters.")
     try:
         compile_schema(schema)
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise Invalid.of(field, f"This is no valid JSON Schema: {_first_line(error)}") from error
+    try:
+        check_weight(schema)
+    except TooHeavy as error:
+        raise Invalid.of(field, f"This schema can't be taken: {error}.") from error
     return schema
 
 

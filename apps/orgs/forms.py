@@ -7,28 +7,7 @@ from typing import Any
 
 from django import forms
 
-from apps.common.errors import DomainError, Invalid, PreconditionFailed
-
 LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
-STALE = (
-    "This has changed since you opened it, and nothing was overwritten. "
-    "Open it again to see the newer version."
-)
-# Conflicts that one field can mend.
-FIELDS = {"slug_in_use": "slug", "already_member": "email", "already_invited": "email"}
-
-
-def add_refusal(form: forms.Form, error: DomainError) -> None:
-    """Show a service's refusal where it belongs: at its field, or above the form."""
-    if isinstance(error, Invalid) and error.extra["errors"]:
-        for field, messages in error.by_field.items():
-            form.add_error(field if field in form.fields else None, messages)
-        return
-    if isinstance(error, PreconditionFailed):
-        form.add_error(None, STALE)
-        return
-    field = FIELDS.get(error.code, "")
-    form.add_error(field if field in form.fields else None, str(error))
 
 
 class ProjectForm(forms.Form):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
+from apps.agents.models import Agent, AgentStatus
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.json import Object
@@ -45,6 +47,7 @@ class RunView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    agent_status: str = AgentStatus.ACTIVE
 
     @property
     def is_closed(self) -> bool:
@@ -143,6 +146,7 @@ def view_of(row: Run) -> RunView:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        agent_status=row.agent_status,  # type: ignore[attr-defined]
     )
 
 
@@ -151,8 +155,64 @@ def _whole(rows: QuerySet[Run]) -> QuerySet[Run]:
     children = Run.objects.filter(root_id=OuterRef("root_id"), parent_id=OuterRef("pk"))
     return rows.annotate(
         agent_slug=F("agent__slug"),
+        agent_status=F("agent__status"),
         project_slug=F("project__slug"),
         manifest_version=F("manifest__version"),
         manifest_digest=F("manifest__digest"),
         child_ids=ArraySubquery(children.order_by("created_at", "id").values("id")),
     )
+
+
+# What the pages ask beside this ---------------------------------------------------------------
+
+BULKY = ("input", "output", "error")
+
+
+def list_run_lines(
+    rows: QuerySet[Run], *, words: str = "", only_roots: bool = False
+) -> QuerySet[Run]:
+    """Narrow what `list_runs` found for a list: titles and callers that say `words`.
+
+    No index answers `words`: give the list a `since`. What a run took and gave isn't read.
+    """
+    if only_roots:
+        rows = rows.filter(parent_id__isnull=True)
+    if words:
+        rows = rows.filter(Q(title__icontains=words) | Q(caller_label__icontains=words))
+    return rows.defer(*BULKY)
+
+
+def list_trace(root_id: UUID, *, limit: int) -> tuple[list[Run], list[Step]]:
+    """A root run and those below it, and the steps in them, without their data; two queries."""
+    runs = Run.objects.filter(root_id=root_id).annotate(agent_slug=F("agent__slug"))
+    found: list[Run] = list(runs.defer(*BULKY).order_by("created_at", "id")[:limit])
+    steps = Step.objects.filter(run_id__in=[run.id for run in found]).defer(*BULKY)
+    return found, list(steps.order_by("started_at", "id")[:limit])
+
+
+def find_keyed_run(*, principal: str, key: str) -> UUID | None:
+    """The run that an Idempotency-Key of this caller began."""
+    rows = Run.objects.filter(principal=principal, idempotency_key=key)
+    return rows.exclude(status=RunStatus.DENIED).values_list("id", flat=True).first()
+
+
+def list_last_runs(agent_ids: Iterable[UUID]) -> QuerySet[Run]:
+    """The newest run of each of these agents: one query, one look into an index for each."""
+    newest = Run.objects.filter(agent_id=OuterRef("pk")).order_by("-created_at", "-id")
+    agents = Agent.objects.filter(id__in=agent_ids)
+    return Run.objects.filter(id__in=agents.values(last=Subquery(newest.values("id")[:1]))).defer(
+        *BULKY
+    )
+
+
+def count_open_runs(*, agent_id: UUID | None = None, below: UUID | None = None) -> int:
+    """How many runs are queued or at work: an agent's, or those within a root's tree."""
+    rows = Run.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    if agent_id:
+        rows = rows.filter(agent_id=agent_id)
+    return (rows.filter(root_id=below) if below else rows).count()
+
+
+def count_recent_runs(*, since: datetime, most: int, project_id: UUID | None = None) -> int:
+    """How many runs began since then, counting no further than one beyond `most`."""
+    return list_runs(since=since, project_id=project_id).order_by()[: most + 1].count()

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from psycopg.types.json import Jsonb
 
@@ -19,7 +20,7 @@ from apps.common.actors import Actor
 from apps.common.json import Object
 from apps.runs.states import RunStatus, StepStatus
 
-LEASE: Final = timedelta(seconds=15)
+LEASE: Final = timedelta(seconds=settings.RUN_LEASE_SECONDS)
 """How long an execution owns its run without saying again that it lives."""
 TRIES: Final = 3
 GRACE: Final = timedelta(seconds=5)
@@ -287,13 +288,9 @@ def _json(value: Notes | Object | None) -> Jsonb | None:
 
 
 def _one(sql: str, *params: Any) -> tuple[Any, ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        row: tuple[Any, ...] = cursor.fetchone()
-    return row
+    return _all(sql, *params)[0]
 
 
 def _all(sql: str, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
+    rows: list[tuple[Any, ...]] = connection.fetch(sql, params)  # type: ignore[attr-defined]
+    return rows

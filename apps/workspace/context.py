@@ -15,11 +15,15 @@ from apps.tenants import selectors as tenants
 # (group, label, path, icon, permission)
 NAV = (
     ("Project", "Overview", "/", "layout-dashboard", None),
+    ("Project", "Agents", "/agents/", "bot", "agents.view"),
+    ("Project", "Runs", "/runs/", "activity", "runs.view"),
     ("Organization", "Projects", "/projects/", "folder", "projects.view"),
     ("Organization", "Members", "/settings/members/", "users", "members.view"),
     ("Organization", "API keys", "/settings/keys/", "key-round", None),
     ("Organization", "Settings", "/settings/", "settings", "org.view"),
 )
+# The letter that leads there after "g".
+KEYS = {"/": "o", "/agents/": "a", "/runs/": "r", "/projects/": "p", "/settings/": "s"}
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def _nav(path: str, permissions: frozenset[str], project: str) -> list[dict[str,
                 "label": label,
                 "url": f"{url}?{urlencode({'project': project})}" if project else url,
                 "icon": icon,
+                "key": KEYS.get(url),
                 "count": None,
                 "current": url == _best(path),
             }

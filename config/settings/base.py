@@ -16,6 +16,7 @@ from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.pages import *  # noqa: F403
 from config.settings.parts.ratelimit import *  # noqa: F403
 from config.settings.parts.rest import *  # noqa: F403
+from config.settings.parts.runs import *  # noqa: F403
 from config.settings.parts.telemetry import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent

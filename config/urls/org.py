@@ -18,4 +18,6 @@ urlpatterns = [
     path(".well-known/jwks.json", jwks_view, name="jwks"),
     path("", include("apps.workspace.urls")),
     path("", include("apps.orgs.urls")),
+    path("", include("apps.runs.urls")),
+    path("", include("apps.agents.urls")),
 ]

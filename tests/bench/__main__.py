@@ -70,7 +70,7 @@ def _bench(running: product.Product, *, rounds: int, seconds: float) -> str:
     with psycopg.connect(_database(running), autocommit=True) as database:
         durable = _refuse_unless_durable(database)
         before = _count(database)
-        client = Client(running.port, _key(running), running.home)
+        client = Client(running.port, _key(running), running.process.pid)
         table = {(t.name, n): Figures() for t in TARGETS for n in CONNECTIONS}
         warm = {target.name: Figures() for target in TARGETS}
         for target in TARGETS:

@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
@@ -46,13 +45,12 @@ class Figures:
 class Client:
     """Speaks HTTP/1.1 to the product with one key."""
 
-    def __init__(self, port: int, key: str, home: Path) -> None:
-        self._port, self._key, self._home = port, key, home
+    def __init__(self, port: int, key: str, supervisor: int) -> None:
+        self._port, self._key = port, key
+        self._supervisor = psutil.Process(supervisor)
 
     def measure(self, target: Target, *, connections: int, seconds: float, into: Figures) -> None:
-        """Add a slice of load to the figures; the first half second warms up and counts as load
-        only where rows are counted.
-        """
+        """Add a slice of load to the figures."""
         before, began = self._cpu(), time.perf_counter()
         asyncio.run(self._all(target, connections, seconds, into))
         into.seconds += time.perf_counter() - began
@@ -92,26 +90,16 @@ class Client:
     def _cpu(self) -> tuple[float, float]:
         """Seconds of CPU that this instance's web processes and its Postgres have used."""
         web = postgres = 0.0
-        for process in psutil.process_iter():
+        for process in self._supervisor.children(recursive=True):
             try:
-                name, used = process.name(), sum(process.cpu_times()[:2])
-                if name == "postgres":
-                    postgres += used if self._is_ours(process) else 0.0
-                elif process.environ().get("MANDATE_HOME") == str(self._home):
-                    web += used if process.environ().get("MANDATE_PROCESS") == "web" else 0.0
+                used = sum(process.cpu_times()[:2])
+                if process.name() == "postgres":
+                    postgres += used
+                elif process.environ().get("MANDATE_PROCESS") == "web":
+                    web += used
             except psutil.Error:
                 continue
         return web, postgres
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        """A backend is a child of the postmaster, whose command names its data folder."""
-        parent = process.parent()
-        commands = [process.cmdline(), parent.cmdline() if parent else []]
-        return any(self._cluster in word for command in commands for word in command)
-
-    @property
-    def _cluster(self) -> str:
-        return str(self._home)
 
 
 def _length(head: bytes) -> int:

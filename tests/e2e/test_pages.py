@@ -44,6 +44,23 @@ ACCOUNT = {
 }
 WORKSPACE = {
     "overview": "/",
+    "agents": "/agents/",
+    "agents-none": "/agents/?q=zzzz",
+    "agents-of-a-project": "/agents/?project=support",
+    "agent-new": "/agents/new/",
+    "agent-new-http": "/agents/new/?runtime=http",
+    "agent": "/agents/concierge/",
+    "agent-try": "/agents/summarizer/try/",
+    "agent-tools": "/agents/concierge/tools/",
+    "agent-tool": "/agents/calculator/tools/calculator/",
+    "agent-runs": "/agents/calculator/runs/",
+    "agent-grants": "/agents/calculator/grants/",
+    "agent-grants-none": "/agents/echo/grants/",
+    "agent-manifests": "/agents/echo/manifests/",
+    "agent-manifest": "/agents/echo/manifests/1/",
+    "agent-settings": "/agents/echo/settings/",
+    "runs": "/runs/?level=all",
+    "runs-none": "/runs/?q=zzzz",
     "projects": "/projects/",
     "projects-none": "/projects/?q=zzzz",
     "project": "/projects/support/",
@@ -86,6 +103,40 @@ def test_pages_of_the_workspace_for_a_viewer(product: Product, new_person: NewPe
     viewer.sign_in("acme")
     viewable = {f"viewer-{name}": path for name, path in WORKSPACE.items()}
     sweep(viewer, product.org("acme"), viewable)
+
+
+def test_pages_of_runs(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/runs/")
+    found = {
+        "run-with-children": _run_named(owner, "17 * 23"),
+        "run-failed": _run_named(owner, "1 / 0"),
+    }
+    sweep(owner, product.org("acme"), found)
+
+
+def test_pages_with_something_open(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/agents/concierge/")
+    owner.press("Kill switch")
+    owner.page.get_by_role("dialog").wait_for()
+    faults = _each_look(owner.page, "kill-switch")
+    owner.page.set_viewport_size({"width": 1440, "height": 900})
+    owner.go(f"{product.org('acme')}/runs/")
+    owner.go(f"{product.org('acme')}{_run_named(owner, '17 * 23')}")
+    for summary in owner.page.locator(".unfold summary").all():
+        summary.click()
+    faults += _each_look(owner.page, "run-unfolded")
+    owner.go(f"{product.org('acme')}/agents/calculator/try/")
+    owner.fill(input='{"expression": 1}')
+    owner.press("Run")
+    owner.page.locator("[data-error-summary]").wait_for()
+    faults += _each_look(owner.page, "try-refused")
+    assert faults == []
+
+
+def _run_named(person: Person, title: str) -> str:
+    """The address of the newest run with such a title, in the list that is open."""
+    link = person.page.locator("#run-results a.main", has_text=title).first
+    return str(link.get_attribute("href"))
 
 
 def test_refused_form_and_open_drawer(product: Product, owner: Person) -> None:

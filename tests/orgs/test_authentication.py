@@ -117,11 +117,38 @@ def test_a_bad_key_leaves_no_rows_unlocked(org: Any, other_org: Any, owner: Any)
     assert held == keys.Keys(other_org.schema, other_org.id)
 
 
-def test_a_key_is_found_in_two_queries(api: Api, org: Any, django_assert_num_queries: Any) -> None:
-    """KeyIndex with its org; then key, member, role and permissions in one. `/me` asks no more."""
-    api.get("/me")
-    with django_assert_num_queries(2):
+def test_a_key_is_found_in_one_query(api: Api, org: Any, django_assert_num_queries: Any) -> None:
+    """Whose it is was asked once; key, member, role, permissions and org are one query."""
+    with django_assert_num_queries(3):  # KeyIndex, the key, and that it was used
         assert api.get("/me").status_code == 200
+    with django_assert_num_queries(1):
+        assert api.get("/me").status_code == 200
+
+
+def test_what_a_process_remembers_of_a_key_opens_nothing(api: Api, org: Any) -> None:
+    """Another process takes the key or the org away: this one's memory of it is still warm."""
+    index = KeyIndex.objects.filter(key_hash=hash_of(api.token))
+    other = Org.objects.get(slug="globex")
+    later = timezone.now() + timedelta(days=1)
+
+    for away, back in (
+        (
+            lambda: index.update(org_id=other.id),
+            lambda: index.update(org_id=org.id),
+        ),
+        (lambda: index.update(expires_at=timezone.now()), lambda: index.update(expires_at=later)),
+        (lambda: set_state(org, "suspended"), lambda: set_state(org, "active")),
+    ):
+        assert api.get("/me").status_code == 200
+        away()
+        assert problem(api.get("/me")) == (401, "unauthenticated")
+        back()
+    index.delete()
+    assert problem(api.get("/me")) == (401, "unauthenticated")
+
+
+def set_state(org: Any, state: str) -> None:
+    Org.objects.filter(id=org.id).update(state=state)
 
 
 def test_use_is_noted(api: Api, org: Any) -> None:

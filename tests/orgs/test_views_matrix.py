@@ -11,11 +11,18 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, reverse
+from django.utils import timezone
 
+from apps.agents.models import Agent, Capability, Grant
+from apps.agents.services.agents import create_agent
+from apps.agents.services.changing import version_of
+from apps.agents.services.grants import create_grant
 from apps.common.ids import public_id
 from apps.orgs.models import ApiKey, Invitation, Member, Project
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
+from apps.runs.models import Run
+from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
 from apps.tenants.models import Org, User
 from apps.tenants.services import membership
@@ -39,8 +46,37 @@ class Row:
     done: int = 303
 
 
+NEW_AGENT = {"name": "Fresh", "skill": "echo", "timeout_seconds": "60"}
+NEW_TOOL = {
+    "name": "extra",
+    "auth": "any",
+    "price": "0",
+    "input_schema": '{"type": "object"}',
+    "output_schema": '{"type": "object"}',
+}
 TABLE = {
     "workspace:overview": Row(get=ALL),
+    "agents:agents": Row(get=ALL),
+    "agents:new": Row(WORKERS, WORKERS, NEW_AGENT),
+    "agents:agent": Row(get=ALL),
+    "agents:tools": Row(ALL, WORKERS, NEW_TOOL),
+    "agents:tool": Row(ALL, WORKERS, {**NEW_TOOL, "price": "1.5"}),
+    "agents:tool_remove": Row(post=WORKERS),
+    "agents:grants": Row(ALL, ADMINS, {"caller": "asker", "tools": "*"}),
+    "agents:grant_revoke": Row(post=ADMINS),
+    "agents:manifests": Row(get=ALL),
+    "agents:manifest": Row(get=ALL),
+    "agents:settings": Row(ALL, WORKERS, {"name": "Renamed"}),
+    "agents:activate": Row(post=WORKERS),
+    "agents:suspend": Row(post=WORKERS),
+    "agents:kill": Row(post=WORKERS),
+    "agents:retire": Row(post=ADMINS),
+    "agents:secret": Row(post=WORKERS, done=200),
+    "runs:runs": Row(get=ALL),
+    "runs:run": Row(get=ALL),
+    "runs:cancel": Row(post=WORKERS),
+    "runs:try": Row(WORKERS, WORKERS, {"tool": "echo", "input": '{"text": "hi"}', "mode": "sync"}),
+    "runs:of_agent": Row(get=ALL),
     "orgs:projects": Row(ALL, WORKERS, {"name": "Gemini"}),
     "orgs:project": Row(ALL, WORKERS, {"name": "Apollo 11"}),
     "orgs:project_archive": Row(post=ADMINS),
@@ -68,7 +104,17 @@ REFS = {
     *("orgs:member_role", "orgs:member_remove"),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke"),
+    *(n for n in TABLE if n.startswith("agents:") and n not in ("agents:agents", "agents:new")),
+    *("runs:run", "runs:cancel", "runs:try", "runs:of_agent"),
 }
+# What stands in a URL behind the thing itself, by its name in what `furnish` made.
+TAILS = {
+    "agents:tool": "tool",
+    "agents:tool_remove": "tool",
+    "agents:manifest": "manifest",
+    "agents:grant_revoke": "grant",
+}
+TOOL = "second"
 
 
 def served() -> set[str]:
@@ -83,7 +129,7 @@ def served() -> set[str]:
     return found
 
 
-def furnish(org: Any, who: Any) -> dict[str, str]:
+def furnish(org: Any, who: Any) -> dict[str, Any]:
     """One of each in the org, the key belonging to `who`; what each URL needs."""
     owner = owner_of(org)
     with keys.holding(org.schema, org.id):
@@ -105,25 +151,89 @@ def furnish(org: Any, who: Any) -> dict[str, str]:
         "orgs:key_rotate": own_key,
         "orgs:key_revoke": own_key,
         "version": projects.version_of(live),
+        **furnish_work(org, owner),
     }
 
 
-def url_of(name: str, refs: dict[str, str]) -> str:
-    return reverse(name, args=[refs[name]] if name in refs else [], urlconf=urlconf)
+def furnish_work(org: Any, owner: Any) -> dict[str, Any]:
+    """Agents of both kinds, a grant between two, a run that is over and one that is queued."""
+    said = {"accountable_id": owner.member_id, "actor": owner.actor, "at": AT}
+    skill = {"runtime": "builtin", "config": {"skill": "echo"}}
+    with keys.holding(org.schema, org.id):
+        echo = create_agent(name="Echo", **skill, **said)
+        asker = create_agent(name="Asker", **skill, **said)
+        draft = create_agent(name="Draft", status="draft", **skill, **said)
+        desk = create_agent(
+            name="Desk",
+            runtime="http",
+            config={"url": "https://93.184.216.34/desk"},
+            capabilities=[{"name": "invoke"}, {"name": TOOL}],
+            **said,
+        )
+        grant = create_grant(
+            callee_id=desk.id,
+            caller_id=asker.id,
+            tools=["*"],
+            by_member_id=owner.member_id,
+            actor=owner.actor,
+            at=AT,
+        )
+        over, queued = (
+            invoke(
+                Ask(agent="echo", input={"text": mode}, mode=mode),
+                caller=owner.actor,
+                at=timezone.now(),
+            ).run.id
+            for mode in ("sync", "async")
+        )
+        settings = {
+            "version": version_of(echo),
+            "accountable": public_id("mem", owner.member_id),
+            "project": "default",
+            "timeout_seconds": "60",
+            "skill": "echo",
+        }
+    desk_id, echo_id = public_id("agt", desk.id), public_id("agt", echo.id)
+    on_desk = ("tools", "tool", "tool_remove", "grant_revoke", "secret")
+    return {
+        **{name: echo_id for name in REFS if name.startswith("agents:")},
+        **{f"agents:{name}": desk_id for name in on_desk},
+        "agents:activate": public_id("agt", draft.id),
+        "runs:run": public_id("run", over),
+        "runs:cancel": public_id("run", queued),
+        "runs:try": echo_id,
+        "runs:of_agent": echo_id,
+        "tool": TOOL,
+        "manifest": 1,
+        "grant": public_id("gnt", grant.id),
+        "more": {
+            "agents:new": {"project": "default"},
+            "agents:settings": settings,
+            "agents:retire": {"slug": "echo"},
+            "runs:try": {"nonce": "ab" * 16},
+        },
+    }
+
+
+def url_of(name: str, refs: dict[str, Any]) -> str:
+    args = [refs[name]] if name in refs else []
+    if name in TAILS:
+        args.append(refs.get(TAILS[name], 1))
+    return reverse(name, args=args, urlconf=urlconf)
 
 
 REFUSED = "trust.call.refused"
 
 
-def data_of(name: str, refs: dict[str, str]) -> dict[str, str]:
+def data_of(name: str, refs: dict[str, Any]) -> dict[str, str]:
     more = {"version": refs["version"]} if name == "orgs:project" else {}
-    return {**TABLE[name].data, **more}
+    return {**TABLE[name].data, **refs["more"].get(name, {}), **more}
 
 
 def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
-        models = (Project, Member, Invitation, ApiKey)
+        models = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run)
         rows = [list(model.objects.order_by("pk").values()) for model in models]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]
@@ -244,11 +354,16 @@ def test_another_orgs_things_do_not_exist_here(acme: Any, other_org: Any, name: 
 
     for refs in (theirs, {name: f"{own[name][:4]}{'0' * 32}"}, {name: "no-such"}):
         url = url_of(name, refs)
-        assert browser.post(url, data_of(name, own)).status_code == 404
+        if TABLE[name].post:
+            assert browser.post(url, data_of(name, own)).status_code == 404
         if TABLE[name].get:
             assert browser.get(url).status_code == 404
     assert (picture(acme), picture(other_org)) == before
-    assert browser.post(url_of(name, own), data_of(name, own)).status_code == TABLE[name].done
+    if TABLE[name].get:
+        assert browser.get(url_of(name, own)).status_code == 200
+    if TABLE[name].post:
+        answer = browser.post(url_of(name, own), data_of(name, own))
+        assert answer.status_code == TABLE[name].done
 
 
 @pytest.mark.parametrize("name", FORMS)

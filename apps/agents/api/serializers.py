@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.agents import selectors
 from apps.agents.directory import AGENT
 from apps.agents.models import AgentStatus, AuthRequirement
 from apps.agents.selectors import GRANT
@@ -117,7 +118,7 @@ class AgentWrite(Strict):
     project = Text(max_length=40, required=False, help_text="Slug or id; else the default one.")
     accountable = Text(max_length=40, required=False, help_text="A member's id; else yours.")
     runtime = Text(max_length=20, help_text="One of the kinds that there are, such as builtin.")
-    config = Json(required=False, help_text='{"skill"} for builtin, {"url"} for http.')
+    config = Json(required=False, help_text='{"skill"} for builtin, {"url", "headers"?} for http.')
     timeout_seconds = Whole(min_value=1, max_value=TIMEOUT_MAX, required=False)
     status = serializers.ChoiceField(choices=["draft", "active"], required=False)
     capabilities = serializers.ListField(child=CapabilityWrite(), required=False, max_length=MOST)
@@ -128,14 +129,21 @@ class AgentChange(Strict):
     purpose = Text(max_length=PURPOSE_MAX, required=False, allow_blank=True)
     project = Text(max_length=40, required=False)
     accountable = Text(max_length=40, required=False)
-    config = Json(required=False)
+    config = Json(required=False, help_text="The whole of it; it takes the former one's place.")
     timeout_seconds = Whole(min_value=1, max_value=TIMEOUT_MAX, required=False)
+    status = serializers.ChoiceField(
+        choices=["draft", "active", "suspended"],
+        required=False,
+        help_text="The same as activating or suspending it; nothing becomes a draft again.",
+    )
 
 
 class AgentFilter(Read):
     q = serializers.CharField(required=False, max_length=80, help_text="In name or slug.")
     status = serializers.ChoiceField(
-        required=False, choices=AgentStatus.choices, help_text="Else all that aren't retired."
+        required=False,
+        choices=[*AgentStatus.values, selectors.EVERY_STATUS],
+        help_text="Left out: all that aren't retired.",
     )
     project = serializers.CharField(required=False, max_length=40, help_text="Slug or id.")
     runtime = serializers.CharField(required=False, max_length=20)

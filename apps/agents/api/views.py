@@ -15,7 +15,7 @@ from apps.agents.api import serializers as s
 from apps.agents.models import Agent
 from apps.agents.services import agents, capabilities, grants
 from apps.agents.services.changing import version_of
-from apps.common.errors import Invalid, NotFound
+from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
@@ -40,7 +40,8 @@ class AgentsView(OrgView):
     def get(self, request: Request) -> Response:
         wanted = self.read_query(s.AgentFilter)
         if "project" in wanted:
-            wanted["project_id"] = get_project(wanted.pop("project")).id
+            project = wanted.pop("project")
+            wanted["project_id"] = self.named("project", lambda: get_project(project)).id
         return self.answer_page(s.AgentRead, selectors.list_agents(**wanted), keyset=NEWEST_FIRST)
 
     @extend_schema(
@@ -52,7 +53,7 @@ class AgentsView(OrgView):
     )
     def post(self, request: Request) -> Response:
         """Register an agent. A signing secret is in this answer and nowhere else."""
-        data = _resolved(self.read(s.AgentWrite))
+        data = _resolved(self, self.read(s.AgentWrite))
         data.setdefault("accountable_id", self.by.member_id)
         data.setdefault("config", {})
         made = agents.create_agent(**data, actor=self.by.actor, at=timezone.now())
@@ -70,7 +71,8 @@ class AgentView(OrgView):
         operation_id="agents_get", tags=["agents"], responses=s.AgentRead, examples=examples.AGENT
     )
     def get(self, request: Request, agent: str) -> Response:
-        return _agent(self, selectors.get_agent(agent))
+        found = selectors.get_agent(agent)
+        return self.answer(s.AgentRead, found, version=version_of(found))
 
     @extend_schema(
         operation_id="agents_change",
@@ -82,7 +84,7 @@ class AgentView(OrgView):
     def patch(self, request: Request, agent: str) -> Response:
         changed = agents.update_agent(
             agent_id=selectors.get_agent(agent).id,
-            fields=_resolved(self.read(s.AgentChange)),
+            fields=_resolved(self, self.read(s.AgentChange)),
             expected=self.precondition(),
             actor=self.by.actor,
             at=timezone.now(),
@@ -283,7 +285,7 @@ class GrantsView(OrgView):
         data = self.read(s.GrantWrite)
         grant = grants.create_grant(
             callee_id=selectors.get_agent(agent).id,
-            caller_id=_caller(data["caller"]).id,
+            caller_id=self.named("caller", lambda: selectors.get_agent(data["caller"])).id,
             tools=data["tools"],
             expires_at=data.get("expires_at"),
             by_member_id=self.by.member_id,
@@ -335,31 +337,18 @@ def _agent(
     status: int = 200,
     **more: Any,
 ) -> Response:
-    """An agent with all that hangs on it, read once more after a change."""
+    """A changed agent, read once more with all that hangs on it."""
     whole = selectors.get_agent(f"agt_{agent.id.hex}")
     for name, value in more.items():
         setattr(whole, name, value)
     return view.answer(serializer, whole, status=status, version=version_of(whole))
 
 
-def _resolved(data: dict[str, Any]) -> dict[str, Any]:
+def _resolved(view: OrgView, data: dict[str, Any]) -> dict[str, Any]:
     """The body with projects and members found by what names them; raises Invalid."""
     if "project" in data:
-        data["project"] = _named("project", lambda: get_project(data["project"]))
+        data["project"] = view.named("project", lambda: get_project(data["project"]))
     if "accountable" in data:
         member = data.pop("accountable")
-        data["accountable_id"] = _named("accountable", lambda: parse_id(MEMBER, member))
+        data["accountable_id"] = view.named("accountable", lambda: parse_id(MEMBER, member))
     return data
-
-
-def _caller(ref: str) -> Agent:
-    found: Agent = _named("caller", lambda: selectors.get_agent(ref))
-    return found
-
-
-def _named(field: str, find: Any) -> Any:
-    """What a field of the body names; a name that is nobody's is the field's fault."""
-    try:
-        return find()
-    except NotFound as error:
-        raise Invalid.of(field, "There is none of that name.") from error

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from apps.agents.errors import AgentSlugInUse, AgentStateConflict, NotSigned
-from apps.agents.models import Agent, AgentStatus, Capability, Grant
+from apps.agents.models import Agent, AgentStatus, Capability, Grant, Manifest
 from apps.agents.runtimes.base import Runtime, runtime_of
 from apps.agents.runtimes.signing import new_secret, secret_ref
+from apps.agents.selectors import GRANT
 from apps.agents.services import capabilities as offers
-from apps.agents.services.changing import changes, describe, freeze, lock_agent, record, save
+from apps.agents.services.changing import changes, freeze, lock_agent, record, save
 from apps.agents.services.kill_switch import stop_all
 from apps.common.actors import Actor
-from apps.common.errors import Invalid
+from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition
+from apps.common.ids import public_id
+from apps.common.json import Object
 from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs.models import Member, Project
 from apps.orgs.selectors import get_default_project
@@ -47,7 +51,7 @@ def create_agent(
 ) -> Agent:
     """Register an agent; without a slug it gets the nearest free one to its name.
 
-    An http agent gets a signing secret with it (`signing_secret`). Raises Invalid, AgentSlugInUse.
+    One whose runtime signs gets its secret with it. Raises Invalid, AgentSlugInUse.
     """
     kind = runtime_of(runtime)
     wanted = slug or _suggest_slug(name)
@@ -57,7 +61,7 @@ def create_agent(
         raise Invalid.of("status", "A new agent is a draft or active.")
     agent = Agent(
         slug=wanted,
-        project=project or get_default_project(),
+        project=_open(project or get_default_project()),
         accountable_id=_member(accountable_id).id,
         runtime=runtime,
         config=kind.check_config(config),
@@ -75,7 +79,7 @@ def create_agent(
             agent.save()
             if kind.signs:
                 get_secret_store().put(secret_ref(agent.id), new_secret())
-            record(agent, "created", actor, at, new={**describe(agent), "status": agent.status})
+            record(agent, "created", actor, at, new=_all_facts(agent))
     except IntegrityError as error:
         if "agent_slug" not in str(error):
             raise
@@ -91,25 +95,29 @@ def update_agent(
     actor: Actor,
     at: datetime,
 ) -> Agent:
-    """Change what is given: name, purpose, timeout_seconds, config, project, accountable_id.
+    """Change what is given: name, purpose, timeout_seconds, config, project, accountable_id, and
+    status, which is the same as suspending or activating it.
 
     Raises NotFound, PreconditionFailed, Invalid, AgentStateConflict for a retired agent.
     """
+    config = _check_config(agent_id, fields["config"]) if "config" in fields else None
     with transaction.atomic():
         agent = lock_agent(agent_id, expected)
         before = _facts(agent)
         for field, value in _checked(fields).items():
             setattr(agent, field, value)
-        if "config" in fields:
-            _configure(agent, fields["config"])
-        if "project" in fields:
-            agent.project = fields["project"]
-        if "accountable_id" in fields:
+        if config is not None and config != agent.config:
+            _configure(agent, config)
+        if "project" in fields and fields["project"] != agent.project:
+            agent.project = _open(fields["project"])
+        if fields.get("accountable_id", agent.accountable_id) != agent.accountable_id:
             agent.accountable = _member(fields["accountable_id"])
         old, new = changes(before, _facts(agent))
         if new:
             save(agent, at)
             record(agent, "updated", actor, at, old=old, new=new)
+        if fields.get("status", agent.status) != agent.status:
+            _move(agent, fields["status"], actor, at)
     return agent
 
 
@@ -119,17 +127,15 @@ def activate_agent(*, agent_id: UUID, actor: Actor, at: datetime) -> Agent:
         agent = lock_agent(agent_id)
         if agent.status == AgentStatus.ACTIVE:
             raise AgentStateConflict("The agent is active already.")
-        agent.activate()
-        save(agent, at)
-        record(agent, "activated", actor, at)
+        _move(agent, AgentStatus.ACTIVE, actor, at)
     return agent
 
 
 def suspend_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) -> Agent:
     """Let an agent begin nothing new; what it has begun goes on to its end."""
     with transaction.atomic():
-        agent = _suspended(agent_id, note, at)
-        record(agent, "suspended", actor, at, new={"note": agent.status_note})
+        agent = lock_agent(agent_id)
+        _move(agent, AgentStatus.SUSPENDED, actor, at, note=note)
     return agent
 
 
@@ -140,7 +146,13 @@ def kill_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) ->
     agent that is suspended already can be killed too, for its runs may still be at work.
     """
     with transaction.atomic():
-        agent = _suspended(agent_id, note or "Stopped by the kill switch.", at, again=True)
+        agent = lock_agent(agent_id)
+        said = _trimmed(note) or "Stopped by the kill switch."
+        if agent.status == AgentStatus.SUSPENDED:
+            agent.status_note = said
+        else:
+            _suspend(agent, said)
+        save(agent, at)
         stopped = stop_all(agent_id=agent.id, actor=actor, at=at, reason="agent_stopped")
         new = {"note": agent.status_note, "stopped_runs": stopped}
         record(agent, "killed", actor, at, new=new)
@@ -158,11 +170,11 @@ def retire_agent(
         agent.version, agent.updated_at = agent.version + 1, at
         agent.save()
         Capability.objects.filter(agent=agent).delete()
-        for side in ({"caller": agent}, {"callee": agent}):
-            Grant.objects.filter(active=True, **side).update(active=False, revoked_at=at)
+        revoked = _revoke_grants(agent, at)
         if runtime_of(agent.runtime).signs:
             get_secret_store().delete(secret_ref(agent.id))
-        record(agent, "retired", actor, at, new={"stopped_runs": stopped})
+        facts = {"stopped_runs": stopped, "revoked_grants": revoked}
+        record(agent, "retired", actor, at, new=facts)
     return agent
 
 
@@ -179,20 +191,44 @@ def rotate_signing_secret(*, agent_id: UUID, actor: Actor, at: datetime) -> str:
         agent = lock_agent(agent_id)
         if not runtime_of(agent.runtime).signs:
             raise NotSigned("Only agents of the http runtime are called with signatures.")
-        secret = new_secret()
-        get_secret_store().rotate(secret_ref(agent.id), secret)
+        store, ref, secret = get_secret_store(), secret_ref(agent.id), new_secret()
+        store.delete(ref, version=store.rotate(ref, secret) - 1)
         record(agent, "secret_rotated", actor, at)
     return secret.decode()
 
 
-def _suspended(agent_id: UUID, note: str, at: datetime, *, again: bool = False) -> Agent:
-    agent = lock_agent(agent_id)
-    if agent.status == AgentStatus.ACTIVE:
-        agent.suspend(note=note.strip()[:NOTE_MAX])
+def _move(agent: Agent, status: str, actor: Actor, at: datetime, *, note: str = "") -> None:
+    """Activate or suspend an agent, on record."""
+    if status == AgentStatus.ACTIVE:
+        agent.activate()
         save(agent, at)
-    elif not (again and agent.status == AgentStatus.SUSPENDED):
-        raise AgentStateConflict(f"The agent is {agent.get_status_display().lower()}.")
-    return agent
+        record(agent, "activated", actor, at)
+    elif status == AgentStatus.SUSPENDED:
+        _suspend(agent, _trimmed(note))
+        save(agent, at)
+        record(agent, "suspended", actor, at, new={"note": agent.status_note})
+    else:
+        raise AgentStateConflict("An agent can be activated and suspended.")
+
+
+def _suspend(agent: Agent, note: str) -> None:
+    if agent.status != AgentStatus.ACTIVE:
+        raise AgentStateConflict(f"The agent isn't active: it is {agent.status}.")
+    agent.suspend(note=note)
+
+
+def _trimmed(note: str) -> str:
+    return note.strip()[:NOTE_MAX]
+
+
+def _revoke_grants(agent: Agent, at: datetime) -> list[str]:
+    """End what the agent may call and who may call it. In the order of their ids, so that two
+    agents that retire together and hold grants on each other don't wait for each other.
+    """
+    mine = Grant.objects.filter(Q(caller=agent) | Q(callee=agent), active=True)
+    ids = list(mine.select_for_update().order_by("id").values_list("id", flat=True))
+    Grant.objects.filter(id__in=ids).update(active=False, revoked_at=at)
+    return [public_id(GRANT, grant_id) for grant_id in ids]
 
 
 def _capabilities(
@@ -204,19 +240,25 @@ def _capabilities(
         if declared is not None:
             raise Invalid.of("capabilities", "This runtime says by itself what the agent can do.")
         return [offers.from_spec(agent, spec) for spec in fixed]
-    rows = [offers.build(agent, fields) for fields in declared or [{"name": "invoke"}]]
-    if len({row.name for row in rows}) < len(rows):
-        raise Invalid.of("capabilities", "Each needs a name of its own.")
-    if not 1 <= len(rows) <= offers.MOST:
-        raise Invalid.of("capabilities", f"Declare 1 to {offers.MOST}.")
-    return rows
+    return offers.build_all(agent, declared or [{"name": "invoke"}])
 
 
-def _configure(agent: Agent, config: Mapping[str, Any]) -> None:
-    """Give the agent another config; what the runtime fixes by it is made anew, prices stay."""
+def _check_config(agent_id: UUID, config: Mapping[str, Any]) -> Object:
+    """A new config, checked before the agent is locked: a check may look names up outside."""
+    runtime = Agent.objects.filter(id=agent_id).values_list("runtime", flat=True).first()
+    if runtime is None:
+        raise NotFound("There is no such agent.")
+    return runtime_of(runtime).check_config(config)
+
+
+def _configure(agent: Agent, config: Object) -> None:
+    """Give the agent another config. What the runtime fixes by it is made anew; what the owner
+    had said of a tool that stays, stays.
+    """
     kind = runtime_of(agent.runtime)
-    agent.config = kind.check_config(config)
-    fixed = kind.tools(agent.config)
+    before = {spec.name: spec.description for spec in kind.tools(agent.config) or ()}
+    agent.config = config
+    fixed = kind.tools(config)
     if fixed is None:
         return
     rows = Capability.objects.filter(agent=agent)
@@ -226,6 +268,8 @@ def _configure(agent: Agent, config: Mapping[str, Any]) -> None:
         row = offers.from_spec(agent, spec)
         if (former := kept.get(spec.name)) is not None:
             row.price_micros, row.auth = former.price_micros, former.auth
+            if former.description != before.get(spec.name):
+                row.description = former.description
         row.save(force_insert=True)
 
 
@@ -250,6 +294,12 @@ def _member(member_id: UUID) -> Member:
     return found
 
 
+def _open(project: Project) -> Project:
+    if project.archived_at is not None:
+        raise Invalid.of("project", "This project is archived.")
+    return project
+
+
 def _suggest_slug(name: str) -> str:
     rows = Agent.objects.exclude(status=AgentStatus.RETIRED)
     slug = make_slug(name, fallback="agent")
@@ -265,3 +315,11 @@ def _facts(agent: Agent) -> dict[str, Any]:
         "config": agent.config,
         "timeout_seconds": agent.timeout_seconds,
     }
+
+
+def _all_facts(agent: Agent) -> dict[str, Any]:
+    """A new agent for the record; its manifest's digest stands for all that it offers."""
+    manifest = cast(Manifest, agent.manifest)
+    names = sorted(tool["name"] for tool in manifest.document["capabilities"])
+    more = {"slug": agent.slug, "status": agent.status, "runtime": agent.runtime}
+    return {**_facts(agent), **more, "capabilities": names, "manifest_digest": manifest.digest}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,10 +13,13 @@ from django.db import transaction
 from apps.agents.errors import CapabilityExists, CapabilityFixed, LastCapability
 from apps.agents.models import Agent, AuthRequirement, Capability, any_object
 from apps.agents.runtimes.base import ToolSpec, runtime_of
-from apps.agents.services.changing import changes, describe_capability, lock_agent, record, save
+from apps.agents.services.changing import changes, facts_of_capability, lock_agent, record, save
 from apps.common.actors import Actor
-from apps.common.errors import Invalid, NotFound
+from apps.common.errors import FieldError, Invalid, NotFound
+from apps.common.json import Object
 from apps.common.schemas import check_schema
+from apps.trust.canonical import dumps
+from apps.trust.errors import JsonInvalid
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 SCHEMAS: Final = ("input_schema", "output_schema")
@@ -42,7 +45,7 @@ def add_capability(
             raise CapabilityExists(f"{agent.slug} has a capability “{capability.name}”.")
         capability.save(force_insert=True)
         save(agent, at)
-        new = {"capability": describe_capability(capability)}
+        new = {"capability": facts_of_capability(capability)}
         record(agent, "capability_added", actor, at, new=new)
     return capability
 
@@ -57,11 +60,11 @@ def update_capability(
     with transaction.atomic():
         agent = lock_agent(agent_id)
         capability = _find(agent, name)
-        before = describe_capability(capability)
+        before = facts_of_capability(capability)
         if set(_flat(fields)) - set(OWNERS):
             _check_free(agent, f"Only {', '.join(OWNERS)} can be changed.")
         apply(capability, fields)
-        old, new = changes(before, describe_capability(capability))
+        old, new = changes(before, facts_of_capability(capability))
         if new:
             capability.save()
             save(agent, at)
@@ -78,7 +81,7 @@ def remove_capability(*, agent_id: UUID, name: str, actor: Actor, at: datetime) 
         _check_free(agent, "Its runtime says what this agent can do.")
         if Capability.objects.filter(agent=agent).count() == 1:
             raise LastCapability("Add another one first, or retire the agent.")
-        old = {"capability": describe_capability(capability)}
+        old = {"capability": facts_of_capability(capability)}
         capability.delete()
         save(agent, at)
         record(agent, "capability_removed", actor, at, old=old)
@@ -110,18 +113,47 @@ def build(agent: Agent, fields: Mapping[str, Any]) -> Capability:
     return apply(capability, {k: v for k, v in fields.items() if k != "name"})
 
 
+def build_all(agent: Agent, declared: Iterable[Mapping[str, Any]]) -> list[Capability]:
+    """All that a new agent's owner declares; raises Invalid naming `capabilities.<number>.…`."""
+    rows: list[Capability] = []
+    for number, fields in enumerate(declared):
+        try:
+            rows.append(build(agent, fields))
+        except Invalid as error:
+            told = [
+                FieldError(field=f"capabilities.{number}.{e['field']}", message=e["message"])
+                for e in error.extra["errors"]
+            ]
+            raise Invalid(error.detail, errors=told) from error
+    if len({row.name for row in rows}) < len(rows):
+        raise Invalid.of("capabilities", "Each needs a name of its own.")
+    if not 1 <= len(rows) <= MOST:
+        raise Invalid.of("capabilities", f"Declare 1 to {MOST}.")
+    return rows
+
+
 def apply(capability: Capability, fields: Mapping[str, Any]) -> Capability:
     """Set what is given, checked."""
     given = _flat(fields)
     for field in SCHEMAS:
         if field in given:
-            given[field] = check_schema(given[field], field=field)
+            given[field] = _checked_schema(given[field], field)
     if "read_only" in given and given["read_only"] and "destructive" not in given:
         given["destructive"] = False  # the default says the worst, and this says better
     for field, value in given.items():
         setattr(capability, field, value)
     _check(capability)
     return capability
+
+
+def _checked_schema(schema: Any, field: str) -> Object:
+    """A schema that is one and that the manifest can hold; raises Invalid."""
+    checked = check_schema(schema, field=field)
+    try:
+        dumps({"capabilities": [{field: checked}]})
+    except JsonInvalid as error:
+        raise Invalid.of(field, f"This can't be held exactly: {error}.") from error
+    return checked
 
 
 def _check(capability: Capability) -> None:

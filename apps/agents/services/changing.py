@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from apps.agents.directory import AGENT
 from apps.agents.errors import AgentStateConflict
 from apps.agents.models import Agent, AgentStatus, Capability, Manifest
-from apps.common.errors import NotFound
+from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.orgs.services.recording import recorder
-from apps.trust.canonical import dumps
+from apps.trust.canonical import MAX_BYTES, dumps
+
+DOCUMENT_MAX: Final = MAX_BYTES
+"""Beyond this nobody could read the manifest back strictly."""
 
 record = recorder("agent", AGENT, app="agents")
 
@@ -48,24 +51,30 @@ def save(agent: Agent, at: datetime) -> None:
 
 
 def freeze(agent: Agent, at: datetime) -> None:
-    """Point the agent at a manifest of what it is now; the same again is no new version."""
+    """Point the agent at a manifest of what it is now; the same again is no new version.
+
+    Raises Invalid for one that would be too large.
+    """
     document = describe(agent)
     last = agent.manifest
     if last is not None and {**last.document, "version": 0} == {**document, "version": 0}:
         return
     document["version"] = last.version + 1 if last else 1
+    frozen = dumps(document)
+    if len(frozen) > DOCUMENT_MAX:
+        raise Invalid.of("capabilities", f"A manifest may have {DOCUMENT_MAX} bytes in all.")
     agent.manifest = Manifest.objects.create(
         agent=agent,
         version=document["version"],
         document=document,
-        digest=hashlib.sha256(dumps(document)).hexdigest(),
+        digest=hashlib.sha256(frozen).hexdigest(),
         created_at=at,
     )
 
 
 def describe(agent: Agent) -> Object:
     """What an agent is, as its manifest freezes it; holds no secret."""
-    capabilities = Capability.objects.filter(agent_id=agent.id).order_by("name")
+    capabilities = Capability.objects.filter(agent_id=agent.id)
     return {
         "id": public_id(AGENT, agent.id),
         "agent": agent.slug,
@@ -74,11 +83,14 @@ def describe(agent: Agent) -> Object:
         "version": 0,
         "runtime": {"kind": agent.runtime, "config": agent.config},
         "timeout_seconds": agent.timeout_seconds,
-        "capabilities": [describe_capability(row) for row in capabilities],
+        "capabilities": [
+            describe_capability(row) for row in sorted(capabilities, key=lambda row: row.name)
+        ],
     }
 
 
 def describe_capability(row: Capability) -> Object:
+    """One thing that an agent offers, as its manifest freezes it."""
     return {
         "name": row.name,
         "description": row.description,
@@ -93,6 +105,16 @@ def describe_capability(row: Capability) -> Object:
         "auth": row.auth,
         "price_micros": row.price_micros,
     }
+
+
+def facts_of_capability(row: Capability) -> Object:
+    """A capability for the record: of its schemas the digests, for names of fields that somebody
+    else has chosen have no place in the audit log; the manifest has them whole.
+    """
+    facts = describe_capability(row)
+    for schema in ("input_schema", "output_schema"):
+        facts[f"{schema}_digest"] = hashlib.sha256(dumps(facts.pop(schema))).hexdigest()
+    return facts
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -35,12 +35,13 @@ def create_grant(
     Raises NotFound, Invalid, GrantExists.
     """
     with transaction.atomic():
+        if caller_id == callee_id:
+            raise Invalid.of("caller", "An agent needs no grant for itself, and can't call itself.")
+        _lock_both(caller_id, callee_id)
         callee = lock_agent(callee_id)
         caller = Agent.objects.filter(id=caller_id).exclude(status=AgentStatus.RETIRED).first()
         if caller is None:
             raise Invalid.of("caller", "There is no such agent.")
-        if caller == callee:
-            raise Invalid.of("caller", "An agent needs no grant for itself, and can't call itself.")
         if Grant.objects.filter(caller=caller, callee=callee, active=True).exists():
             raise GrantExists(f"{caller.slug} has one on {callee.slug}. Change or revoke it.")
         grant = Grant(
@@ -85,13 +86,21 @@ def revoke_grant(*, grant_id: UUID, actor: Actor, at: datetime) -> Grant:
     return grant
 
 
+def _lock_both(*agent_ids: UUID) -> None:
+    """Hold two agents, in one order for everybody, so that neither retires meanwhile."""
+    list(Agent.objects.select_for_update().filter(id__in=agent_ids).order_by("id"))
+
+
 def _lock(grant_id: UUID) -> Grant:
-    """Hold the callee as every change of it does: an admission comes before us or sees us."""
+    """Hold the callee as every change of it does: an admission comes before us or sees us. The
+    grant too, for it is revoked with its caller.
+    """
     callee_id = Grant.objects.filter(id=grant_id).values_list("callee_id", flat=True).first()
     if callee_id is None:
         raise NotFound("There is no such grant.")
     Agent.objects.select_for_update().get(id=callee_id)
-    return Grant.objects.select_related("caller", "callee", "created_by").get(id=grant_id)
+    rows = Grant.objects.select_for_update(of=("self",))
+    return rows.select_related("caller", "callee", "created_by").get(id=grant_id)
 
 
 def _check_tools(callee: Agent, tools: list[str]) -> list[str]:

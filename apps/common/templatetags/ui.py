@@ -6,6 +6,7 @@ it looks. What a tag takes is escaped; a tone is always given with a word.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -18,8 +19,11 @@ from django.forms.utils import flatatt
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import JsonLexer
 
-from apps.common import formats
+from apps.common import formats, links
 
 register = template.Library()
 
@@ -45,6 +49,28 @@ STATUS_TONES: Final = {
     "denied": "bad",
     "timed_out": "bad",
 }
+
+# The icon that stands in a status's badge; an unknown word gets none.
+STATUS_ICONS: Final = {
+    "active": "circle-check",
+    "succeeded": "circle-check",
+    "running": "loader",
+    "queued": "clock",
+    "awaiting_approval": "hourglass",
+    "draft": "pencil",
+    "suspended": "circle-pause",
+    "failed": "circle-x",
+    "denied": "ban",
+    "cancelled": "circle-slash",
+    "timed_out": "timer-off",
+    "retired": "archive",
+    "revoked": "ban",
+    "discarded": "circle-slash",
+}
+BADGE_TONES: Final = {"live": "info"}
+
+JSON_SHOWN: Final = 20_000
+"""Characters of a JSON value that a page shows; the rest is for programs."""
 
 BANNER_ICONS: Final = {
     "ok": "circle-check",
@@ -88,11 +114,23 @@ def badge(tone: str, text: str, icon_name: str = "") -> SafeString:
 def status(state: str, label: str = "") -> SafeString:
     """A dot and the word for a state: `{% status "awaiting_approval" %}` → Awaiting approval."""
     tone = STATUS_TONES.get(str(state), "")
-    word = label or str(state).replace("_", " ").capitalize()
     return format_html(
         '<span class="status"><span class="{}" aria-hidden="true"></span>{}</span>',
         _classes("dot", tone),
-        word,
+        label or _word(state),
+    )
+
+
+def _word(state: str) -> str:
+    return str(state).replace("_", " ").capitalize()
+
+
+@register.simple_tag
+def status_badge(state: str, label: str = "") -> SafeString:
+    """A state as the badge beside a heading, with its icon."""
+    tone = STATUS_TONES.get(str(state), "")
+    return badge(
+        BADGE_TONES.get(tone, tone), label or _word(state), STATUS_ICONS.get(str(state), "")
     )
 
 
@@ -199,6 +237,38 @@ def copy_box(text: str, label: str, prompt: str = "", wraps: bool = False) -> Sa
         label,
         icon("copy"),
     )
+
+
+@register.simple_tag
+def json_block(value: Any, label: str) -> SafeString:
+    """JSON to read: indented, coloured, in a region of its own that scrolls; cut if it is long."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    note = ""
+    if (left := len(text) - JSON_SHOWN) > 0:
+        text = text[:JSON_SHOWN]
+        note = format_html(
+            '<p class="code-note">{} more characters. The API gives all of it.</p>',
+            formats.count(left),
+        )
+    return format_html(
+        '<pre class="code block" tabindex="0" role="region" aria-label="{}">{}</pre>{}',
+        label,
+        mark_safe(highlight(text, _JSON, _HTML)),  # noqa: S308  Pygments escapes the text
+        note,
+    )
+
+
+_JSON: Final = JsonLexer(stripnl=False, ensurenl=False)
+_HTML: Final = HtmlFormatter(nowrap=True, classprefix="hl-")
+
+
+# Links ----------------------------------------------------------------------------------------
+
+
+@register.simple_tag(takes_context=True)
+def page_url(context: template.Context, name: str, *args: Any, **query: str) -> str:
+    """The address of a page, with the selected project: `{% page_url "runs:run" id as url %}`."""
+    return links.link(context["request"], name, *args, **query)
 
 
 # Forms ----------------------------------------------------------------------------------------

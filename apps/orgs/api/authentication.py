@@ -30,7 +30,7 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Turn both keys for the org of a good API key: two queries, the permissions included.
+    """Turn both keys for the org of a good API key: one query, the permissions included.
 
     A bad one is no one, so that the view counts it against its address and answers 401, as it does
     without any. A browser's session means nothing here: no cookie, no forged requests.

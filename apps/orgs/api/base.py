@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
 from apps.common.api.views import ApiView
-from apps.common.errors import Invalid
+from apps.common.errors import Invalid, NotFound
 from apps.orgs.principals import Principal
 
+Found = TypeVar("Found")
 _PAGING: Final = frozenset({"cursor", "limit"})
 
 
@@ -28,6 +30,13 @@ class OrgView(ApiView):
     @property
     def by(self) -> Principal:
         return cast(Principal, self.request.auth)
+
+    def named(self, field: str, find: Callable[[], Found]) -> Found:
+        """What a field or parameter names; a name that is nobody's is the field's fault."""
+        try:
+            return find()
+        except NotFound as error:
+            raise Invalid.of(field, "There is none of that name.") from error
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

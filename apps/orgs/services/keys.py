@@ -20,7 +20,7 @@ from apps.orgs.errors import BeyondOwnPower, KeyInactive
 from apps.orgs.models import ApiKey, Member
 from apps.orgs.permissions import ALL_SCOPES, MATRIX
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import KEY
+from apps.orgs.selectors import KEY, KeyUse
 from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import SHOWN, hash_of, new_token
 from apps.tenants.services import key_index
@@ -120,7 +120,7 @@ def revoke_keys_of(*, member: Member, actor: Actor, at: datetime) -> int:
     return len(found)
 
 
-def note_use(*, key: ApiKey, at: datetime) -> None:
+def note_use(*, key: KeyUse, at: datetime) -> None:
     """Write down that a key is in use, at most once a minute, whatever its traffic."""
     if key.last_used_at and at - key.last_used_at < USED_EVERY:
         return

@@ -14,15 +14,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.common.errors import DomainError
+from apps.common.forms import add_refusal
 from apps.common.htmx import see_other
 from apps.common.ids import parse_id, public_id
 from apps.orgs import selectors
-from apps.orgs.forms import KeyForm, add_refusal
+from apps.orgs.forms import KeyForm
 from apps.orgs.models import ApiKey
+from apps.orgs.pages import check, command, needs, org_of, principal_of
 from apps.orgs.permissions import MATRIX
 from apps.orgs.principals import Principal
 from apps.orgs.services import keys
-from apps.orgs.views.common import check, command, needs, org_of, page, principal_of
+from apps.orgs.views.common import page
 
 ALL = "*"
 SOON = timedelta(days=7)

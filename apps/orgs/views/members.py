@@ -13,15 +13,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.common.errors import DomainError
+from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, see_other
 from apps.common.ids import parse_id, public_id
 from apps.orgs import selectors
-from apps.orgs.forms import InviteForm, add_refusal
+from apps.orgs.forms import InviteForm
 from apps.orgs.models import Invitation, Member
+from apps.orgs.pages import command, needs, principal_of
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
-from apps.orgs.views.common import command, needs, page, principal_of
+from apps.orgs.views.common import page
 
 GROUPS = {
     "org": "Organization",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -14,16 +13,20 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.common.errors import DomainError
 from apps.common.etag import Precondition
+from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import public_id
+from apps.common.links import turn
 from apps.common.pagination import paginate
 from apps.orgs import selectors
-from apps.orgs.forms import ProjectEditForm, ProjectForm, add_refusal
+from apps.orgs.forms import ProjectEditForm, ProjectForm
 from apps.orgs.models import Project
+from apps.orgs.pages import check, command, needs, principal_of
 from apps.orgs.services import projects as services
-from apps.orgs.views.common import check, command, needs, page, principal_of
+from apps.orgs.views.common import page
 
 ARCHIVED = {"": None, "active": False, "archived": True}
+FILTERS = ("q", "status")
 TEMPLATE = "orgs/projects_list.html"
 
 
@@ -62,8 +65,8 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         "q": q,
         "status": status,
         "filtered": bool(q or status),
-        "newer_url": _turn(request, "before", found.previous),
-        "older_url": _turn(request, "after", found.next),
+        "newer_url": turn(request, "before", found.previous, keep=FILTERS),
+        "older_url": turn(request, "after", found.next, keep=FILTERS),
         "can_create": principal_of(request).may("projects.create"),
         "command": command(request, "/v1/projects"),
     }
@@ -78,14 +81,6 @@ def _row(project: Project) -> dict[str, Any]:
         "archived_at": project.archived_at,
         "created_at": project.created_at,
     }
-
-
-def _turn(request: HttpRequest, direction: str, cursor: str | None) -> str | None:
-    """The URL of a neighbouring page with the same filter."""
-    if cursor is None:
-        return None
-    kept = {k: v for k, v in request.GET.items() if k in {"q", "status", "project"}}
-    return f"?{urlencode({**kept, direction: cursor})}"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

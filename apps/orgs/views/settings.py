@@ -12,11 +12,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from apps.common.errors import DomainError
+from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, see_other
 from apps.common.ids import public_id
-from apps.orgs.forms import CloseForm, NameForm, add_refusal
+from apps.orgs.forms import CloseForm, NameForm
+from apps.orgs.pages import check, needs, org_of, principal_of
 from apps.orgs.services.org import close_org, rename_org
-from apps.orgs.views.common import check, needs, org_of, page, principal_of
+from apps.orgs.views.common import page
 from apps.tenants.services.orgs import GRACE
 
 

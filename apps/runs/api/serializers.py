@@ -56,7 +56,7 @@ def read_invocation(data: Any) -> Object:
     return body
 
 
-class ActorRead(Read):
+class CallerRead(Read):
     type = serializers.CharField()
     id = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment]
@@ -84,13 +84,13 @@ class RunRead(Read):
     agent = serializers.CharField()
     tool = serializers.CharField()
     project = serializers.CharField()
-    caller: Any = ActorRead()
+    caller: Any = CallerRead()
     status = serializers.ChoiceField(choices=RunStatus.choices)
     reason = serializers.CharField(allow_null=True)
     mode = serializers.ChoiceField(choices=Run.Mode.choices)
     environment = serializers.ChoiceField(choices=Run.Environment.choices)
     input = serializers.JSONField()
-    output = serializers.JSONField(allow_null=True)
+    output = serializers.JSONField()
     error: Any = FailureRead(allow_null=True)
     cost_micros = serializers.IntegerField()
     parent: Any = serializers.CharField(allow_null=True)
@@ -158,8 +158,8 @@ class StepRead(Read):
     kind = serializers.CharField()
     name = serializers.CharField()
     status = serializers.ChoiceField(choices=StepStatus.choices)
-    input = serializers.JSONField(allow_null=True)
-    output = serializers.JSONField(allow_null=True)
+    input = serializers.JSONField()
+    output = serializers.JSONField()
     error: Any = FailureRead(allow_null=True)
     child = serializers.SerializerMethodField()
     started_at = serializers.DateTimeField()

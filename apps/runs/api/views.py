@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from django.utils import timezone
@@ -73,7 +74,7 @@ class RunsView(OrgView):
     )
     def get(self, request: Request) -> Response:
         """Runs of every agent, the newest first."""
-        rows = selectors.list_runs(**_filters(self.read_query(s.RunFilter)))
+        rows = selectors.list_runs(**_filters(self, self.read_query(s.RunFilter)))
         return self.answer_page(s.RunRead, rows, keyset=NEWEST_FIRST)
 
 
@@ -130,15 +131,13 @@ def _existing(run: str) -> Any:
     return selectors.get_run(parse_id(RUN, run)).id
 
 
-def _filters(wanted: dict[str, Any]) -> dict[str, Any]:
-    """A query's words as the selector takes them; raises NotFound for a name that is nobody's."""
-    found: dict[str, Any] = {
-        k: wanted[k] for k in ("status", "since", "until", "caller") if k in wanted
-    }
-    if "project" in wanted:
-        found["project_id"] = get_project(wanted["project"]).id
-    if "agent" in wanted:
-        found["agent_id"] = get_agent(wanted["agent"]).id
+def _filters(view: OrgView, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A query's words as the selector takes them; raises Invalid for a name that is nobody's."""
+    plain = ("status", "since", "until", "caller")
+    found: dict[str, Any] = {name: wanted[name] for name in plain if name in wanted}
+    for name, find in (("project", get_project), ("agent", get_agent)):
+        if name in wanted:
+            found[f"{name}_id"] = view.named(name, partial(find, wanted[name])).id
     if "root" in wanted:
-        found["root_id"] = parse_id(RUN, wanted["root"])
+        found["root_id"] = view.named("root", partial(parse_id, RUN, wanted["root"]))
     return found

@@ -29,5 +29,12 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATION_PARAMETERS": False,
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "apps.runs.states.RunStatus",
+        "StepStatus": "apps.runs.states.StepStatus",
+        "AgentStatus": "apps.agents.models.AgentStatus",
+        "NewAgentStatus": ["draft", "active"],
+        "KeyStatus": ["active", "replaced", "expired", "revoked"],
+    },
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }

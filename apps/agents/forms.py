@@ -1,0 +1,273 @@
+"""The forms of agents' pages. They read and shape; what is allowed, services decide."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django import forms
+
+from apps.agents.models import AuthRequirement
+from apps.agents.runtimes.builtin import SKILLS
+from apps.agents.services.agents import NOTE_MAX, PURPOSE_MAX, TIMEOUT_MAX
+from apps.agents.services.capabilities import ANNOTATIONS, PRICE_MAX
+from apps.agents.services.grants import EVERY_TOOL
+from apps.common.json import Object
+
+Choices = Iterable[tuple[str, str]]
+# kind → what it is, for whoever chooses one
+RUNTIMES: Final = {"builtin": "Built-in skill", "http": "Your own endpoint"}
+LIFETIMES: Final = (("", "Never"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+MICROS: Final = 1_000_000
+SCHEMA_ROWS: Final = 10
+
+
+class RuntimeForm(forms.Form):
+    """The fields that a kind of agent has beside those of all agents."""
+
+    runtime = ""
+
+    def add_runtime_fields(self) -> None:
+        for name, field in _runtime_fields(self.runtime).items():
+            self.fields[name] = field
+
+    def config(self) -> Object:
+        """What these fields say, as the runtime takes it."""
+        given = {name: self.cleaned_data[name] for name in _runtime_fields(self.runtime)}
+        return {name: value for name, value in given.items() if value}
+
+
+class AgentForm(RuntimeForm):
+    """A new agent."""
+
+    name = forms.CharField(max_length=80)
+    slug = forms.SlugField(
+        max_length=40, required=False, help_text="Stands in addresses. Made from the name if empty."
+    )
+    purpose = forms.CharField(
+        required=False,
+        max_length=PURPOSE_MAX,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="What it is for, in a sentence that its callers understand.",
+    )
+
+    def __init__(self, *args: Any, runtime: str, projects: Choices, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.runtime = runtime
+        self.add_runtime_fields()
+        self.fields["project"] = forms.ChoiceField(choices=list(projects))
+        self.fields["timeout_seconds"] = _timeout()
+        self.fields["draft"] = forms.BooleanField(
+            label="Leave it as a draft for now",
+            required=False,
+            help_text="Nobody can call a draft.",
+        )
+        self.order_fields(list(_runtime_fields(runtime)))
+
+
+class AgentEditForm(RuntimeForm):
+    """Changes to the version of an agent that was read."""
+
+    version = forms.CharField(widget=forms.HiddenInput)
+    name = forms.CharField(max_length=80)
+    purpose = forms.CharField(
+        required=False, max_length=PURPOSE_MAX, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+    def __init__(
+        self, *args: Any, runtime: str, projects: Choices, members: Choices, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.runtime = runtime
+        self.add_runtime_fields()
+        self.fields["project"] = forms.ChoiceField(choices=list(projects))
+        self.fields["accountable"] = forms.ChoiceField(
+            choices=list(members), help_text="Who answers for what it does."
+        )
+        self.fields["timeout_seconds"] = _timeout()
+
+
+class CapabilityForm(forms.Form):
+    """One thing that an agent offers. What its runtime fixes has no field."""
+
+    description = forms.CharField(
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Agents choose their tools by this text.",
+    )
+    auth = forms.ChoiceField(label="Who may call it", choices=AuthRequirement.choices)
+    price = forms.DecimalField(
+        label="Price of a call, in US dollars",
+        min_value=Decimal(0),
+        max_value=Decimal(PRICE_MAX) / MICROS,
+        decimal_places=6,
+        max_digits=14,
+        initial=0,
+    )
+
+    def __init__(self, *args: Any, free: bool, new: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.free = free
+        if new:
+            self.fields["name"] = forms.CharField(
+                max_length=64, help_text="Letters, digits, and . _ - and never changed later."
+            )
+        if free:
+            self._add_free_fields()
+        self.order_fields(["name", "description"])
+
+    def _add_free_fields(self) -> None:
+        for name, label in ANNOTATION_LABELS.items():
+            self.fields[name] = forms.BooleanField(label=label, required=False)
+        for name, label in SCHEMA_LABELS.items():
+            self.fields[name] = _json_field(label)
+
+    def values(self) -> dict[str, Any]:
+        """What was given, as the services take it."""
+        data = self.cleaned_data
+        found: dict[str, Any] = {
+            "description": data["description"],
+            "auth": data["auth"],
+            "price_micros": int(data["price"] * MICROS),
+        }
+        if "name" in self.fields:
+            found["name"] = data["name"]
+        if self.free:
+            found["annotations"] = {name: data[name] for name in ANNOTATIONS}
+            found |= {name: data[name] for name in SCHEMA_LABELS}
+        return found
+
+
+ANNOTATION_LABELS: Final = {
+    "read_only": "It only reads",
+    "destructive": "It may destroy something",
+    "idempotent": "Calling it again with the same input changes nothing more",
+    "open_world": "It reaches the world outside",
+}
+SCHEMA_LABELS: Final = {"input_schema": "Input schema", "output_schema": "Output schema"}
+
+
+class GrantForm(forms.Form):
+    """Another agent that may call this one, and what of it."""
+
+    caller = forms.ChoiceField(help_text="The agent that gets to call this one.")
+    tools = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple, help_text="Every tool includes those that come later."
+    )
+    lifetime = forms.ChoiceField(label="Ends", choices=LIFETIMES, required=False)
+
+    def __init__(self, *args: Any, callers: Choices, tools: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["caller"].choices = list(callers)  # type: ignore[attr-defined]
+        names = [(EVERY_TOOL, "Every tool"), *((name, name) for name in tools)]
+        self.fields["tools"].choices = names  # type: ignore[attr-defined]
+
+    def expires_at(self, *, at: datetime) -> datetime | None:
+        days = self.cleaned_data["lifetime"]
+        return at + timedelta(days=int(days)) if days else None
+
+
+class NoteForm(forms.Form):
+    """Why an agent is stopped."""
+
+    note = forms.CharField(
+        label="Why",
+        required=False,
+        max_length=NOTE_MAX,
+        help_text="Shown to whoever finds it suspended.",
+    )
+
+
+class RetireForm(forms.Form):
+    """The agent's slug, typed, because a retired agent never comes back."""
+
+    slug = forms.CharField(label="Type the agent's slug to confirm")
+
+    def __init__(self, *args: Any, agent_slug: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.agent_slug = agent_slug
+
+    def clean_slug(self) -> str:
+        slug: str = self.cleaned_data["slug"]
+        if slug.strip() != self.agent_slug:
+            raise forms.ValidationError(f"Type “{self.agent_slug}” exactly.")
+        return slug
+
+
+class JsonField(forms.CharField):
+    """A JSON object in a text area."""
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if not text:
+            return text
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise forms.ValidationError(
+                f"This is no JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError("This can't be held as JSON.") from error
+        if not isinstance(found, dict):
+            raise forms.ValidationError("A JSON Schema is an object.")
+        return found
+
+
+def pretty(value: Object) -> str:
+    """JSON as it stands in a text area."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _json_field(label: str) -> forms.Field:
+    attrs = {"rows": SCHEMA_ROWS, "spellcheck": "false", "class": "mono"}
+    return JsonField(
+        label=label,
+        widget=forms.Textarea(attrs=attrs),
+        help_text="JSON Schema 2020-12 of an object.",
+        initial=pretty({"type": "object"}),
+    )
+
+
+def _runtime_fields(runtime: str) -> dict[str, forms.Field]:
+    if runtime == "builtin":
+        return {
+            "skill": forms.ChoiceField(
+                choices=[(name, f"{name}: {_says(name)}") for name in sorted(SKILLS)]
+            ),
+            "expression": forms.CharField(
+                required=False,
+                max_length=2000,
+                help_text="For json-transform only: the JMESPath expression it always uses.",
+            ),
+        }
+    if runtime == "http":
+        return {
+            "url": forms.URLField(
+                label="URL of the endpoint",
+                max_length=2000,
+                assume_scheme="https",
+                help_text="It gets a signed POST for each call and answers with a JSON object.",
+            )
+        }
+    return {}
+
+
+def _says(skill: str) -> str:
+    """The beginning of what a skill says of itself, up to its first stop."""
+    return re.split(r"[.:]", SKILLS[skill].spec({}).description, maxsplit=1)[0]
+
+
+def _timeout() -> forms.Field:
+    return forms.IntegerField(
+        label="Timeout in seconds",
+        min_value=1,
+        max_value=TIMEOUT_MAX,
+        initial=60,
+        help_text=f"A run that takes longer is ended. At most {TIMEOUT_MAX}.",
+    )

@@ -1,0 +1,25 @@
+"""This app's pages on an org's host."""
+
+from django.urls import path
+
+from apps.agents.views import detail, grants, listing, settings, tools
+
+app_name = "agents"
+urlpatterns = [
+    path("agents/", listing.index, name="agents"),
+    path("agents/new/", listing.new, name="new"),
+    path("agents/<str:ref>/", detail.overview, name="agent"),
+    path("agents/<str:ref>/tools/", tools.index, name="tools"),
+    path("agents/<str:ref>/tools/<str:name>/", tools.tool, name="tool"),
+    path("agents/<str:ref>/tools/<str:name>/remove/", tools.remove, name="tool_remove"),
+    path("agents/<str:ref>/grants/", grants.index, name="grants"),
+    path("agents/<str:ref>/grants/<str:grant>/revoke/", grants.revoke, name="grant_revoke"),
+    path("agents/<str:ref>/manifests/", detail.manifests, name="manifests"),
+    path("agents/<str:ref>/manifests/<int:version>/", detail.manifest, name="manifest"),
+    path("agents/<str:ref>/settings/", settings.index, name="settings"),
+    path("agents/<str:ref>/activate/", settings.activate, name="activate"),
+    path("agents/<str:ref>/suspend/", settings.suspend, name="suspend"),
+    path("agents/<str:ref>/kill/", settings.kill, name="kill"),
+    path("agents/<str:ref>/retire/", settings.retire, name="retire"),
+    path("agents/<str:ref>/secret/", settings.secret, name="secret"),
+]

@@ -1,0 +1,111 @@
+"""Runs as rows and facts of pages, with the addresses that lead on from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+
+from apps.agents.pages import ref_of
+from apps.common.ids import public_id
+from apps.common.links import link
+from apps.runs import selectors
+from apps.runs.errors import RUN
+from apps.runs.models import Run
+from apps.runs.selectors import RunView
+
+
+def run_url(request: HttpRequest, run_id: UUID) -> str:
+    return link(request, "runs:run", public_id(RUN, run_id))
+
+
+def row_of(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """A line of a list, from what `list_run_lines` read."""
+    agent: Any = run
+    return {
+        "id": public_id(RUN, run.id),
+        "url": run_url(request, run.id),
+        "title": run.title,
+        "agent": agent.agent_slug,
+        "agent_url": _agent_url(request, run.agent_id, agent.agent_slug, agent.agent_status),
+        "tool": run.tool if run.tool != agent.agent_slug else "",
+        "caller": run.caller_label,
+        "status": run.status,
+        "duration_ms": milliseconds(run.started_at, run.finished_at),
+        "created_at": run.created_at,
+        "is_child": run.parent_id is not None,
+    }
+
+
+def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
+    """One run, as its page shows it."""
+    return {
+        "id": public_id(RUN, run.id),
+        "url": run_url(request, run.id),
+        "title": run.title,
+        "agent": run.agent,
+        "agent_url": _agent_url(request, run.agent_id, run.agent, run.agent_status),
+        "tool": run.tool,
+        "project": run.project,
+        "project_url": link(request, "orgs:project", run.project),
+        "caller": run.caller.label,
+        "caller_url": link(request, "runs:runs", caller=run.caller.id, level="all"),
+        "status": run.status,
+        "is_open": not run.is_closed,
+        "mode": run.mode,
+        "environment": run.environment,
+        "input": run.input,
+        "output": run.output,
+        "error": run.error,
+        "cost_micros": run.cost_micros,
+        "attempt": run.attempt,
+        "manifest": {
+            "version": run.manifest_version,
+            "digest": run.manifest_digest,
+            "url": link(
+                request,
+                "agents:manifest",
+                ref_of(run.agent_id, run.agent, run.agent_status),
+                run.manifest_version,
+            ),
+        },
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "duration_ms": milliseconds(run.started_at, run.finished_at),
+    }
+
+
+def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
+    """From start to end; None where one of them isn't."""
+    if start is None or end is None:
+        return None
+    return max((end - start).total_seconds() * 1000, 0.0)
+
+
+def _agent_url(request: HttpRequest, agent_id: UUID, slug: str, status: str) -> str:
+    return link(request, "agents:agent", ref_of(agent_id, slug, status))
+
+
+class RunActivity:
+    """What the pages of agents ask of runs."""
+
+    def last(self, request: HttpRequest, agent_ids: Iterable[UUID]) -> Mapping[UUID, Any]:
+        return {
+            run.agent_id: {
+                "status": run.status,
+                "at": run.created_at,
+                "url": run_url(request, run.id),
+            }
+            for run in selectors.list_last_runs(agent_ids)
+        }
+
+    def recent(self, request: HttpRequest, agent_id: UUID, *, limit: int) -> list[Any]:
+        rows = selectors.list_run_lines(selectors.list_runs(agent_id=agent_id))
+        return [row_of(request, run) for run in rows.order_by("-created_at", "-id")[:limit]]
+
+    def count_open(self, agent_id: UUID) -> int:
+        return selectors.count_open_runs(agent_id=agent_id)

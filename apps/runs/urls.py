@@ -1,0 +1,14 @@
+"""This app's pages on an org's host."""
+
+from django.urls import path
+
+from apps.runs.views import console, detail, listing
+
+app_name = "runs"
+urlpatterns = [
+    path("runs/", listing.index, name="runs"),
+    path("runs/<str:ref>/", detail.detail, name="run"),
+    path("runs/<str:ref>/cancel/", detail.cancel, name="cancel"),
+    path("agents/<str:ref>/try/", console.console, name="try"),
+    path("agents/<str:ref>/runs/", listing.of_agent, name="of_agent"),
+]

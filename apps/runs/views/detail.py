@@ -1,0 +1,150 @@
+"""One run: what happened, step by step, while it happens and for good."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.common.htmx import render_page_or_partial, see_other, wants_partial
+from apps.common.ids import parse_id, public_id
+from apps.common.links import link, with_query
+from apps.orgs.pages import command, needs, principal_of
+from apps.runs import selectors, trace
+from apps.runs.errors import RUN
+from apps.runs.models import Run
+from apps.runs.presenting import facts_of, milliseconds, run_url
+from apps.runs.selectors import RunView
+from apps.runs.services.control import cancel_run
+from apps.runs.wording import why
+
+SHOWN: Final = 200
+"""Runs, steps and lines of a log that the page shows; the API gives them all."""
+BEAT: Final = 10
+"""Seconds after which an open run's page is drawn anew although nothing has happened."""
+STOP_POLLING: Final = 286
+
+
+@require_safe
+@never_cache
+@needs("runs.view")
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """A run and the whole tree that it stands in.
+
+    While it is open the page asks for its changing part again. Nothing is sent while nothing has
+    changed (204), so that what somebody reads or has selected stays; 286 ends the asking.
+    """
+    run = selectors.get_run(parse_id(RUN, ref))
+    tree, steps_of_tree = selectors.list_trace(run.root_id, limit=SHOWN)
+    logs = list(selectors.list_logs(run.id)[:SHOWN])
+    seen = _version(run, tree, len(steps_of_tree), len(logs))
+    if wants_partial(request) and request.GET.get("seen") == seen and not run.is_closed:
+        return HttpResponse(status=204)
+    context = {
+        "crumbs": [("Runs", link(request, "runs:runs")), (run.title, None)],
+        "run": facts_of(request, run),
+        "why": why(run.reason),
+        "kin": _kin(request, run, tree),
+        "trace": _trace(request, run, tree, steps_of_tree),
+        "steps": [_step(request, step) for step in selectors.list_steps(run.id)[:SHOWN]],
+        "logs": logs,
+        "shown": SHOWN,
+        "is_live": wants_partial(request),
+        "poll_url": with_query(request.path, {"seen": seen}),
+        **_actions(request, run, tree),
+    }
+    status = STOP_POLLING if wants_partial(request) and run.is_closed else 200
+    return render_page_or_partial(request, "runs/detail.html", "live", context, status=status)
+
+
+def _version(run: RunView, tree: list[Run], steps: int, logs: int) -> str:
+    """What the page shows that can change, as one word."""
+    beat = int(timezone.now().timestamp()) // BEAT
+    shown = [run.status, run.attempt, [row.status for row in tree], steps, logs, beat]
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+def _actions(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, Any]:
+    may, ref = principal_of(request).may, public_id(RUN, run.id)
+    below = sum(row.finished_at is None for row in tree if run.id != row.id)
+    return {
+        "can_cancel": may("runs.cancel"),
+        "cancel_text": _cancel_text(below if run.parent_id is None else 0),
+        "again_url": link(
+            request, "runs:try", public_id("agt", run.agent_id), tool=run.tool, like=ref
+        )
+        if may("agents.invoke")
+        else None,
+        "command": command(request, f"/v1/runs/{ref}"),
+    }
+
+
+def _cancel_text(below: int) -> str:
+    """What cancelling does now, in numbers."""
+    also = f" and {below} open run{'s' if below > 1 else ''} below it" if below else ""
+    ends = f"This run{also} end{'' if below else 's'} now."
+    return f"{ends} What is under way is discarded and cannot be brought back."
+
+
+def _kin(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, Any]:
+    """The runs that this one comes from and those that it asked for."""
+    by_id: dict[Any, Any] = {row.id: row for row in tree}
+
+    def named(run_id: Any) -> dict[str, str]:
+        row = by_id.get(run_id)
+        name = row.agent_slug if row else public_id(RUN, run_id)
+        return {"name": name, "url": run_url(request, run_id)}
+
+    is_deep = run.parent_id not in (None, run.root_id)
+    return {
+        "parent": named(run.parent_id) if run.parent_id else None,
+        "root": named(run.root_id) if is_deep else None,
+        "children": [named(child) for child in run.children[:20]],
+    }
+
+
+def _trace(request: HttpRequest, run: RunView, tree: list[Run], steps: list[Any]) -> dict[str, Any]:
+    if not any(row.id == run.id for row in tree):
+        tree, steps = [row for row in tree if row.id == run.root_id], []
+    drawn = trace.draw(tree, steps, current=run.id, now=timezone.now())
+    return {
+        "spans": [
+            {"span": span, "url": run_url(request, span.run_id) if span.run_id else None}
+            for span in drawn.spans
+        ],
+        "ticks": drawn.ticks,
+        "agents": drawn.agents,
+        "runs": len(tree),
+        "is_cut": max(len(tree), len(steps)) >= SHOWN,
+    }
+
+
+def _step(request: HttpRequest, step: Any) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "kind": trace.KINDS[step.kind],
+        "status": step.status,
+        "attempt": step.attempt,
+        "input": step.input,
+        "output": step.output,
+        "error": step.error,
+        "url": run_url(request, step.child_id) if step.child_id else None,
+        "started_at": step.started_at,
+        "duration_ms": milliseconds(step.started_at, step.finished_at),
+    }
+
+
+@require_POST
+@needs("runs.cancel")
+def cancel(request: HttpRequest, ref: str) -> HttpResponse:
+    """End an open run and all below it."""
+    run = cancel_run(
+        run_id=parse_id(RUN, ref), actor=principal_of(request).actor, at=timezone.now()
+    )
+    messages.success(request, "The run was cancelled.")
+    return see_other(run_url(request, run.id))
