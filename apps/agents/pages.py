@@ -93,6 +93,6 @@ def kill_text(open_runs: int) -> str:
     return " ".join(
         [
             ending if open_runs else "No run of it is open.",
-            "It is suspended: it begins nothing new until somebody activates it again.",
+            "It is then suspended, and begins nothing new until somebody activates it again.",
         ]
     )

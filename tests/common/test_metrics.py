@@ -41,11 +41,11 @@ def test_requests_are_counted_by_route_method_and_status(api, scrape):
 
 
 def test_neither_paths_nor_hosts_nor_made_up_methods_become_labels(api, scrape):
-    api.get("/invite/secret-token", headers={"Host": "acme.localhost"})
-    api.get("/nowhere/secret-path")
-    api.generic("SECRETVERB", "/invite/x")
+    api.get("/invite/hidden-token", headers={"Host": "acme.localhost"})
+    api.get("/nowhere/hidden-path")
+    api.generic("HIDDENVERB", "/invite/x")
     text = str([sample for family in scrape().values() for sample in family.samples])
-    assert "secret" not in text.lower()
+    assert "hidden" not in text.lower()
     assert "acme" not in text
     assert value("mandate_http_requests_total", route="(no route)", method="GET", status="404") >= 1
     assert value(

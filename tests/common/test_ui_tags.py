@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from django_htmx.middleware import HtmxDetails
 
 from apps.common import formats
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, toast
+from apps.common.templatetags.ui import JSON_SHOWN, STATUS_ICONS
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 NOW = datetime(2026, 11, 22, 14, 5, 11, tzinfo=UTC)
@@ -63,6 +65,45 @@ def test_unknown_tone_is_refused() -> None:
 def test_status_is_a_dot_and_a_word(state: str, css: str, word: str) -> None:
     html = write("{% status state %}", state=state)
     assert f'<span class="{css}" aria-hidden="true"></span>{word}</span>' in html
+
+
+@pytest.mark.parametrize(
+    ("state", "css", "word"),
+    [
+        ("succeeded", "badge ok", "Succeeded"),
+        ("running", "badge info", "Running"),
+        ("timed_out", "badge bad", "Timed out"),
+        ("cancelled", "badge", "Cancelled"),
+    ],
+)
+def test_status_badge_has_tone_icon_and_word(state: str, css: str, word: str) -> None:
+    html = write("{% status_badge state %}", state=state)
+    assert html.startswith(f'<span class="{css}"><svg ') and html.endswith(f"</svg>{word}</span>")
+
+
+def test_every_status_has_an_icon_that_can_be_drawn() -> None:
+    for state in STATUS_ICONS:
+        assert "<svg" in write("{% status_badge state %}", state=state)
+    assert write("{% status_badge 'odd' %}") == '<span class="badge">Odd</span>'
+
+
+def test_json_is_indented_and_escaped() -> None:
+    html = write(
+        "{% json_block value label %}",
+        value={"a": "<script>&", "ü": [1.5, None, True]},
+        label="Out <put>",
+    )
+    assert 'role="group" aria-label="Out &lt;put&gt;"' in html and 'tabindex="0"' in html
+    assert "<script>" not in html and "&lt;script&gt;&amp;" in html
+    text = unescape(re.sub("<[^>]+>", "", html))
+    assert json.loads(text) == {"a": "<script>&", "ü": [1.5, None, True]}
+    assert text.splitlines()[1].startswith('  "a"') and "style=" not in html
+
+
+def test_long_json_is_cut_and_says_so() -> None:
+    html = write("{% json_block value 'Output' %}", value={"a": "x" * (JSON_SHOWN + 987)})
+    text = re.sub("<[^>]+>", "", html)
+    assert text.count("x") <= JSON_SHOWN and "1,000 more characters." in text
 
 
 def test_button_submits_unless_told_otherwise() -> None:

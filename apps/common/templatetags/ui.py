@@ -241,7 +241,7 @@ def copy_box(text: str, label: str, prompt: str = "", wraps: bool = False) -> Sa
 
 @register.simple_tag
 def json_block(value: Any, label: str) -> SafeString:
-    """JSON to read: indented, coloured, in a region of its own that scrolls; cut if it is long."""
+    """JSON to read: indented, coloured, in a box of its own that scrolls; cut if it is long."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     note = ""
     if (left := len(text) - JSON_SHOWN) > 0:
@@ -251,7 +251,7 @@ def json_block(value: Any, label: str) -> SafeString:
             formats.count(left),
         )
     return format_html(
-        '<pre class="code block" tabindex="0" role="region" aria-label="{}">{}</pre>{}',
+        '<pre class="code block" tabindex="0" role="group" aria-label="{}">{}</pre>{}',
         label,
         mark_safe(highlight(text, _JSON, _HTML)),  # noqa: S308  Pygments escapes the text
         note,
