@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from django.utils import timezone
+
 from apps.agents.models import Agent
 from apps.agents.services.agents import create_agent
 from apps.agents.services.grants import create_grant
@@ -61,7 +63,7 @@ def seed_agents(org: OrgRef, owner: Principal, at: datetime) -> None:
             )
     for ask in ASKS:
         if ask.agent in made:
-            invoke(ask, caller=owner.actor, at=at)
+            invoke(ask, caller=owner.actor, at=timezone.now())
 
 
 def _register(slug: str, project: Project | None, owner: Principal, at: datetime) -> Agent:

@@ -26,6 +26,14 @@ LOOKUP = {
     },
 }
 QUESTION = {"question": 'Look up the stock of the article "bolt"'}
+_RUNS = """
+select r.status, r.output, extract(epoch from r.finished_at)::float as ended
+from runs r join agents a on a.id = r.agent_id where a.slug = any(%s) and r.status <> 'denied'
+"""
+_STEPS = """
+select s.status, s.kind from steps s join runs r on r.id = s.run_id
+join agents a on a.id = r.agent_id where a.slug = any(%s)
+"""
 
 
 def test_the_kill_switch_ends_every_run_of_an_agent_within_a_second(
@@ -105,13 +113,3 @@ def check(
     assert last <= WITHIN
     assert begun <= WITHIN
     assert {step["status"] for step in steps if step["kind"] != "work"} == {"discarded"}
-
-
-_RUNS = """
-select r.status, r.output, extract(epoch from r.finished_at)::float as ended
-from runs r join agents a on a.id = r.agent_id where a.slug = any(%s) and r.status <> 'denied'
-"""
-_STEPS = """
-select s.status, s.kind from steps s join runs r on r.id = s.run_id
-join agents a on a.id = r.agent_id where a.slug = any(%s)
-"""
