@@ -6,6 +6,7 @@ wake-up, and a broker that is down fails no request.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from config.celery import app
 
 log = structlog.get_logger(__name__)
 
+_loading = threading.Lock()
 _header_sources: list[Callable[[], dict[str, str]]] = []
 
 
@@ -39,7 +41,8 @@ def enqueue(name: str, **kwargs: Any) -> None:
 def _task(name: str) -> Any:
     """A task by its name; a web process knows none until the modules are imported."""
     if name not in app.tasks:
-        app.loader.import_default_modules()
+        with _loading:  # a second thread must not look before the first has imported all of them
+            app.loader.import_default_modules()
     return app.tasks[name]
 
 
