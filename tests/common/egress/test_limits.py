@@ -52,7 +52,7 @@ def local(client):
 def packed(size: int, times: int = 1) -> bytes:
     body = b"0" * size
     for _ in range(times):
-        body = gzip.compress(body)
+        body = gzip.compress(body, mtime=0)
     return body
 
 
