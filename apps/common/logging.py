@@ -53,7 +53,12 @@ def console_formatter() -> logging.Formatter:
 
 
 def configure_structlog() -> None:
-    """Send structlog's loggers through the standard library's handlers; called by the settings."""
+    """Send structlog's loggers through the standard library's handlers; called by the settings.
+
+    Nobody reads which line of code logged something or in which thread: it isn't looked for.
+    """
+    logging._srcfile = None  # as the library's manual says
+    logging.logThreads = logging.logMultiprocessing = False
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -7,6 +7,7 @@ reading what is left go in one round trip.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
@@ -36,6 +37,7 @@ class Policy:
     window: int
 
     @classmethod
+    @lru_cache(maxsize=64)
     def parse(cls, name: str, rate: str) -> Policy:
         """Read "600/minute" or "20 per 10 seconds"; raises ValueError for anything else."""
         item = limits.parse(rate)
@@ -97,12 +99,7 @@ class Limiter:
     def _ask(self, policy: Policy, identity: str) -> Verdict:
         current = f"rate:{{{policy.name}:{identity}}}"
         keys = [f"{current}/-1", current]
-        client = self._client()
-        try:
-            taken, counts = _evaluate(client, keys, policy)
-        except redis.exceptions.NoScriptError:
-            _load(client)
-            taken, counts = _evaluate(client, keys, policy)
+        taken, *counts = _evaluate(self._client(), keys, policy)
         return _judge(policy, bool(taken), *(max(0, int(count or 0)) for count in counts))
 
     def _pause(self, error: Exception) -> None:
@@ -118,30 +115,35 @@ def default_limiter() -> Limiter:
     return Limiter(valkey.client)
 
 
-_SCRIPTS: Final = (RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW)
+_SCRIPT: Final = """
+local taken = (function(ARGV) {acquire} end)(ARGV)
+local counts = (function(ARGV) {read} end)({{ARGV[2]}})
+return {{taken and 1 or 0, counts[1], counts[2], counts[3], counts[4]}}
+"""
 
 
 @lru_cache(maxsize=1)
-def _digests() -> tuple[str, str]:
-    from redis.commands.core import Script
-
-    nobody = redis.Redis()
-    acquire, read = (Script(nobody, script).sha for script in _SCRIPTS)
-    return acquire, read
-
-
-def _load(client: redis.Redis) -> None:
-    """Teach a Valkey that was started or flushed the scripts again."""
-    for script in _SCRIPTS:
-        client.script_load(script.decode() if isinstance(script, bytes) else script)
+def _script() -> tuple[str, str]:
+    """The two scripts of `limits` as one, and its digest."""
+    acquire, read = (
+        script.decode() if isinstance(script, bytes) else script
+        for script in (
+            RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW,
+            RedisStorage.SCRIPT_SLIDING_WINDOW,
+        )
+    )
+    text = _SCRIPT.format(acquire=acquire, read=read)
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _evaluate(client: redis.Redis, keys: list[str], policy: Policy) -> Any:
-    acquire, read = _digests()
-    pipe = client.pipeline(transaction=False)
-    pipe.evalsha(acquire, 2, *keys, policy.quota, policy.window, 1)
-    pipe.evalsha(read, 2, *keys, policy.window)
-    return pipe.execute()
+    """Run it, and teach it first to a Valkey that was started or flushed since."""
+    text, digest = _script()
+    quota, window = str(policy.quota), str(policy.window)
+    try:
+        return client.evalsha(digest, len(keys), *keys, quota, window, "1")
+    except redis.exceptions.NoScriptError:
+        return client.eval(text, len(keys), *keys, quota, window, "1")
 
 
 def _judge(

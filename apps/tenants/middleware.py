@@ -109,6 +109,23 @@ class EntryMiddleware:
         return to_login(request)
 
 
+class CallMiddleware:
+    """Deny by default where no session opens anything: a view asks for credentials itself."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponseBase | None:
+        if getattr(view, "open_to_all", False):
+            return None
+        return problem.respond(request, Unauthenticated("This is not part of the API."))
+
+
 def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     """Unlock the org's rows, if this session was made for it and its user may still enter."""
     user_id = user_id_of(request)

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from tests.bench.load import Client, Figures, Target
+from tests.bench.stock import serving
 from tests.e2e import product
 
 PAGE = product.ROOT / "docs" / "benchmarks.md"
@@ -25,7 +26,8 @@ TEXT = (
     "fast. Gulls nest on the roofs."
 )
 TARGETS = (
-    Target("(a) bare view", "/bench/bare"),
+    Target("(a) bare view", "/bench/bare", stock=True),
+    Target("(a′) bare view, our handler", "/bench/bare"),
     Target("(b) plain ORM", "/v1/bench/plain", b'{"input":{"text":"hello"}}'),
     Target("(c) echo", "/v1/agents/echo/invoke", b'{"input":{"text":"hello"}}'),
     Target(
@@ -51,7 +53,8 @@ def main() -> None:
         product.PASSED_ON = (*product.PASSED_ON, "DJANGO_SETTINGS_MODULE", "WEB_WORKERS")
         running = product.start(Path(folder) / "home")
         try:
-            report = _bench(running, rounds=options.rounds, seconds=options.seconds)
+            with serving(running) as stock:
+                report = _bench(running, stock, rounds=options.rounds, seconds=options.seconds)
         finally:
             running.stop()
     print(report)
@@ -66,11 +69,11 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _bench(running: product.Product, *, rounds: int, seconds: float) -> str:
+def _bench(running: product.Product, stock: tuple[int, int], *, rounds: int, seconds: float) -> str:
     with psycopg.connect(_database(running), autocommit=True) as database:
         durable = _refuse_unless_durable(database)
         before = _count(database)
-        client = Client(running.port, _key(running), running.process.pid)
+        client = Client(_key(running), (running.port, running.process.pid), stock)
         table = {(t.name, n): Figures() for t in TARGETS for n in CONNECTIONS}
         warm = {target.name: Figures() for target in TARGETS}
         for target in TARGETS:
@@ -117,8 +120,8 @@ def _lines(table: Table) -> list[str]:
 
 def _verdicts(table: Table, warm: dict[str, Figures], rows: int) -> list[str]:
     """The promises in figures; whoever reads decides."""
-    a, b, c = (table[target.name, 16] for target in TARGETS[:3])
-    idle_c, idle_d = (table[target.name, 1] for target in TARGETS[2:])
+    a, _, b, c, _ = (table[target.name, 16] for target in TARGETS)
+    idle_c, idle_d = (table[target.name, 1] for target in TARGETS[-2:])
     cpu = c.cpu(c.web + c.postgres)
     owed = sum(
         ROWS.get(name, 0) * (len(found.latencies) - found.errors)

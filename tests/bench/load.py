@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from dataclasses import dataclass, field
+from itertools import chain
 
 import psutil
 
@@ -17,6 +18,7 @@ class Target:
     name: str
     path: str
     body: bytes = b""
+    stock: bool = False
 
 
 @dataclass
@@ -43,11 +45,15 @@ class Figures:
 
 
 class Client:
-    """Speaks HTTP/1.1 to the product with one key."""
+    """Speaks HTTP/1.1 with one key to the product and to stock Django, each a port and a process.
 
-    def __init__(self, port: int, key: str, supervisor: int) -> None:
-        self._port, self._key = port, key
-        self._supervisor = psutil.Process(supervisor)
+    Their CPU is counted together: whoever isn't asked idles.
+    """
+
+    def __init__(self, key: str, product: tuple[int, int], stock: tuple[int, int]) -> None:
+        self._key = key
+        self._ports = {False: product[0], True: stock[0]}
+        self._roots = [psutil.Process(pid) for _, pid in (product, stock)]
 
     def measure(self, target: Target, *, connections: int, seconds: float, into: Figures) -> None:
         """Add a slice of load to the figures."""
@@ -63,7 +69,7 @@ class Client:
         await asyncio.gather(*(self._one(target, end, into) for _ in range(connections)))
 
     async def _one(self, target: Target, end: float, into: Figures) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._ports[target.stock])
         while time.perf_counter() < end:
             began = time.perf_counter()
             writer.write(self._request(target))
@@ -76,7 +82,7 @@ class Client:
     def _request(self, target: Target) -> bytes:
         lines = [
             f"{'POST' if target.body else 'GET'} {target.path} HTTP/1.1",
-            f"Host: localhost:{self._port}",
+            f"Host: localhost:{self._ports[target.stock]}",
             f"Authorization: Bearer {self._key}",
         ]
         if target.body:
@@ -88,9 +94,9 @@ class Client:
         return "\r\n".join([*lines, "", ""]).encode() + target.body
 
     def _cpu(self) -> tuple[float, float]:
-        """Seconds of CPU that this instance's web processes and its Postgres have used."""
+        """Seconds of CPU that the web processes and Postgres have used."""
         web = postgres = 0.0
-        for process in self._supervisor.children(recursive=True):
+        for process in chain(*(root.children(recursive=True) for root in self._roots)):
             try:
                 used = sum(process.cpu_times()[:2])
                 if process.name() == "postgres":

@@ -71,7 +71,7 @@ class Product:
 
 def start(home: Path) -> Product:
     """Run the product on a free port; returns once `/readyz` says that every part is up."""
-    port = _free_port()
+    port = free_port()
     environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     log = (home.parent / "run.log").open("wb")
     process = subprocess.Popen(
@@ -102,7 +102,7 @@ def _is_ready(product: Product) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

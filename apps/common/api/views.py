@@ -24,7 +24,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from apps.common import etag
-from apps.common.api.permissions import HasCode, Principal
+from apps.common.api.permissions import HasCode
 from apps.common.errors import BadRequest, Invalid, RateLimited
 from apps.common.etag import Precondition
 from apps.common.pagination import NEWEST_FIRST, Keyset, paginate, parse_limit
@@ -33,6 +33,7 @@ from apps.common.ratelimit import Policy, Verdict, default_limiter
 PostGuard = Callable[[Request, Callable[[], Response]], Response]
 """Runs a POST's handler, or answers in its place: how a higher app makes POST idempotent."""
 
+_TAKES_JSON = frozenset({"*/*", "application/json", "application/json, */*"})
 _post_guards: list[PostGuard] = []
 
 
@@ -92,13 +93,19 @@ class ApiView(APIView):
             answer[name] = value
         return answer
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """There is one renderer: only who names other types must be told that there is."""
+        if request.headers.get("Accept", "*/*") in _TAKES_JSON:
+            renderer = self.get_renderers()[0]
+            return renderer, renderer.media_type
+        return super().perform_content_negotiation(request, force)
+
     def count(self, request: Request) -> None:
         """Spend one request of the caller's limit; raises RateLimited when there is none left."""
-        if isinstance(request.auth, Principal):
-            policy, identity = (
-                Policy.parse("default", settings.API_RATE_LIMIT),
-                request.auth.rate_limit_key,
-            )
+        caller: Any = request.auth
+        if caller is not None:
+            policy = Policy.parse("default", settings.API_RATE_LIMIT)
+            identity = caller.rate_limit_key
         else:
             policy = Policy.parse("anonymous", settings.API_RATE_LIMIT_ANONYMOUS)
             identity = request.META.get("REMOTE_ADDR", "")

@@ -2,7 +2,7 @@
 
 Before a statement runs, the connection's `search_path` and `app.org_id` are made equal to the keys
 of the running code (`apps.tenants.keys`): both in one round trip, and only when they differ. If
-that fails the statement doesn't run. A pooled connection is stripped of both before its next user.
+that fails the statement doesn't run. A pooled connection is stripped of both as it is given back.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         if self.initialised:
             keys.use_schema(tenant.schema_name)
 
-    @property
-    def pool(self) -> Any:
-        """Django's pool of the alias, which resets what it takes back."""
-        options = self.settings_dict["OPTIONS"].get("pool")
-        if isinstance(options, dict):
-            options.setdefault("reset", strip)
-        return super().pool
+    def _close(self) -> Any:
+        """Give the connection back without its keys.
+
+        Here and not in the pool's `reset`, which costs a visit to another thread each time.
+        """
+        if self.connection is not None and self.pool:
+            strip(self.connection)
+        return super()._close()
 
     def fetch(self, statement: str, params: Any = ()) -> list[tuple[Any, ...]]:
         """Run one statement that is run again and again, and read its rows.
@@ -80,8 +81,7 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         self._setting_search_path = True
         self.search_path_set_schemas = None
         try:
-            with self.connection.cursor() as own:
-                own.execute(SET_KEYS, [search_path(wanted.schema), str(wanted.org_id or "")])
+            set_keys(self.connection, search_path(wanted.schema), str(wanted.org_id or ""))
         except psycopg.Error as error:
             raise DatabaseError("the keys of the org could not be set") from error
         finally:
@@ -104,9 +104,20 @@ def remember(connection: Any, schema: str) -> None:
     served.add(schema)
 
 
+def set_keys(connection: psycopg.Connection[Any], path: str, org_id: str) -> None:
+    """One round trip, planned once a connection."""
+    with psycopg.Cursor(connection) as cursor:
+        cursor.execute(SET_KEYS, [path, org_id], prepare=True)
+
+
 def strip(connection: psycopg.Connection[Any]) -> None:
-    """Take both keys off a connection that goes back to the pool; retire it after many orgs."""
+    """Take both keys off; one that can't be asked, or has served its share of orgs, is retired."""
     if len(getattr(connection, "orgs_served", ())) >= ORGS_A_CONNECTION:
         connection.close()
         return
-    connection.execute(SET_KEYS, ["pg_catalog", ""])
+    try:
+        connection.rollback()
+        connection.autocommit = True
+        set_keys(connection, "pg_catalog", "")
+    except psycopg.Error:
+        connection.close()

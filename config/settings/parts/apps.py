@@ -50,3 +50,11 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "apps.tenants.middleware.SignInsMiddleware",
 ]
+# An API call carries no cookie: nothing that stands for browsers stands before it.
+API_MIDDLEWARE = [
+    "apps.common.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "apps.tenants.middleware.HostMiddleware",
+    "apps.common.middleware.ErrorMiddleware",
+    "apps.tenants.middleware.CallMiddleware",
+]

@@ -1,0 +1,5 @@
+"""What `tests.bench.stock` has uvicorn serve."""
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()
