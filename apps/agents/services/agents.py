@@ -16,7 +16,7 @@ from apps.agents.runtimes.base import Runtime, runtime_of
 from apps.agents.runtimes.signing import new_secret, secret_ref
 from apps.agents.selectors import GRANT
 from apps.agents.services import capabilities as offers
-from apps.agents.services.changing import changes, freeze, lock_agent, record, save
+from apps.agents.services.changing import changes, freeze, lock_agent, record, save, save_state
 from apps.agents.services.kill_switch import stop_all
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound
@@ -25,7 +25,7 @@ from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs.models import Member, Project
-from apps.orgs.selectors import get_default_project
+from apps.orgs.selectors import MEMBER, get_default_project
 from apps.trust.secrets import get_secret_store
 
 TIMEOUT_MAX: Final = 600
@@ -152,7 +152,7 @@ def kill_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) ->
             agent.status_note = said
         else:
             _suspend(agent, said)
-        save(agent, at)
+        save_state(agent, at)
         stopped = stop_all(agent_id=agent.id, actor=actor, at=at, reason="agent_stopped")
         new = {"note": agent.status_note, "stopped_runs": stopped}
         record(agent, "killed", actor, at, new=new)
@@ -167,8 +167,7 @@ def retire_agent(
         agent = lock_agent(agent_id, expected)
         stopped = stop_all(agent_id=agent.id, actor=actor, at=at, reason="agent_retired")
         agent.retire()
-        agent.version, agent.updated_at = agent.version + 1, at
-        agent.save()
+        save_state(agent, at)
         Capability.objects.filter(agent=agent).delete()
         revoked = _revoke_grants(agent, at)
         if runtime_of(agent.runtime).signs:
@@ -201,11 +200,11 @@ def _move(agent: Agent, status: str, actor: Actor, at: datetime, *, note: str = 
     """Activate or suspend an agent, on record."""
     if status == AgentStatus.ACTIVE:
         agent.activate()
-        save(agent, at)
+        save_state(agent, at)
         record(agent, "activated", actor, at)
     elif status == AgentStatus.SUSPENDED:
         _suspend(agent, _trimmed(note))
-        save(agent, at)
+        save_state(agent, at)
         record(agent, "suspended", actor, at, new={"note": agent.status_note})
     else:
         raise AgentStateConflict("An agent can be activated and suspended.")
@@ -311,7 +310,10 @@ def _facts(agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "purpose": agent.purpose,
         "project": agent.project.slug,
-        "accountable": agent.accountable.label,
+        "accountable": {
+            "id": public_id(MEMBER, agent.accountable_id),
+            "name": agent.accountable.label,
+        },
         "config": agent.config,
         "timeout_seconds": agent.timeout_seconds,
     }
