@@ -235,7 +235,7 @@ def test_a_manifest_has_an_upper_size(owner: Any, monkeypatch: pytest.MonkeyPatc
 def test_a_config_is_checked_before_the_agent_is_held(
     owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check may look a name up, which can take seconds; invocations wait for the row."""
+    """A check takes the time that it takes; invocations wait for the row."""
     from django.db import connection
 
     from apps.agents.runtimes.http import RUNTIME

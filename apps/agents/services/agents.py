@@ -243,7 +243,7 @@ def _capabilities(
 
 
 def _check_config(agent_id: UUID, config: Mapping[str, Any]) -> Object:
-    """A new config, checked before the agent is locked: a check may look names up outside."""
+    """A new config, checked before the agent is held: invocations wait for its row."""
     runtime = Agent.objects.filter(id=agent_id).values_list("runtime", flat=True).first()
     if runtime is None:
         raise NotFound("There is no such agent.")
