@@ -35,7 +35,17 @@ def lock_agent(agent_id: UUID, expected: Precondition = NO_PRECONDITION) -> Agen
     An admission holds the row too (KEY SHARE): it comes before this or sees what follows. Raises
     NotFound, PreconditionFailed, AgentStateConflict for a retired one.
     """
-    agent = Agent.objects.select_for_update().filter(id=agent_id).first()
+    return check_open(lock_agents(agent_id).get(agent_id), expected)
+
+
+def lock_agents(*agent_ids: UUID) -> dict[UUID, Agent]:
+    """Hold several, in one order for everybody; those that there are, by their ids."""
+    rows = Agent.objects.select_for_update().filter(id__in=agent_ids).order_by("id")
+    return {agent.id: agent for agent in rows}
+
+
+def check_open(agent: Agent | None, expected: Precondition = NO_PRECONDITION) -> Agent:
+    """An agent that can be changed; raises what `lock_agent` raises."""
     if agent is None:
         raise NotFound("There is no such agent.")
     expected.check(version_of(agent))
