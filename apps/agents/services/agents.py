@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
@@ -54,13 +55,10 @@ def create_agent(
     One whose runtime signs gets its secret with it. Raises Invalid, AgentSlugInUse.
     """
     kind = runtime_of(runtime)
-    wanted = slug or _suggest_slug(name)
-    if not is_slug(wanted):
-        raise Invalid.of("slug", "Use 1 to 40 lower-case letters, digits and hyphens.")
     if status not in (AgentStatus.DRAFT, AgentStatus.ACTIVE):
         raise Invalid.of("status", "A new agent is a draft or active.")
     agent = Agent(
-        slug=wanted,
+        slug=_new_slug(slug, name),
         project=_open(project or get_default_project()),
         accountable_id=_member(accountable_id).id,
         runtime=runtime,
@@ -69,21 +67,16 @@ def create_agent(
         updated_at=at,
         **_checked({"name": name, "purpose": purpose, "timeout_seconds": timeout_seconds}),
     )
-    try:
-        with transaction.atomic():
-            agent.save(force_insert=True)
-            Capability.objects.bulk_create(_capabilities(agent, kind, capabilities))
-            freeze(agent, at)
-            if status == AgentStatus.ACTIVE:
-                agent.activate()
-            agent.save()
-            if kind.signs:
-                get_secret_store().put(secret_ref(agent.id), new_secret())
-            record(agent, "created", actor, at, new=_all_facts(agent))
-    except IntegrityError as error:
-        if "agent_slug" not in str(error):
-            raise
-        raise AgentSlugInUse(f"The slug “{wanted}” belongs to another agent.") from error
+    with _taken_slug_told(agent.slug), transaction.atomic():
+        agent.save(force_insert=True)
+        Capability.objects.bulk_create(_capabilities(agent, kind, capabilities))
+        freeze(agent, at)
+        if status == AgentStatus.ACTIVE:
+            agent.activate()
+        agent.save()
+        if kind.signs:
+            get_secret_store().put(secret_ref(agent.id), new_secret())
+        record(agent, "created", actor, at, new=_all_facts(agent))
     return agent
 
 
@@ -297,6 +290,23 @@ def _open(project: Project) -> Project:
     if project.archived_at is not None:
         raise Invalid.of("project", "This project is archived.")
     return project
+
+
+def _new_slug(given: str, name: str) -> str:
+    slug = given or _suggest_slug(name)
+    if not is_slug(slug):
+        raise Invalid.of("slug", "Use 1 to 40 lower-case letters, digits and hyphens.")
+    return slug
+
+
+@contextmanager
+def _taken_slug_told(slug: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if "agent_slug" not in str(error):
+            raise
+        raise AgentSlugInUse(f"The slug “{slug}” belongs to another agent.") from error
 
 
 def _suggest_slug(name: str) -> str:
