@@ -67,13 +67,9 @@ def create_agent(
         updated_at=at,
         **_checked({"name": name, "purpose": purpose, "timeout_seconds": timeout_seconds}),
     )
+    offered = _capabilities(agent, kind, capabilities)
     with _taken_slug_told(agent.slug), transaction.atomic():
-        agent.save(force_insert=True)
-        Capability.objects.bulk_create(_capabilities(agent, kind, capabilities))
-        freeze(agent, at)
-        if status == AgentStatus.ACTIVE:
-            agent.activate()
-        agent.save()
+        _insert(agent, offered, status, at)
         if kind.signs:
             get_secret_store().put(secret_ref(agent.id), new_secret())
         record(agent, "created", actor, at, new=_all_facts(agent))
@@ -297,6 +293,16 @@ def _new_slug(given: str, name: str) -> str:
     if not is_slug(slug):
         raise Invalid.of("slug", "Use 1 to 40 lower-case letters, digits and hyphens.")
     return slug
+
+
+def _insert(agent: Agent, offered: list[Capability], status: str, at: datetime) -> None:
+    """Write a new agent with what it offers and its first manifest."""
+    agent.save(force_insert=True)
+    Capability.objects.bulk_create(offered)
+    freeze(agent, at)
+    if status == AgentStatus.ACTIVE:
+        agent.activate()
+    agent.save()
 
 
 @contextmanager
