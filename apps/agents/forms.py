@@ -7,21 +7,24 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
 
 from apps.agents.models import AuthRequirement
 from apps.agents.runtimes.builtin import SKILLS
+from apps.agents.runtimes.http import check_headers
 from apps.agents.services.agents import NOTE_MAX, PURPOSE_MAX, TIMEOUT_MAX
 from apps.agents.services.capabilities import ANNOTATIONS, PRICE_MAX
 from apps.agents.services.grants import EVERY_TOOL
+from apps.common.errors import Invalid
 from apps.common.json import Object
 
 Choices = Iterable[tuple[str, str]]
 # kind → what it is, for whoever chooses one
 RUNTIMES: Final = {"builtin": "Built-in skill", "http": "Your own endpoint"}
 LIFETIMES: Final = (("", "Never"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+KEEP: Final = "keep"
 MICROS: Final = 1_000_000
 SCHEMA_ROWS: Final = 10
 
@@ -29,16 +32,19 @@ SCHEMA_ROWS: Final = 10
 class RuntimeForm(forms.Form):
     """The fields that a kind of agent has beside those of all agents."""
 
-    runtime = ""
+    runtime: str
+    present: Object
+    """The config that is edited; empty for a new agent."""
 
     def add_runtime_fields(self) -> None:
         for name, field in _runtime_fields(self.runtime).items():
             self.fields[name] = field
 
     def config(self) -> Object:
-        """What these fields say, as the runtime takes it."""
+        """What these fields say, as the runtime takes it; what has no field stays as it is."""
         given = {name: self.cleaned_data[name] for name in _runtime_fields(self.runtime)}
-        return {name: value for name, value in given.items() if value}
+        whole = {**self.present, **given}
+        return {name: value for name, value in whole.items() if value}
 
 
 class AgentForm(RuntimeForm):
@@ -57,7 +63,7 @@ class AgentForm(RuntimeForm):
 
     def __init__(self, *args: Any, runtime: str, projects: Choices, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.runtime = runtime
+        self.runtime, self.present = runtime, {}
         self.add_runtime_fields()
         self.fields["project"] = forms.ChoiceField(choices=list(projects))
         self.fields["timeout_seconds"] = _timeout()
@@ -79,10 +85,16 @@ class AgentEditForm(RuntimeForm):
     )
 
     def __init__(
-        self, *args: Any, runtime: str, projects: Choices, members: Choices, **kwargs: Any
+        self,
+        *args: Any,
+        runtime: str,
+        config: Object,
+        projects: Choices,
+        members: Choices,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.runtime = runtime
+        self.runtime, self.present = runtime, config
         self.add_runtime_fields()
         self.fields["project"] = forms.ChoiceField(choices=list(projects))
         self.fields["accountable"] = forms.ChoiceField(
@@ -152,24 +164,40 @@ ANNOTATION_LABELS: Final = {
 SCHEMA_LABELS: Final = {"input_schema": "Input schema", "output_schema": "Output schema"}
 
 
-class GrantForm(forms.Form):
-    """Another agent that may call this one, and what of it."""
+class GrantChangeForm(forms.Form):
+    """What of an agent another one may call, and until when."""
 
-    caller = forms.ChoiceField(help_text="The agent that gets to call this one.")
     tools = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple, help_text="Every tool includes those that come later."
     )
-    lifetime = forms.ChoiceField(label="Ends", choices=LIFETIMES, required=False)
+    lifetime = forms.ChoiceField(label="Ends", required=False)
+    lifetimes: ClassVar[Choices] = ((KEEP, "As it is now"), *LIFETIMES)
 
-    def __init__(self, *args: Any, callers: Choices, tools: Iterable[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, tools: Iterable[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["caller"].choices = list(callers)  # type: ignore[attr-defined]
         names = [(EVERY_TOOL, "Every tool"), *((name, name) for name in tools)]
         self.fields["tools"].choices = names  # type: ignore[attr-defined]
+        self.fields["lifetime"].choices = self.lifetimes  # type: ignore[attr-defined]
 
-    def expires_at(self, *, at: datetime) -> datetime | None:
+    def terms(self, *, at: datetime) -> dict[str, Any]:
+        """What was given, as the services take it; an end that stays is left out."""
+        found: dict[str, Any] = {"tools": self.cleaned_data["tools"]}
         days = self.cleaned_data["lifetime"]
-        return at + timedelta(days=int(days)) if days else None
+        if days != KEEP:
+            found["expires_at"] = at + timedelta(days=int(days)) if days else None
+        return found
+
+
+class GrantForm(GrantChangeForm):
+    """Another agent that may call this one, and what of it."""
+
+    caller = forms.ChoiceField(help_text="The agent that gets to call this one.")
+    lifetimes = LIFETIMES
+    field_order = ("caller", "tools", "lifetime")
+
+    def __init__(self, *args: Any, callers: Choices, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["caller"].choices = list(callers)  # type: ignore[attr-defined]
 
 
 class NoteForm(forms.Form):
@@ -219,6 +247,47 @@ class JsonField(forms.CharField):
         return found
 
 
+class HeadersField(forms.CharField):
+    """HTTP headers in a text area, a line each; what they may be, the runtime decides."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
+            help_text="One on a line, such as X-Region: eu. Every call carries them. No secrets: "
+            "everybody who sees agents sees them.",
+        )
+
+    def to_python(self, value: Any) -> Any:
+        headers: dict[str, str] = {}
+        for number, line in enumerate((super().to_python(value) or "").splitlines(), start=1):
+            name, colon, said = (part.strip() for part in line.partition(":"))
+            if line.strip() and not colon:
+                raise forms.ValidationError(f"Line {number}: write a name, a colon and a value.")
+            if name in headers:
+                raise forms.ValidationError(f"Line {number}: {name} stands there twice.")
+            if line.strip():
+                headers[name] = said
+        return _checked_headers(headers)
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return "\n".join(f"{name}: {said}" for name, said in value.items())
+
+
+def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    """As the runtime takes them; its refusals name the header, for there is one field for all."""
+    try:
+        return check_headers(headers)
+    except Invalid as error:
+        said = [
+            f"{item['field'].removeprefix('config.headers').lstrip('.')}: {item['message']}"
+            for item in error.extra["errors"]
+        ]
+        raise forms.ValidationError([text.removeprefix(": ") for text in said]) from error
+
+
 def pretty(value: Object) -> str:
     """JSON as it stands in a text area."""
     return json.dumps(value, indent=2, ensure_ascii=False)
@@ -253,7 +322,8 @@ def _runtime_fields(runtime: str) -> dict[str, forms.Field]:
                 max_length=2000,
                 assume_scheme="https",
                 help_text="It gets a signed POST for each call and answers with a JSON object.",
-            )
+            ),
+            "headers": HeadersField(),
         }
     return {}
 

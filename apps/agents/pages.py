@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from apps.agents.activity import activity
 from apps.agents.directory import AGENT
+from apps.agents.forms import NoteForm
 from apps.agents.models import Agent, AgentStatus
 from apps.common.ids import public_id
 from apps.common.links import link
@@ -50,9 +51,14 @@ def ref_of(agent_id: UUID, slug: str, status: str) -> str:
     return public_id(AGENT, agent_id) if is_free else slug
 
 
+def ref_of_agent(agent: Agent) -> str:
+    """What names this agent in addresses of pages and of the API."""
+    return ref_of(agent.id, agent.slug, agent.status)
+
+
 def agent_url(request: HttpRequest, agent: Agent, name: str = "agents:agent") -> str:
     """The address of a page of this agent."""
-    return link(request, name, ref_of(agent.id, agent.slug, agent.status))
+    return link(request, name, ref_of_agent(agent))
 
 
 def agent_page(request: HttpRequest, agent: Agent, url_name: str, **context: Any) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def agent_page(request: HttpRequest, agent: Agent, url_name: str, **context: Any
     return {
         "agent": agent,
         "agent_id": public_id(AGENT, agent.id),
-        "agent_ref": ref_of(agent.id, agent.slug, agent.status),
+        "agent_ref": ref_of_agent(agent),
         "agent_tabs": [
             {
                 "label": tab.label,
@@ -78,12 +84,20 @@ def agent_page(request: HttpRequest, agent: Agent, url_name: str, **context: Any
         "crumbs": crumbs,
         "open_runs": open_runs,
         "kill_text": kill_text(open_runs),
+        "kill_form": _kill_form(),
         "is_retired": agent.status == AgentStatus.RETIRED,
         "can_edit": may("agents.edit"),
         "can_invoke": may("agents.invoke"),
         "can_kill": may("agents.kill"),
         **context,
     }
+
+
+def _kill_form() -> NoteForm:
+    """Why it is stopped; the question that asks for it begins there."""
+    form = NoteForm(auto_id="kill_%s")
+    form.fields["note"].widget.attrs["autofocus"] = True
+    return form
 
 
 def kill_text(open_runs: int) -> str:

@@ -10,10 +10,12 @@ from apps.agents.directory import AGENT
 from apps.agents.models import Agent, AgentStatus, Capability, Grant, Manifest
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
+from apps.common.pagination import Keyset
 from apps.common.text import is_slug
 
 GRANT = "gnt"
 EVERY_STATUS = "all"
+BY_VERSION = Keyset(("version",))
 
 
 def get_agent(id_or_slug: str) -> Agent:
@@ -84,6 +86,15 @@ def list_held_grants(caller_id: UUID) -> QuerySet[Grant]:
 def get_grant(callee_id: UUID, grant: str) -> Grant:
     """A grant on an agent by its public id; raises NotFound."""
     found = list_grants(callee_id).filter(id=parse_id(GRANT, grant)).first()
+    if found is None:
+        raise NotFound("There is no such grant.")
+    return found
+
+
+def get_grant_between(callee_id: UUID, caller_id: UUID) -> Grant:
+    """The grant that counts between two agents, else the last that did; raises NotFound."""
+    rows = list_grants(callee_id).filter(caller_id=caller_id)
+    found = rows.order_by("-active", "-created_at", "-id").first()
     if found is None:
         raise NotFound("There is no such grant.")
     return found

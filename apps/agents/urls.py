@@ -13,6 +13,7 @@ urlpatterns = [
     path("agents/<str:ref>/tools/<str:name>/", tools.tool, name="tool"),
     path("agents/<str:ref>/tools/<str:name>/remove/", tools.remove, name="tool_remove"),
     path("agents/<str:ref>/grants/", grants.index, name="grants"),
+    path("agents/<str:ref>/grants/<str:grant>/", grants.grant, name="grant"),
     path("agents/<str:ref>/grants/<str:grant>/revoke/", grants.revoke, name="grant_revoke"),
     path("agents/<str:ref>/manifests/", detail.manifests, name="manifests"),
     path("agents/<str:ref>/manifests/<int:version>/", detail.manifest, name="manifest"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.agents.models import Agent
+from apps.agents.models import Agent, AgentStatus, Grant
 from apps.agents.services.agents import create_agent
 from apps.agents.services.grants import create_grant
 from apps.orgs.models import Project
 from apps.orgs.principals import Principal
+from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants.selectors import OrgRef
 
@@ -45,25 +47,47 @@ ASKS: Final = (
 
 
 def seed_agents(org: OrgRef, owner: Principal, at: datetime) -> None:
-    """Register the demo agents, let the concierge call two of them, and put each to work once."""
+    """Register the demo agents, let the concierge call two of them, and put each to work once.
+
+    Makes what was never there, so that a seeding that was cut short is completed, and nothing
+    comes back that somebody has retired or revoked.
+    """
     slugs, project = ORGS.get(org.slug, ((), ""))
-    if not slugs or Agent.objects.exists():
-        return
     found = Project.objects.filter(slug=project).first()
-    made = {slug: _register(slug, found, owner, at) for slug in slugs}
+    for slug in slugs:
+        if not Agent.objects.filter(slug=slug).exists():
+            _register(slug, found, owner, at)
     for caller, callee in CALLS:
-        if caller in made:
-            create_grant(
-                callee_id=made[callee].id,
-                caller_id=made[caller].id,
-                tools=["*"],
-                by_member_id=owner.member_id,
-                actor=owner.actor,
-                at=at,
-            )
+        if caller in slugs:
+            _let_call(caller, callee, owner, at)
     for ask in ASKS:
-        if ask.agent in made:
-            invoke(ask, caller=owner.actor, at=timezone.now())
+        if ask.agent in slugs:
+            _put_to_work(ask, owner)
+
+
+def _let_call(caller: str, callee: str, owner: Principal, at: datetime) -> None:
+    pair = {agent.slug: agent for agent in _present(caller, callee)}
+    if len(pair) < 2 or Grant.objects.filter(caller=pair[caller], callee=pair[callee]).exists():
+        return
+    create_grant(
+        callee_id=pair[callee].id,
+        caller_id=pair[caller].id,
+        tools=["*"],
+        by_member_id=owner.member_id,
+        actor=owner.actor,
+        at=at,
+    )
+
+
+def _put_to_work(ask: Ask, owner: Principal) -> None:
+    """Invoke an agent that can be, unless it did this before."""
+    able = _present(ask.agent).filter(status=AgentStatus.ACTIVE)
+    if able and not Run.objects.filter(agent__in=able, input=ask.input).exists():
+        invoke(ask, caller=owner.actor, at=timezone.now())
+
+
+def _present(*slugs: str) -> QuerySet[Agent]:
+    return Agent.objects.filter(slug__in=slugs).exclude(status=AgentStatus.RETIRED)
 
 
 def _register(slug: str, project: Project | None, owner: Principal, at: datetime) -> Agent:

@@ -151,6 +151,22 @@ def test_a_grant_belongs_to_the_agent_in_its_path(api: Api, owner: Any) -> None:
     assert api.get(f"/agents/order-desk/grants/{ref}").json()["active"] is True
 
 
+def test_what_an_agent_holds_is_revoked_by_its_name(api: Api, owner: Any) -> None:
+    desk, echo, other = make_desk(owner), make_agent(owner), make_agent(owner, name="Other")
+    made, kept = let_call(owner, echo, desk), let_call(owner, other, desk)
+    path = "/agents/order-desk/grants"
+    for query in ("", "?caller=", "?caller=nobody", "?caller=echo&caller=other", "?who=echo"):
+        assert problem(api.delete(f"{path}{query}")) == (422, "invalid")
+    assert problem(api.delete("/agents/echo/grants?caller=other")) == (404, "not_found")
+    assert Grant.objects.filter(active=True).count() == 2
+
+    assert api.delete(f"{path}?caller=echo").status_code == 204
+    assert api.delete(f"{path}?caller={public_id('agt', echo.id)}").status_code == 204
+
+    assert not Grant.objects.get(id=made.id).active
+    assert Grant.objects.get(id=kept.id).active
+
+
 def queries_of(api: Api, path: str) -> int:
     """What an answer costs beyond finding out who asks."""
 

@@ -166,6 +166,8 @@ def test_a_capability_is_taken_away_but_never_the_last(owner: Any, events: Any) 
         ({"input_schema": {"type": "array"}}, "input_schema.type"),
         ({"output_schema": {"type": "object", "properties": 5}}, "output_schema"),
         ({"output_schema": {"type": "object", "const": 2**60}}, "output_schema"),
+        ({"output_schema": {"type": "object", "const": 1e16}}, "output_schema"),
+        ({"input_schema": {"type": "object", "default": {"a": [-1e300]}}}, "input_schema"),
         ({"annotations": {"read_only": True, "destructive": True}}, "annotations.destructive"),
         ({"auth": "nobody"}, "auth"),
         ({"price_micros": -1}, "price_micros"),
@@ -183,6 +185,13 @@ def test_what_a_capability_may_not_be(owner: Any, fields: dict[str, Any], field:
             change(agent, owner, "invoke", **fields)
     assert state(agent) == before
     assert add(agent, owner).name == "lookup"  # the control
+
+
+def test_a_schema_holds_numbers_as_far_as_they_are_exact(owner: Any) -> None:
+    agent = make_desk(owner)
+    schema = {"type": "object", "default": {"a": [1e15, -0.5, 1e-7, 2**53 - 1]}}
+    add(agent, owner, input_schema=schema)
+    assert frozen(agent)["lookup"]["input_schema"] == schema
 
 
 def test_what_only_reads_and_what_destroys_exclude_each_other_in_changes_too(owner: Any) -> None:

@@ -32,6 +32,12 @@ def change(agent: Agent, owner: Any, **fields: Any) -> Agent:
     )
 
 
+def person(member_id: UUID) -> dict[str, str]:
+    """A member as the record names one."""
+    found = Member.objects.get(id=member_id)
+    return {"id": public_id("mem", found.id), "name": found.label}
+
+
 def test_an_agent_answers_to_a_present_member_and_an_open_project(
     owner: Any, somebody: Any
 ) -> None:
@@ -92,7 +98,6 @@ def test_what_is_changed_is_recorded_as_it_was_and_as_it_is(
     assert changed.manifest == found.manifest
     action, subject, detail = events()[-1]
     assert (action, subject) == ("agents.agent.updated", public_id("agt", agent.id))
-    label = Member.objects.get(id=other.member_id).label
     assert detail == {
         "old": {
             "name": "Order desk",
@@ -100,7 +105,7 @@ def test_what_is_changed_is_recorded_as_it_was_and_as_it_is(
             "timeout_seconds": 60,
             "config": {"url": URL},
             "project": "default",
-            "accountable": owner.member_label,
+            "accountable": person(owner.member_id),
         },
         "new": {
             "name": "Desk",
@@ -108,7 +113,7 @@ def test_what_is_changed_is_recorded_as_it_was_and_as_it_is(
             "timeout_seconds": 5,
             "config": {"url": f"{URL}/2"},
             "project": "p",
-            "accountable": label,
+            "accountable": person(other.member_id),
         },
     }
 
@@ -121,18 +126,42 @@ def test_nothing_changed_is_no_version_no_manifest_and_no_event(owner: Any, even
     assert (rows(), len(events())) == before
 
 
-def test_only_what_the_manifest_says_makes_another_manifest(owner: Any) -> None:
-    agent = make_agent(owner)
-    project = projects.create_project(name="P", actor=owner.actor, at=AT)
+def test_each_change_freezes_a_manifest_of_its_own(owner: Any, somebody: Any) -> None:
+    agent, other = make_desk(owner), somebody("member")
+    changes: list[dict[str, Any]] = [
+        {"name": "Desk"},
+        {"purpose": "Orders."},
+        {"timeout_seconds": 5},
+        {"config": {"url": f"{URL}/2"}},
+        {"project": projects.create_project(name="P", actor=owner.actor, at=AT)},
+        {"accountable_id": other.member_id},
+    ]
+    for version, fields in enumerate(changes, start=2):
+        change(agent, owner, **fields)
+        newest = selectors.list_manifests(agent.id)[0]
+        assert (newest.version, newest.document["version"]) == (version, version), fields
+        assert Agent.objects.get(id=agent.id).manifest == newest
+    assert (newest.document["project"], newest.document["accountable"]) == (
+        "p",
+        public_id("mem", other.member_id),
+    )
 
-    change(agent, owner, project=project)
-    assert [m.version for m in selectors.list_manifests(agent.id)] == [1]
+
+def test_another_person_of_the_same_name_is_a_change(owner: Any, somebody: Any) -> None:
+    agent = make_agent(owner)
+    namesake = somebody("member", name=owner.member_label)
+    change(agent, owner, accountable_id=namesake.member_id)
+    assert Agent.objects.get(id=agent.id).accountable_id == namesake.member_id
+    assert selectors.list_manifests(agent.id).count() == 2
+
+
+def test_what_an_agent_was_before_is_a_version_again(owner: Any) -> None:
+    agent = make_agent(owner)
     change(agent, owner, purpose="Now with one.")
     change(agent, owner, purpose="")
     found = list(selectors.list_manifests(agent.id))
     assert [m.version for m in found] == [3, 2, 1]
-    assert [m.document["version"] for m in found] == [3, 2, 1]
-    # The same again later is a version of its own: a history, no set.
+    # A history, no set.
     assert {**found[0].document, "version": 1} == found[2].document
     assert found[0].digest != found[2].digest
     assert Agent.objects.get(id=agent.id).manifest == found[0]
@@ -206,7 +235,7 @@ def test_a_manifest_has_an_upper_size(owner: Any, monkeypatch: pytest.MonkeyPatc
 def test_a_config_is_checked_before_the_agent_is_held(
     owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check may look a name up, which can take seconds; invocations wait for the row."""
+    """A check takes the time that it takes; invocations wait for the row."""
     from django.db import connection
 
     from apps.agents.runtimes.http import RUNTIME

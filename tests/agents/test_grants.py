@@ -139,6 +139,34 @@ def test_two_agents_have_one_grant_a_way(owner: Any, desk: Agent, caller: Agent)
     assert tools_of(caller) == [("order-desk", "write")]
 
 
+def test_a_grant_that_has_run_out_gives_way_to_a_new_one(
+    owner: Any, desk: Agent, caller: Agent, events: Any
+) -> None:
+    until = AT + timedelta(minutes=1)
+    first = let_call(owner, caller, desk, "read", expires_at=until)
+    with pytest.raises(GrantExists):
+        let_call(owner, caller, desk, "write", at=until - timedelta(seconds=1))
+    before = len(events())
+
+    second = let_call(owner, caller, desk, "write", at=until)
+
+    assert tools_of(caller) == [("order-desk", "write")]
+    over = Grant.objects.get(id=first.id)
+    assert (over.active, over.revoked_at, over.expires_at) == (False, until, until)
+    assert [event[:2] for event in events()[before:]] == [
+        ("agents.grant.revoked", public_id("gnt", first.id)),
+        ("agents.grant.created", public_id("gnt", second.id)),
+    ]
+
+
+def test_both_agents_are_held_once_for_a_grant(owner: Any, desk: Agent, caller: Agent) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        let_call(owner, caller, desk)
+    held = [q["sql"] for q in queries if "FOR UPDATE" in q["sql"] and '"agents"' in q["sql"]]
+    assert len(held) == 1
+    assert desk.id.hex in held[0] and caller.id.hex in held[0]
+
+
 def test_a_grant_is_changed_and_recorded(
     owner: Any, desk: Agent, caller: Agent, events: Any
 ) -> None:

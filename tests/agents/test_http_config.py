@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -26,10 +27,20 @@ from tests.agents.factories import URL
         ({"url": "https://93.184.215.14/?code="}, "config.url"),
         ({"url": "https://[::1"}, "config.url"),
         ({"url": "https://127.0.0.1:8443/"}, "config.url"),
+        ({"url": "https://[::1]/"}, "config.url"),
+        ({"url": "https://10.0.0.1/"}, "config.url"),
+        ({"url": "https://169.254.169.254/latest/"}, "config.url"),
+        ({"url": "https://localhost/"}, "config.url"),
+        ({"url": "https://db.internal/"}, "config.url"),
+        ({"url": "https://93.184.215.14/?oauth=abc"}, "config.url"),
         ({"url": URL, "secret": "x"}, "config.secret"),
         ({"url": URL, "headers": []}, "config.headers"),
         ({"url": URL, "headers": {f"x-{n}": "v" for n in range(21)}}, "config.headers"),
         ({"url": URL, "headers": {"Authorization": "Bearer x"}}, "config.headers.Authorization"),
+        ({"url": URL, "headers": {"X-Auth": "x"}}, "config.headers.X-Auth"),
+        ({"url": URL, "headers": {"X-Authorisation": "x"}}, "config.headers.X-Authorisation"),
+        ({"url": URL, "headers": {"X-Authentication": "x"}}, "config.headers.X-Authentication"),
+        ({"url": URL, "headers": {"X-Author-Token": "x"}}, "config.headers.X-Author-Token"),
         ({"url": URL, "headers": {"Cookie": "a=b"}}, "config.headers.Cookie"),
         ({"url": URL, "headers": {"X-Api-Key": "k"}}, "config.headers.X-Api-Key"),
         ({"url": URL, "headers": {"X-Session-Token": "k"}}, "config.headers.X-Session-Token"),
@@ -60,6 +71,23 @@ def test_what_a_config_may_hold() -> None:
     assert RUNTIME.check_config({"url": URL, "headers": {"X-A": "x" * 500}})["headers"] == {
         "x-a": "x" * 500
     }
+
+
+@pytest.mark.parametrize("name", ["x-author", "x-authored-by", "x-author-id", "x-authority"])
+def test_an_author_is_no_credential(name: str) -> None:
+    assert RUNTIME.check_config({"url": URL, "headers": {name: "Jo"}})["headers"] == {name: "Jo"}
+    asked = {"url": f"{URL}?{name}=Jo"}
+    assert RUNTIME.check_config(asked) == asked
+
+
+def test_no_name_is_looked_up_when_a_config_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a name was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for host in ("agent.example.com", "nowhere.example"):
+        config = {"url": f"https://{host}/agent"}
+        assert RUNTIME.check_config(config) == config
 
 
 def test_plain_http_is_for_this_machine_in_development_only(loopback: None, settings: Any) -> None:

@@ -144,9 +144,14 @@ def test_a_note_says_why_and_goes_with_the_suspension(
 
 
 def test_no_status_makes_another_manifest(in_state: Any, owner: Any) -> None:
-    agent = in_state("suspended")
-    agents.activate_agent(agent_id=agent.id, actor=owner.actor, at=AT)
+    agent, said = in_state("draft"), {"actor": owner.actor, "at": AT}
+    agents.activate_agent(agent_id=agent.id, **said)
+    agents.suspend_agent(agent_id=agent.id, **said)
+    agents.activate_agent(agent_id=agent.id, **said)
+    agents.kill_agent(agent_id=agent.id, **said)
+    agents.retire_agent(agent_id=agent.id, **said)
     assert [m.version for m in selectors.list_manifests(agent.id)] == [1]
+    assert Agent.objects.get(id=agent.id).version == 6
 
 
 @pytest.mark.parametrize("state", ["active", "suspended"])

@@ -93,18 +93,28 @@ def test_the_kill_switch_is_asked_about_and_acts(
     # Given an agent that is active
     owner.sign_in("acme", path="/agents/")
     _register(owner, name)
-    # When the kill switch is pressed, a question comes first, and Cancel has the focus
+    # When the kill switch is pressed, a question comes first, and asks why
     owner.press("Kill switch")
     dialog = owner.page.get_by_role("dialog")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    expect(dialog.get_by_label("Why")).to_be_focused()
     expect(dialog).to_contain_text("No run of it is open.")
+    owner.press("Cancel", within=dialog)
+    expect(owner.page.locator("h1")).to_contain_text("Active")
+    owner.press("Kill switch")
+    dialog.get_by_label("Why").fill("It orders twice.")
     owner.press("Stop it now", within=dialog)
-    # Then it is suspended, says so, and takes no call
+    # Then it is suspended, says why, and takes no call
     expect(owner.page.locator("h1")).to_contain_text("Suspended")
+    expect(owner.page.locator("main")).to_contain_text("It orders twice.")
     expect(owner.page.locator("#toasts")).to_contain_text("was stopped")
     expect(owner.page.get_by_role("button", name="Kill switch")).to_have_count(0)
     owner.page.get_by_role("navigation", name="Pages of the agent").get_by_text("Settings").click()
     owner.press("Activate agent")
+    expect(owner.page.locator("h1")).to_contain_text("Active")
+    # And suspending it is undone where it was done
+    owner.press("Suspend")
+    expect(owner.page.locator("h1")).to_contain_text("Suspended")
+    owner.press("Activate")
     expect(owner.page.locator("h1")).to_contain_text("Active")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ WORKSPACE = {
     "overview": "/",
     "agents": "/agents/",
     "agents-none": "/agents/?q=zzzz",
+    "agents-sorted": "/agents/?sort=name",
     "agents-of-a-project": "/agents/?project=support",
     "agent-new": "/agents/new/",
     "agent-new-http": "/agents/new/?runtime=http",
@@ -60,6 +62,7 @@ WORKSPACE = {
     "agent-manifest": "/agents/echo/manifests/1/",
     "agent-settings": "/agents/echo/settings/",
     "runs": "/runs/?level=all",
+    "runs-sorted": "/runs/?level=all&sort=started",
     "runs-none": "/runs/?q=zzzz",
     "projects": "/projects/",
     "projects-none": "/projects/?q=zzzz",
@@ -112,6 +115,33 @@ def test_pages_of_runs(product: Product, owner: Person) -> None:
         "run-failed": _run_named(owner, "1 / 0"),
     }
     sweep(owner, product.org("acme"), found)
+
+
+def test_pages_of_an_agent_behind_a_url(product: Product, owner: Person) -> None:
+    slug = f"desk-{uuid.uuid4().hex[:6]}"
+    owner.sign_in("acme", path="/agents/new/?runtime=http")
+    owner.fill(name=slug, url=f"http://127.0.0.1:{product.port}/nothing", headers="x-region: eu")
+    owner.press("Register agent")
+    owner.has_heading(f"{slug} is registered")
+    faults = _each_look(owner.page, "agent-secret")
+    owner.go(f"{product.org('acme')}/agents/{slug}/try/")
+    owner.fill(input="{}")
+    owner.press("Run")
+    failed = owner.page.locator("#result").get_by_role("link", name="Open the run")
+    found = {
+        "run-failed-http": str(failed.get_attribute("href")),
+        "agent-http": f"/agents/{slug}/",
+        "agent-http-tool": f"/agents/{slug}/tools/invoke/",
+        "agent-http-settings": f"/agents/{slug}/settings/",
+    }
+    sweep(owner, product.org("acme"), found)
+    assert faults == []
+
+
+def test_pages_of_a_grant(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/agents/calculator/grants/")
+    change = owner.page.get_by_role("link", name="Change the grant of Concierge")
+    sweep(owner, product.org("acme"), {"agent-grant": str(change.get_attribute("href"))})
 
 
 def test_pages_with_something_open(product: Product, owner: Person) -> None:

@@ -76,6 +76,7 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/agents/{agent}/manifests/{version}"): (ALL, None, {200}),
     ("GET", "/v1/agents/{agent}/grants"): (ALL, None, {200}),
     ("POST", "/v1/agents/{agent}/grants"): (ADMINS, {"caller": "caller", "tools": ["*"]}, {201}),
+    ("DELETE", "/v1/agents/{agent}/grants"): (ADMINS, None, {204}),
     ("GET", "/v1/agents/{agent}/grants/{grant}"): (ALL, None, {200}),
     ("PATCH", "/v1/agents/{agent}/grants/{grant}"): (ADMINS, {"tools": ["*"]}, {200}),
     ("DELETE", "/v1/agents/{agent}/grants/{grant}"): (ADMINS, None, {204}),
@@ -90,6 +91,8 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
 }
+# What a row's address asks for besides.
+QUERIES = {("DELETE", "/v1/agents/{agent}/grants"): "?caller={holder}"}
 # Refusals that aren't 403: the thing doesn't exist for this role.
 HIDDEN = {path for _, path in TABLE if path.startswith("/v1/keys/")}
 
@@ -202,6 +205,7 @@ class World:
             "capability": "act",
             "version": "1",
             "grant": public_id("gnt", grant.id),
+            "holder": public_id("agt", holder.id),
             "run": public_id("run", run.id),
         }
 
@@ -214,6 +218,12 @@ class World:
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
+
+
+def address(method: str, path: str, refs: dict[str, str]) -> str:
+    """A row's address for these things, as a client of the API writes it."""
+    whole = path + QUERIES.get((method, path), "")
+    return whole.format(**refs).removeprefix("/v1")
 
 
 @pytest.fixture
@@ -230,7 +240,7 @@ def test_own_org_as_the_table_says(
     refs = world.refs()
     api, before = api_as(role), world.state()
 
-    answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+    answer = api(method, address(method, path, refs), body)
 
     if role in allowed:
         assert answer.status_code in statuses, answer.content
@@ -250,7 +260,7 @@ def test_another_orgs_things_are_not_found_by_its_owner(
     refs, body = theirs.refs(), TABLE[method, path][1]
     before = theirs.state()
 
-    answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+    answer = api(method, address(method, path, refs), body)
 
     assert problem(answer) == (404, "not_found")
     assert theirs.state() == before
@@ -264,6 +274,6 @@ def test_another_orgs_key_and_no_key_open_nothing(
     before = world.state()
     foreign = Api(token_for(other_org, owner_of(other_org)), host=f"{org.slug}.localhost:8000")
     for api in (foreign, Api(), Api(host=foreign.host)):
-        answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+        answer = api(method, address(method, path, refs), body)
         assert problem(answer) == (401, "unauthenticated")
     assert world.state() == before

@@ -34,6 +34,7 @@ from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, use
 ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
 # Doors and documents that need no member; tests/tenants/test_signin.py and test_jwks.py try them.
 OPEN = {"login", "session", "logout", "signed_out", "jwks"}
+TOOL = "second"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ TABLE = {
     "agents:tool": Row(ALL, WORKERS, {**NEW_TOOL, "price": "1.5"}),
     "agents:tool_remove": Row(post=WORKERS),
     "agents:grants": Row(ALL, ADMINS, {"caller": "asker", "tools": "*"}),
+    "agents:grant": Row(ALL, ADMINS, {"tools": TOOL, "lifetime": ""}),
     "agents:grant_revoke": Row(post=ADMINS),
     "agents:manifests": Row(get=ALL),
     "agents:manifest": Row(get=ALL),
@@ -112,9 +114,9 @@ TAILS = {
     "agents:tool": "tool",
     "agents:tool_remove": "tool",
     "agents:manifest": "manifest",
+    "agents:grant": "grant",
     "agents:grant_revoke": "grant",
 }
-TOOL = "second"
 
 
 def served() -> set[str]:
@@ -194,7 +196,7 @@ def furnish_work(org: Any, owner: Any) -> dict[str, Any]:
             "skill": "echo",
         }
     desk_id, echo_id = public_id("agt", desk.id), public_id("agt", echo.id)
-    on_desk = ("tools", "tool", "tool_remove", "grant_revoke", "secret")
+    on_desk = ("tools", "tool", "tool_remove", "grant", "grant_revoke", "secret")
     return {
         **{name: echo_id for name in REFS if name.startswith("agents:")},
         **{f"agents:{name}": desk_id for name in on_desk},

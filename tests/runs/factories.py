@@ -9,13 +9,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.agents.models import Agent, Capability, Grant, Manifest
+from apps.agents.models import Agent, Capability, Grant
+from apps.agents.services.changing import freeze
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import uuid7
 from apps.orgs.models import Member, Project
 from apps.runs import spine
 from apps.runs.spine import Claim, Hold, Notes, Order, Parentage
-from apps.trust.canonical import dumps
 
 CALLER = Actor(ActorType.API_KEY, "key_1", "Test key")
 
@@ -35,7 +35,7 @@ def capability(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def make_agent(slug: str, **fields: Any) -> Agent:
-    """An active agent with its manifest, straight into the tables."""
+    """An active agent of any runtime and state, past the service that would refuse it."""
     now = timezone.now()
     status = fields.pop("status", "active")
     tools = fields.pop("tools", [capability(slug)])
@@ -55,24 +55,11 @@ def make_agent(slug: str, **fields: Any) -> Agent:
         **fields,
     )
     agent.save()
-    document = {
-        "agent": slug,
-        "version": 1,
-        "runtime": {"kind": runtime, "config": config},
-        "timeout_seconds": timeout,
-        "capabilities": tools,
-    }
-    agent.manifest = Manifest.objects.create(
-        agent=agent,
-        version=1,
-        document=document,
-        digest=hashlib.sha256(dumps(document)).hexdigest(),
-        created_at=now,
-    )
-    agent.save(update_fields=["manifest"])
     for tool in tools:
         fields = {name: value for name, value in tool.items() if name != "annotations"}
         Capability.objects.create(agent=agent, **fields)
+    freeze(agent, now)
+    agent.save(update_fields=["manifest"])
     return agent
 
 

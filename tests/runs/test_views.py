@@ -83,6 +83,31 @@ def test_an_empty_list_says_why_it_is_empty(browser: Browser, say: Any) -> None:
     assert b"No run yet" not in nothing.content
 
 
+def test_who_may_invoke_nothing_is_offered_no_agent_to_try(
+    org: Any, browser: Browser, somebody: Any
+) -> None:
+    offer = b"Choose an agent to try"
+    assert offer in browser.get("/runs/").content
+    assert offer not in as_member(org, somebody("viewer")).get("/runs/").content
+
+
+def test_the_list_is_sorted_by_its_beginning(browser: Browser, say: Any) -> None:
+    for text in ("One", "Two", "Three"):
+        say(text)
+    assert titles(browser, "") == titles(browser, "sort=x") == ["Three", "Two", "One"]
+    assert titles(browser, "sort=started") == ["One", "Two", "Three"]
+    assert titles(browser, "sort=started&q=tw") == ["Two"]
+    own = browser.get("/agents/echo/runs/?sort=started").content.decode()
+    assert own.index(">One<") < own.index(">Three<") and 'aria-sort="ascending"' in own
+
+
+def test_a_cost_stands_there_once_one_is_counted(browser: Browser, say: Any) -> None:
+    run = say("Hello")
+    assert b"<dt>Cost</dt>" not in browser.get(url_of(run)).content
+    Run.objects.filter(id=run.id).update(cost_micros=4200)
+    assert "<dt>Cost</dt><dd>$0.0042" in browser.get(url_of(run)).content.decode()
+
+
 def test_each_filter_finds_what_it_says(browser: Browser, say: Any, org: Any, owner: Any) -> None:
     apollo = projects.create_project(name="Apollo", actor=owner.actor, at=AT)
     make_agent("other")

@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.common.ids import public_id
 from apps.orgs.errors import IdempotencyInFlight
+from apps.orgs.models import RolePermission
 from apps.orgs.services import projects
 from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
@@ -86,6 +87,24 @@ def test_with_scripts_the_result_comes_under_the_form(browser: Browser, echo: Ag
     assert 'id="result"' in html and '"said"' in html and "every 2s" not in html
     assert "&quot;Good morning&quot;" in html  # what was typed is still there
     assert fields(answer)["nonce"] != fields(page)["nonce"]
+
+
+def test_anothers_input_is_for_who_may_see_runs(
+    org: Any, browser: Browser, echo: Agent, owner: Any, somebody: Any
+) -> None:
+    ask = Ask(agent="echo", input={"text": "between us"})
+    theirs = public_id("run", invoke(ask, caller=owner.actor, at=timezone.now()).run.id)
+    member = somebody("member")
+    blind = as_member(org, member)
+    assert b"between us" in blind.get(f"{URL}?like={theirs}").content  # the control
+    RolePermission.objects.filter(role__slug="member", permission__code="runs.view").delete()
+
+    for answer in (blind.get(f"{URL}?like={theirs}"), blind.part(f"{URL}?run={theirs}")):
+        assert answer.status_code == 403 and b"between us" not in answer.content
+
+    own = public_id("run", invoke(ask, caller=member.actor, at=timezone.now()).run.id)
+    assert b"between us" in blind.get(f"{URL}?like={own}").content
+    assert b"between us" in blind.part(f"{URL}?run={own}").content
 
 
 def test_a_form_that_is_sent_twice_runs_once(browser: Browser, echo: Agent) -> None:

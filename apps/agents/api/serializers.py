@@ -183,6 +183,12 @@ class GrantChange(Strict):
     expires_at = Moment(required=False, allow_null=True)
 
 
+class GrantPick(Read):
+    caller = serializers.CharField(
+        max_length=40, help_text="Slug or id of the agent whose grant it is."
+    )
+
+
 class GrantWrite(GrantChange):
     caller = Text(max_length=40, help_text="Slug or id of the agent that may call.")
     tools = serializers.ListField(

@@ -22,7 +22,6 @@ from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.base import OrgView
 from apps.orgs.selectors import MEMBER, get_project
 
-BY_VERSION: Final = Keyset(("version",))
 BY_NAME: Final = Keyset(("name",), descending=False)
 
 
@@ -241,7 +240,7 @@ class CapabilityView(OrgView):
 
 class ManifestsView(OrgView):
     required = {"GET": "agents.view"}
-    list_keyset = BY_VERSION
+    list_keyset = selectors.BY_VERSION
 
     @extend_schema(
         operation_id="manifests_list", tags=["agents"], responses=page_of(s.ManifestRead)
@@ -249,7 +248,7 @@ class ManifestsView(OrgView):
     def get(self, request: Request, agent: str) -> Response:
         """What the agent was, version by version."""
         rows = selectors.list_manifests(selectors.get_agent(agent).id)
-        return self.answer_page(s.ManifestRead, rows, keyset=BY_VERSION)
+        return self.answer_page(s.ManifestRead, rows, keyset=selectors.BY_VERSION)
 
 
 class ManifestView(OrgView):
@@ -264,8 +263,9 @@ class ManifestView(OrgView):
 
 
 class GrantsView(OrgView):
-    required = {"GET": "grants.view", "POST": "grants.manage"}
+    required = {"GET": "grants.view", "POST": "grants.manage", "DELETE": "grants.manage"}
     list_keyset = NEWEST_FIRST
+    picks = s.GrantPick
 
     @extend_schema(operation_id="grants_list", tags=["agents"], responses=page_of(s.GrantRead))
     def get(self, request: Request, agent: str) -> Response:
@@ -293,6 +293,21 @@ class GrantsView(OrgView):
             at=timezone.now(),
         )
         return self.answer(s.GrantRead, grant, status=201)
+
+    @extend_schema(
+        operation_id="grants_revoke_caller",
+        tags=["agents"],
+        parameters=[s.GrantPick],
+        responses={204: None},
+    )
+    def delete(self, request: Request, agent: str) -> Response:
+        """Revoke what another agent holds: no further call of it passes."""
+        callee = selectors.get_agent(agent)
+        caller = self.read_query(s.GrantPick)["caller"]
+        caller_id = self.named("caller", lambda: selectors.get_agent(caller)).id
+        found = selectors.get_grant_between(callee.id, caller_id)
+        grants.revoke_grant(grant_id=found.id, actor=self.by.actor, at=timezone.now())
+        return self.nothing()
 
 
 class GrantView(OrgView):

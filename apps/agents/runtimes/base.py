@@ -106,7 +106,10 @@ class Runtime(Protocol):
     signs: bool
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
-        """The config as it is kept; raises Invalid with fields named `config.…`."""
+        """The config as it is kept; raises Invalid with fields named `config.…`.
+
+        Asks nobody outside: it is called within a transaction.
+        """
 
     def tools(self, config: Object) -> Sequence[ToolSpec] | None:
         """The tools that this runtime fixes; None where the agent's owner declares them."""

@@ -47,8 +47,9 @@ _OURS: Final = frozenset(
     + ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "date")
     + ("idempotency-key", "traceparent", "tracestate", "user-agent", "forwarded", "via")
 )
+# An author is no credential; what authorizes is one.
 _CREDENTIAL: Final = re.compile(
-    r"auth|cookie|token|secret|passw|pwd|private|credential|session|jwt|signature|api[-_]?key"
+    r"auth(?!or(?!i[sz]))|cookie|token|secret|passw|pwd|private|credential|session|jwt|signature|api[-_]?key"
     r"|^(?:key|code|sig)$",
     re.I,
 )
@@ -86,13 +87,16 @@ class HttpRuntime:
 
 
 def check_url(url: object) -> str:
-    """An endpoint that could be called now; raises Invalid. The manifest shows it to everybody."""
+    """An endpoint that may be called; raises Invalid. The manifest shows it to everybody.
+
+    Where its name leads is found and judged at each call.
+    """
     if not isinstance(url, str) or not 1 <= len(url) <= URL_MAX:
         raise Invalid.of("config.url", "Give the URL of the agent's endpoint.")
     try:
         names = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
         egress.check(url, allow_http=may_be_plain(url))
-    except (EgressRefused, EgressFailed) as error:
+    except EgressRefused as error:
         raise Invalid.of("config.url", error.detail) from error
     except ValueError as error:
         raise Invalid.of("config.url", "The URL can't be read.") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
@@ -16,7 +17,7 @@ from apps.agents.runtimes.base import Runtime, runtime_of
 from apps.agents.runtimes.signing import new_secret, secret_ref
 from apps.agents.selectors import GRANT
 from apps.agents.services import capabilities as offers
-from apps.agents.services.changing import changes, freeze, lock_agent, record, save
+from apps.agents.services.changing import changes, freeze, lock_agent, record, save, save_state
 from apps.agents.services.kill_switch import stop_all
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound
@@ -25,7 +26,7 @@ from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs.models import Member, Project
-from apps.orgs.selectors import get_default_project
+from apps.orgs.selectors import MEMBER, get_default_project
 from apps.trust.secrets import get_secret_store
 
 TIMEOUT_MAX: Final = 600
@@ -54,13 +55,10 @@ def create_agent(
     One whose runtime signs gets its secret with it. Raises Invalid, AgentSlugInUse.
     """
     kind = runtime_of(runtime)
-    wanted = slug or _suggest_slug(name)
-    if not is_slug(wanted):
-        raise Invalid.of("slug", "Use 1 to 40 lower-case letters, digits and hyphens.")
     if status not in (AgentStatus.DRAFT, AgentStatus.ACTIVE):
         raise Invalid.of("status", "A new agent is a draft or active.")
     agent = Agent(
-        slug=wanted,
+        slug=_new_slug(slug, name),
         project=_open(project or get_default_project()),
         accountable_id=_member(accountable_id).id,
         runtime=runtime,
@@ -69,21 +67,12 @@ def create_agent(
         updated_at=at,
         **_checked({"name": name, "purpose": purpose, "timeout_seconds": timeout_seconds}),
     )
-    try:
-        with transaction.atomic():
-            agent.save(force_insert=True)
-            Capability.objects.bulk_create(_capabilities(agent, kind, capabilities))
-            freeze(agent, at)
-            if status == AgentStatus.ACTIVE:
-                agent.activate()
-            agent.save()
-            if kind.signs:
-                get_secret_store().put(secret_ref(agent.id), new_secret())
-            record(agent, "created", actor, at, new=_all_facts(agent))
-    except IntegrityError as error:
-        if "agent_slug" not in str(error):
-            raise
-        raise AgentSlugInUse(f"The slug “{wanted}” belongs to another agent.") from error
+    offered = _capabilities(agent, kind, capabilities)
+    with _taken_slug_told(agent.slug), transaction.atomic():
+        _insert(agent, offered, status, at)
+        if kind.signs:
+            get_secret_store().put(secret_ref(agent.id), new_secret())
+        record(agent, "created", actor, at, new=_all_facts(agent))
     return agent
 
 
@@ -152,7 +141,7 @@ def kill_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) ->
             agent.status_note = said
         else:
             _suspend(agent, said)
-        save(agent, at)
+        save_state(agent, at)
         stopped = stop_all(agent_id=agent.id, actor=actor, at=at, reason="agent_stopped")
         new = {"note": agent.status_note, "stopped_runs": stopped}
         record(agent, "killed", actor, at, new=new)
@@ -167,8 +156,7 @@ def retire_agent(
         agent = lock_agent(agent_id, expected)
         stopped = stop_all(agent_id=agent.id, actor=actor, at=at, reason="agent_retired")
         agent.retire()
-        agent.version, agent.updated_at = agent.version + 1, at
-        agent.save()
+        save_state(agent, at)
         Capability.objects.filter(agent=agent).delete()
         revoked = _revoke_grants(agent, at)
         if runtime_of(agent.runtime).signs:
@@ -201,11 +189,11 @@ def _move(agent: Agent, status: str, actor: Actor, at: datetime, *, note: str = 
     """Activate or suspend an agent, on record."""
     if status == AgentStatus.ACTIVE:
         agent.activate()
-        save(agent, at)
+        save_state(agent, at)
         record(agent, "activated", actor, at)
     elif status == AgentStatus.SUSPENDED:
         _suspend(agent, _trimmed(note))
-        save(agent, at)
+        save_state(agent, at)
         record(agent, "suspended", actor, at, new={"note": agent.status_note})
     else:
         raise AgentStateConflict("An agent can be activated and suspended.")
@@ -244,7 +232,7 @@ def _capabilities(
 
 
 def _check_config(agent_id: UUID, config: Mapping[str, Any]) -> Object:
-    """A new config, checked before the agent is locked: a check may look names up outside."""
+    """A new config, checked before the agent is held: invocations wait for its row."""
     runtime = Agent.objects.filter(id=agent_id).values_list("runtime", flat=True).first()
     if runtime is None:
         raise NotFound("There is no such agent.")
@@ -300,6 +288,33 @@ def _open(project: Project) -> Project:
     return project
 
 
+def _new_slug(given: str, name: str) -> str:
+    slug = given or _suggest_slug(name)
+    if not is_slug(slug):
+        raise Invalid.of("slug", "Use 1 to 40 lower-case letters, digits and hyphens.")
+    return slug
+
+
+def _insert(agent: Agent, offered: list[Capability], status: str, at: datetime) -> None:
+    """Write a new agent with what it offers and its first manifest."""
+    agent.save(force_insert=True)
+    Capability.objects.bulk_create(offered)
+    freeze(agent, at)
+    if status == AgentStatus.ACTIVE:
+        agent.activate()
+    agent.save()
+
+
+@contextmanager
+def _taken_slug_told(slug: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if "agent_slug" not in str(error):
+            raise
+        raise AgentSlugInUse(f"The slug “{slug}” belongs to another agent.") from error
+
+
 def _suggest_slug(name: str) -> str:
     rows = Agent.objects.exclude(status=AgentStatus.RETIRED)
     slug = make_slug(name, fallback="agent")
@@ -311,7 +326,10 @@ def _facts(agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "purpose": agent.purpose,
         "project": agent.project.slug,
-        "accountable": agent.accountable.label,
+        "accountable": {
+            "id": public_id(MEMBER, agent.accountable_id),
+            "name": agent.accountable.label,
+        },
         "config": agent.config,
         "timeout_seconds": agent.timeout_seconds,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -150,10 +151,19 @@ def _checked_schema(schema: Any, field: str) -> Object:
     """A schema that is one and that the manifest can hold; raises Invalid."""
     checked = check_schema(schema, field=field)
     try:
-        dumps({"capabilities": [{field: checked}]})
+        kept = json.loads(json.dumps(checked), parse_float=_kept_float)
+        dumps({"capabilities": [{field: kept}]})
     except JsonInvalid as error:
         raise Invalid.of(field, f"This can't be held exactly: {error}.") from error
     return checked
+
+
+def _kept_float(digits: str) -> float:
+    """A number as the database gives it back: 1e16 comes back as a whole number, and those are
+    held exactly only so far (RFC 7493 §2.2).
+    """
+    number = float(digits)
+    return int(number) if number.is_integer() else number
 
 
 def _check(capability: Capability) -> None:

@@ -14,6 +14,7 @@ from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
 from apps.common.ids import public_id
 from apps.common.json import Object
+from apps.orgs.selectors import MEMBER
 from apps.orgs.services.recording import recorder
 from apps.trust.canonical import MAX_BYTES, dumps
 
@@ -34,7 +35,17 @@ def lock_agent(agent_id: UUID, expected: Precondition = NO_PRECONDITION) -> Agen
     An admission holds the row too (KEY SHARE): it comes before this or sees what follows. Raises
     NotFound, PreconditionFailed, AgentStateConflict for a retired one.
     """
-    agent = Agent.objects.select_for_update().filter(id=agent_id).first()
+    return check_open(lock_agents(agent_id).get(agent_id), expected)
+
+
+def lock_agents(*agent_ids: UUID) -> dict[UUID, Agent]:
+    """Hold several, in one order for everybody; those that there are, by their ids."""
+    rows = Agent.objects.select_for_update().filter(id__in=agent_ids).order_by("id")
+    return {agent.id: agent for agent in rows}
+
+
+def check_open(agent: Agent | None, expected: Precondition = NO_PRECONDITION) -> Agent:
+    """An agent that can be changed; raises what `lock_agent` raises."""
     if agent is None:
         raise NotFound("There is no such agent.")
     expected.check(version_of(agent))
@@ -44,9 +55,16 @@ def lock_agent(agent_id: UUID, expected: Precondition = NO_PRECONDITION) -> Agen
 
 
 def save(agent: Agent, at: datetime) -> None:
-    """Write a changed agent as its next version, with a new manifest if what it is has changed."""
-    agent.version, agent.updated_at = agent.version + 1, at
+    """Write an agent that is something else now as its next version, with its next manifest."""
     freeze(agent, at)
+    save_state(agent, at)
+
+
+def save_state(agent: Agent, at: datetime) -> None:
+    """Write an agent whose state changed as its next version: what it is has stayed, so its
+    manifest stays.
+    """
+    agent.version, agent.updated_at = agent.version + 1, at
     agent.save()
 
 
@@ -73,13 +91,15 @@ def freeze(agent: Agent, at: datetime) -> None:
 
 
 def describe(agent: Agent) -> Object:
-    """What an agent is, as its manifest freezes it; holds no secret."""
+    """What an agent is, as its manifest freezes it; holds no secret, and of people only ids."""
     capabilities = Capability.objects.filter(agent_id=agent.id)
     return {
         "id": public_id(AGENT, agent.id),
         "agent": agent.slug,
         "name": agent.name,
         "purpose": agent.purpose,
+        "project": agent.project.slug,
+        "accountable": public_id(MEMBER, agent.accountable_id),
         "version": 0,
         "runtime": {"kind": agent.runtime, "config": agent.config},
         "timeout_seconds": agent.timeout_seconds,

@@ -11,7 +11,7 @@ from django.db import transaction
 from apps.agents.errors import GrantExists
 from apps.agents.models import Agent, AgentStatus, Capability, Grant
 from apps.agents.selectors import GRANT
-from apps.agents.services.changing import changes, lock_agent
+from apps.agents.services.changing import changes, check_open, lock_agents
 from apps.common.actors import Actor
 from apps.common.errors import Conflict, Invalid, NotFound
 from apps.orgs.services.recording import recorder
@@ -32,18 +32,16 @@ def create_grant(
 ) -> Grant:
     """Let agent `caller` call these tools of agent `callee`; `["*"]` means all, later ones too.
 
-    Raises NotFound, Invalid, GrantExists.
+    One that has run out gives way to it. Raises NotFound, AgentStateConflict, Invalid, GrantExists.
     """
+    if caller_id == callee_id:
+        raise Invalid.of("caller", "An agent needs no grant for itself, and can't call itself.")
     with transaction.atomic():
-        if caller_id == callee_id:
-            raise Invalid.of("caller", "An agent needs no grant for itself, and can't call itself.")
-        _lock_both(caller_id, callee_id)
-        callee = lock_agent(callee_id)
-        caller = Agent.objects.filter(id=caller_id).exclude(status=AgentStatus.RETIRED).first()
-        if caller is None:
+        held = lock_agents(caller_id, callee_id)
+        callee, caller = check_open(held.get(callee_id)), held.get(caller_id)
+        if caller is None or caller.status == AgentStatus.RETIRED:
             raise Invalid.of("caller", "There is no such agent.")
-        if Grant.objects.filter(caller=caller, callee=callee, active=True).exists():
-            raise GrantExists(f"{caller.slug} has one on {callee.slug}. Change or revoke it.")
+        _make_room(caller, callee, actor, at)
         grant = Grant(
             caller=caller,
             callee=callee,
@@ -80,15 +78,24 @@ def revoke_grant(*, grant_id: UUID, actor: Actor, at: datetime) -> Grant:
     with transaction.atomic():
         grant = _lock(grant_id)
         if grant.active:
-            grant.active, grant.revoked_at = False, at
-            grant.save()
-            _record(grant, "revoked", actor, at, old=_facts(grant))
+            _end(grant, actor, at)
     return grant
 
 
-def _lock_both(*agent_ids: UUID) -> None:
-    """Hold two agents, in one order for everybody, so that neither retires meanwhile."""
-    list(Agent.objects.select_for_update().filter(id__in=agent_ids).order_by("id"))
+def _make_room(caller: Agent, callee: Agent, actor: Actor, at: datetime) -> None:
+    """End the grant between two agents that has run out; raises GrantExists for one that counts."""
+    found = Grant.objects.filter(caller=caller, callee=callee, active=True).first()
+    if found is None:
+        return
+    if found.expires_at is None or found.expires_at > at:
+        raise GrantExists(f"{caller.slug} has one on {callee.slug}. Change or revoke it.")
+    _end(found, actor, at)
+
+
+def _end(grant: Grant, actor: Actor, at: datetime) -> None:
+    grant.active, grant.revoked_at = False, at
+    grant.save()
+    _record(grant, "revoked", actor, at, old=_facts(grant))
 
 
 def _lock(grant_id: UUID) -> Grant:

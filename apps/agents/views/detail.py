@@ -12,14 +12,14 @@ from apps.agents import selectors
 from apps.agents.activity import activity
 from apps.agents.forms import RUNTIMES
 from apps.agents.models import Manifest
-from apps.agents.pages import agent_page, agent_url
+from apps.agents.pages import agent_page, agent_url, ref_of_agent
 from apps.common.htmx import render_page_or_partial
+from apps.common.json import Object
 from apps.common.links import link, turn
-from apps.common.pagination import Keyset, paginate
+from apps.common.pagination import paginate
 from apps.orgs.pages import command, needs, principal_of
 
 RECENT: Final = 5
-BY_VERSION: Final = Keyset(("version",))
 
 
 @require_safe
@@ -33,14 +33,28 @@ def overview(request: HttpRequest, ref: str) -> HttpResponse:
         agent,
         "agents:agent",
         runtime=RUNTIMES.get(agent.runtime, agent.runtime),
+        config=_config(agent.config),
         manifest=agent.manifest,
         project_url=link(request, "orgs:project", agent.project.slug),
         manifest_url=_manifest_url(request, ref, agent.manifest) if agent.manifest else None,
         tools=list(agent.capabilities.all()),
         runs=activity().recent(request, agent.id, limit=RECENT) if may_see_runs else [],
-        command=command(request, f"/v1/agents/{agent.slug}"),
+        command=command(request, f"/v1/agents/{ref_of_agent(agent)}"),
     )
     return render(request, "agents/overview.html", context)
+
+
+def _config(config: Object) -> list[tuple[str, list[str]]]:
+    """What is set, each with its value or, of a table such as headers, its lines."""
+    return [
+        (
+            name.capitalize(),
+            [f"{key}: {said}" for key, said in value.items()]
+            if isinstance(value, dict)
+            else [str(value)],
+        )
+        for name, value in config.items()
+    ]
 
 
 @require_safe
@@ -51,7 +65,7 @@ def manifests(request: HttpRequest, ref: str) -> HttpResponse:
     rows = selectors.list_manifests(agent.id).defer("document")
     found = paginate(
         rows,
-        keyset=BY_VERSION,
+        keyset=selectors.BY_VERSION,
         after=request.GET.get("after"),
         before=request.GET.get("before"),
     )
@@ -64,7 +78,7 @@ def manifests(request: HttpRequest, ref: str) -> HttpResponse:
         ],
         newer_url=turn(request, "before", found.previous),
         older_url=turn(request, "after", found.next),
-        command=command(request, f"/v1/agents/{agent.slug}/manifests"),
+        command=command(request, f"/v1/agents/{ref_of_agent(agent)}/manifests"),
     )
     return render_page_or_partial(request, "agents/manifests.html", "results", context)
 
@@ -81,7 +95,7 @@ def manifest(request: HttpRequest, ref: str, version: int) -> HttpResponse:
         "agents:manifests",
         manifest=found,
         is_present=found.id == agent.manifest_id,
-        command=command(request, f"/v1/agents/{agent.slug}/manifests/{found.version}"),
+        command=command(request, f"/v1/agents/{ref_of_agent(agent)}/manifests/{found.version}"),
     )
     own = agent_url(request, agent, "agents:manifests")
     context["crumbs"] = [*context["crumbs"][:-1], ("Manifests", own), (f"v{found.version}", None)]

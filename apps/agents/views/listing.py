@@ -21,11 +21,16 @@ from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.links import PROJECT, link, turn
-from apps.common.pagination import paginate
+from apps.common.pagination import NEWEST_FIRST, Keyset, paginate
 from apps.orgs.pages import command, needs, post_command, principal_of, selected_project
 from apps.orgs.selectors import get_default_project, get_project, list_project_links
 
-FIELDS: Final = ("q", "status")
+FIELDS: Final = ("q", "status", "sort")
+SORTS: Final = {
+    "name": Keyset(("name", "id"), descending=False),
+    "-name": Keyset(("name", "id")),
+    "created": Keyset(descending=False),
+}
 STATUSES: Final = [(status.value, status.label) for status in AgentStatus]
 
 
@@ -36,21 +41,32 @@ def index(request: HttpRequest) -> HttpResponse:
     q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
     status = status if status in AgentStatus.values else ""
     rows = selectors.list_agents(q=q, status=status, project_id=selected_project(request))
-    found = paginate(rows, after=request.GET.get("after"), before=request.GET.get("before"))
-    last = activity().last(request, [agent.id for agent in found.items])
+    sort = request.GET.get("sort", "")
+    found = paginate(
+        rows,
+        keyset=SORTS.get(sort, NEWEST_FIRST),
+        after=request.GET.get("after"),
+        before=request.GET.get("before"),
+    )
+    may = principal_of(request).may
+    shown = [agent.id for agent in found.items] if may("runs.view") else []
+    last = activity().last(request, shown)
     context = {
         "crumbs": [("Agents", None)],
         "agents": [_row(request, agent, last.get(agent.id)) for agent in found.items],
         "q": q,
         "status": status,
         "statuses": STATUSES,
+        "sort": sort if sort in SORTS else "",
+        "is_sorted": sort in SORTS,
         "filtered": bool(q or status),
         "project": request.GET.get(PROJECT, ""),
         "clear_url": link(request, "agents:agents"),
         "new_url": link(request, "agents:new"),
         "newer_url": turn(request, "before", found.previous, keep=FIELDS),
         "older_url": turn(request, "after", found.next, keep=FIELDS),
-        "can_create": principal_of(request).may("agents.edit"),
+        "can_create": may("agents.edit"),
+        "shows_runs": may("runs.view"),
         "command": command(request, "/v1/agents"),
     }
     return render_page_or_partial(request, "agents/list.html", "results", context)
@@ -65,6 +81,7 @@ def _row(request: HttpRequest, agent: Agent, last: Any) -> dict[str, Any]:
         "runtime": RUNTIMES.get(agent.runtime, agent.runtime),
         "project": agent.project.name,
         "tools": len(agent.capabilities.all()),
+        "created_at": agent.created_at,
         "last": last,
     }
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.agents import selectors
 from apps.agents.forms import AgentEditForm, NoteForm, RetireForm
 from apps.agents.models import Agent
-from apps.agents.pages import agent_page, agent_url
+from apps.agents.pages import agent_page, agent_url, ref_of_agent
 from apps.agents.runtimes.base import runtime_of
 from apps.agents.services import agents as services
 from apps.agents.services.changing import version_of
@@ -52,6 +52,7 @@ def _form(agent: Agent, data: Any = None) -> AgentEditForm:
     return AgentEditForm(
         data,
         runtime=agent.runtime,
+        config=agent.config,
         projects=_with(projects, (agent.project.slug, agent.project.name)),
         members=_with(members, (public_id(MEMBER, agent.accountable_id), agent.accountable.label)),
         initial={
@@ -109,7 +110,7 @@ def _render(request: HttpRequest, agent: Agent, **bound: forms.Form) -> HttpResp
         retire_form=bound.get("retire_form") or _retire_form(agent),
         signs=runtime_of(agent.runtime).signs,
         can_delete=principal_of(request).may("agents.delete"),
-        command=command(request, f"/v1/agents/{agent.slug}"),
+        command=command(request, f"/v1/agents/{ref_of_agent(agent)}"),
     )
     status = 422 if bound else 200
     return render_page_or_partial(request, "agents/settings.html", "forms", context, status=status)
@@ -150,9 +151,15 @@ def _moved(
 @require_POST
 @needs("agents.kill")
 def kill(request: HttpRequest, ref: str) -> HttpResponse:
-    """The kill switch: suspend it and end all that it has under way, at once."""
+    """The kill switch: suspend it and end all that it has under way, at once.
+
+    A note that can't be kept doesn't keep it from being stopped.
+    """
+    form = NoteForm(request.POST)
+    form.full_clean()
     agent, stopped = services.kill_agent(
         agent_id=selectors.get_agent(ref).id,
+        note=form.cleaned_data.get("note", ""),
         actor=principal_of(request).actor,
         at=timezone.now(),
     )

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.agents import selectors
 from apps.agents.forms import MICROS, CapabilityForm, pretty
 from apps.agents.models import Agent, Capability
-from apps.agents.pages import agent_page, agent_url
+from apps.agents.pages import agent_page, agent_url, ref_of_agent
 from apps.agents.runtimes.base import runtime_of
 from apps.agents.services import capabilities as services
 from apps.common.errors import DomainError
@@ -46,7 +46,7 @@ def index(request: HttpRequest, ref: str) -> HttpResponse:
         tools=list(agent.capabilities.all()),
         form=form,
         is_free=_is_free(agent),
-        command=command(request, f"/v1/agents/{agent.slug}/capabilities"),
+        command=command(request, f"/v1/agents/{ref_of_agent(agent)}/capabilities"),
     )
     status = 422 if form.is_bound else 200
     return render_page_or_partial(request, "agents/tools.html", "tools", context, status=status)
@@ -89,7 +89,7 @@ def tool(request: HttpRequest, ref: str, name: str) -> HttpResponse:
         form=form,
         is_free=_is_free(agent),
         is_last=len(agent.capabilities.all()) == 1,
-        command=command(request, f"/v1/agents/{agent.slug}/capabilities/{found.name}"),
+        command=command(request, f"/v1/agents/{ref_of_agent(agent)}/capabilities/{found.name}"),
     )
     own = agent_url(request, agent, "agents:tools")
     context["crumbs"] = [*context["crumbs"][:-1], ("Tools", own), (found.name, None)]

@@ -20,7 +20,7 @@ from apps.common.egress.errors import EgressFailed, EgressTimeout, EgressUnreach
 from apps.common.egress.guard import Guard
 from apps.common.egress.messages import EgressRequest, EgressResponse, build_request
 from apps.common.egress.policy import EgressPolicy
-from apps.common.egress.resolve import Resolver, checked_addresses, system_resolver
+from apps.common.egress.resolve import Resolver, check_address, system_resolver
 from apps.common.egress.targets import check_target, parse_url
 from apps.common.egress.transport import DOWN, AsyncPinnedTransport, Gate, PinnedTransport
 
@@ -95,19 +95,16 @@ class EgressClient:
         return self._retrying(gate.deadline)(self._follow, gate, order, follow)
 
     def check(self, url: str, *, allow_http: bool = False) -> None:
-        """Refuses a URL that could not be called now: for forms that store one for later.
+        """Refuses a URL that may never be called: for forms that store one for later.
 
-        A courtesy to whoever fills in the form; each request is checked again.
+        A courtesy to whoever fills in the form; each request is checked again. No name is looked
+        up, so it can stand in a transaction: who a name is, is decided when it is dialled.
         """
-        policy = self._policy
         target = check_target(
-            parse_url(url), allow_http=allow_http, allow_loopback=policy.allow_loopback
+            parse_url(url), allow_http=allow_http, allow_loopback=self._policy.allow_loopback
         )
-        seconds = policy.connect_timeout
-        with _failures_told(Deadline(seconds)):
-            checked_addresses(
-                target.host, target.port, resolver=self._resolver, policy=policy, timeout=seconds
-            )
+        if target.address is not None:
+            check_address(target.host, target.address, policy=self._policy)
 
     def transport(
         self, *, scope: str, max_bytes: int | None = None, allow_http: bool = False

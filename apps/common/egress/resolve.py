@@ -56,11 +56,12 @@ def checked_addresses(
     """
     literal = classify.parse_address(host)
     if literal is not None:
-        return (_accepted(host, literal, policy),)
+        return (check_address(host, literal, policy=policy),)
     answers = list(dict.fromkeys(_look_up(host, port, resolver, timeout)))
     if not answers:
         raise httpcore.ConnectError("The host's name does not resolve to any address.")
-    return tuple(_accepted(host, classify.parse_address(answer), policy) for answer in answers)
+    found = [classify.parse_address(answer) for answer in answers]
+    return tuple(check_address(host, address, policy=policy) for address in found)
 
 
 def _look_up(host: str, port: int, resolver: Resolver, timeout: float) -> Sequence[str]:
@@ -72,7 +73,8 @@ def _look_up(host: str, port: int, resolver: Resolver, timeout: float) -> Sequen
         raise httpcore.ConnectError("The host's name does not resolve.") from error
 
 
-def _accepted(host: str, address: IPAddress | None, policy: EgressPolicy) -> IPAddress:
+def check_address(host: str, address: IPAddress | None, *, policy: EgressPolicy) -> IPAddress:
+    """The address as it is dialled; raises EgressRefused for one that isn't public."""
     reason = "not an address" if address is None else _objection(address, policy)
     if address is None or reason is not None:
         log.warning("egress.refused", host=host, address=str(address), reason=reason)

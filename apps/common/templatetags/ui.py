@@ -271,6 +271,30 @@ def page_url(context: template.Context, name: str, *args: Any, **query: str) -> 
     return links.link(context["request"], name, *args, **query)
 
 
+@register.simple_tag(takes_context=True)
+def sort_head(
+    context: template.Context, name: str, label: str, css: str = "", presumed: str = ""
+) -> SafeString:
+    """The head of a column that a list can be sorted by: `?sort=name`, then `?sort=-name`.
+
+    `presumed` is the order of the list where the address says none.
+    """
+    query = context["request"].GET
+    here = query.get("sort") or presumed
+    order = {name: "ascending", f"-{name}": "descending"}.get(here, "none")
+    kept = {key: said for key, said in query.items() if key not in ("before", "after")}
+    url = links.with_query("", {**kept, "sort": f"-{name}" if here == name else name})
+    mark = {"ascending": "arrow-up", "descending": "arrow-down"}.get(order, "")
+    return format_html(
+        '<th scope="col"{} aria-sort="{}"><a href="{}">{}{}</a></th>',
+        flatatt({"class": css} if css else {}),
+        order,
+        url,
+        label,
+        icon(mark, "sm in-cell") if mark else "",
+    )
+
+
 # Forms ----------------------------------------------------------------------------------------
 
 

@@ -19,12 +19,14 @@ _PAGING: Final = frozenset({"cursor", "limit"})
 class OrgView(ApiView):
     """A view of one org; whoever gets as far as a handler is a principal of it.
 
-    `filters` names what a list's query may hold beside its paging. Anything else is refused: a
-    misspelt filter would otherwise be answered with everything. `keeps_keys` says that the view
-    remembers Idempotency-Keys by itself.
+    `filters` names what a list's query may hold beside its paging, `picks` what the query of a
+    DELETE on a list names one of its things by. Anything else is refused: a misspelt filter would
+    otherwise be answered with everything. `keeps_keys` says that the view remembers
+    Idempotency-Keys by itself.
     """
 
     filters: ClassVar[type[Serializer[Any]] | None] = None
+    picks: ClassVar[type[Serializer[Any]] | None] = None
     keeps_keys: ClassVar[bool] = False
 
     @property
@@ -41,8 +43,9 @@ class OrgView(ApiView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         known = set(_PAGING) if self.list_keyset and request.method == "GET" else set()
-        if self.filters and request.method == "GET":
-            known |= set(self.filters().fields)
+        named = {"GET": self.filters, "DELETE": self.picks}.get(request.method or "")
+        if named:
+            known |= set(named().fields)
         for name, values in request.query_params.lists():
             if name not in known:
                 raise Invalid.of(name[:80], "There is no such parameter.")

@@ -11,14 +11,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from apps.agents.models import Agent, AgentStatus, Capability
-from apps.agents.pages import agent_page
+from apps.agents.pages import agent_page, ref_of_agent
 from apps.agents.selectors import get_agent, get_capability
 from apps.common.errors import Invalid, NotFound
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
 from apps.common.ids import parse_id
 from apps.common.links import PROJECT, with_query
 from apps.orgs.errors import IdempotencyInFlight
-from apps.orgs.pages import needs, post_command, principal_of
+from apps.orgs.pages import check, needs, post_command, principal_of
 from apps.runs import selectors
 from apps.runs.errors import RUN, RunDenied
 from apps.runs.forms import ConsoleForm, new_nonce
@@ -45,7 +45,7 @@ def console(request: HttpRequest, ref: str) -> HttpResponse:
     if request.method == "POST":
         return _run(request, agent, tool, ConsoleForm(request.POST))
     if wants_partial(request) and "run" in request.GET:
-        return _result(request, agent, selectors.get_run(parse_id(RUN, request.GET["run"])))
+        return _result(request, agent, _seen(request, request.GET["run"]))
     return _render(request, agent, tool, ConsoleForm(initial=_first_input(request, tool)))
 
 
@@ -140,13 +140,21 @@ def _first_input(request: HttpRequest, tool: Capability | None) -> dict[str, Any
     """What the form begins with: an earlier run's input (`like`), or the schema's example."""
     value = example_input(tool.input_schema) if tool else {}
     if like := request.GET.get("like"):
-        value = selectors.get_run(parse_id(RUN, like)).input
+        value = _seen(request, like).input
     return {
         "tool": tool.name if tool else "",
         "project": request.GET.get(PROJECT, ""),
         "nonce": new_nonce(),
         "input": json.dumps(value, indent=2, ensure_ascii=False),
     }
+
+
+def _seen(request: HttpRequest, ref: str) -> RunView:
+    """A run that this person may look at: any by `runs.view`, without it their own."""
+    run = selectors.get_run(parse_id(RUN, ref))
+    if run.caller.principal != principal_of(request).actor.principal:
+        check(request, "runs.view")
+    return run
 
 
 def _result(request: HttpRequest, agent: Agent, run: RunView) -> HttpResponse:
@@ -187,7 +195,7 @@ def _render(
         tools=list(agent.capabilities.all()),
         form=form,
         can_run=agent.status == AgentStatus.ACTIVE and tool is not None,
-        command=post_command(request, f"/v1/agents/{agent.slug}/invoke", example),
+        command=post_command(request, f"/v1/agents/{ref_of_agent(agent)}/invoke", example),
         **more,
     )
     return render_page_or_partial(request, TEMPLATE, "console", context, status=status)

@@ -10,13 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from apps.agents.pages import agent_page
+from apps.agents.pages import agent_page, ref_of_agent
 from apps.agents.selectors import get_agent, list_agent_names
 from apps.common.errors import NotFound
 from apps.common.htmx import render_page_or_partial
 from apps.common.ids import parse_id
 from apps.common.links import link, turn
-from apps.common.pagination import paginate
+from apps.common.pagination import NEWEST_FIRST, Keyset, paginate
 from apps.orgs.pages import command, needs, principal_of, selected_project
 from apps.runs import selectors
 from apps.runs.errors import RUN
@@ -25,6 +25,8 @@ from apps.runs.models import Run
 from apps.runs.presenting import row_of
 
 FIELDS: Final = ("q", "status", "agent", "caller", "level", "from", "to")
+KEPT: Final = (*FIELDS, "sort")
+OLDEST_FIRST: Final = Keyset(descending=False)
 LOOK_BACK: Final = timedelta(days=30)
 """How far back words are searched where no first day is given: no index answers them."""
 
@@ -41,7 +43,7 @@ def index(request: HttpRequest) -> HttpResponse:
     context = {
         "crumbs": [("Runs", None)],
         "form": form,
-        "agents": list_agent_names(),
+        "agents": _agents(found["agent"]),
         "filter": found,
         "filtered": any(found.values()),
         "caller": _caller(found["caller"], rows) if found["caller"] else "",
@@ -67,19 +69,38 @@ def of_agent(request: HttpRequest, ref: str) -> HttpResponse:
         request,
         agent,
         "runs:of_agent",
-        all_runs_url=link(request, "runs:runs", agent=agent.slug, level=ALL),
-        command=command(request, f"'/v1/runs?agent={agent.slug}'"),
+        all_runs_url=link(request, "runs:runs", agent=ref_of_agent(agent), level=ALL),
+        command=command(request, f"'/v1/runs?agent={ref_of_agent(agent)}'"),
         **_page(request, selectors.list_run_lines(rows)),
     )
     return render_page_or_partial(request, "runs/of_agent.html", "results", context)
 
 
+def _agents(chosen: str) -> list[tuple[str, str]]:
+    """Whose runs can be asked for; also one that is chosen by its id, as a retired one is."""
+    names = list_agent_names()
+    if not chosen or any(chosen == slug for slug, _ in names):
+        return names
+    try:
+        return [*names, (chosen, get_agent(chosen).name)]
+    except NotFound:
+        return names
+
+
 def _page(request: HttpRequest, rows: QuerySet[Run]) -> dict[str, Any]:
-    found = paginate(rows, after=request.GET.get("after"), before=request.GET.get("before"))
+    is_sorted = request.GET.get("sort") == "started"
+    found = paginate(
+        rows,
+        keyset=OLDEST_FIRST if is_sorted else NEWEST_FIRST,
+        after=request.GET.get("after"),
+        before=request.GET.get("before"),
+    )
     return {
+        "sort": "started" if is_sorted else "",
+        "is_sorted": is_sorted,
         "runs": [row_of(request, run) for run in found.items],
-        "newer_url": turn(request, "before", found.previous, keep=FIELDS),
-        "older_url": turn(request, "after", found.next, keep=FIELDS),
+        "newer_url": turn(request, "before", found.previous, keep=KEPT),
+        "older_url": turn(request, "after", found.next, keep=KEPT),
     }
 
 
@@ -117,5 +138,5 @@ def _caller(caller_id: str, rows: QuerySet[Run]) -> str:
 
 def _with(request: HttpRequest, **changes: str) -> str:
     """This list with another filter."""
-    kept = {name: request.GET.get(name, "") for name in FIELDS}
+    kept = {name: request.GET.get(name, "") for name in KEPT}
     return link(request, "runs:runs", **{**kept, **changes})

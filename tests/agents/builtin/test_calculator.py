@@ -33,6 +33,7 @@ from apps.common.schemas import compile_schema
         ("sqrt(16) + abs(-2)", 6),
         ("round(2.567, 2)", 2.57),
         ("max(1, 2, 3) - min(4, 5)", -1),
+        ("max(5) - min(2)", 3),
         ("cos(pi)", -1),
         ("ln(e)", 1),
         ("  42  ", 42),
