@@ -74,6 +74,8 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/agents/{agent}/capabilities/{capability}"): (WORKERS, None, {204}),
     ("GET", "/v1/agents/{agent}/manifests"): (ALL, None, {200}),
     ("GET", "/v1/agents/{agent}/manifests/{version}"): (ALL, None, {200}),
+    ("GET", "/v1/agents/{agent}/keys"): (ALL, None, {200}),
+    ("POST", "/v1/agents/{agent}/keys"): (WORKERS, {"name": "New"}, {201}),
     ("GET", "/v1/agents/{agent}/grants"): (ALL, None, {200}),
     ("POST", "/v1/agents/{agent}/grants"): (ADMINS, {"caller": "caller", "tools": ["*"]}, {201}),
     ("GET", "/v1/agents/{agent}/grants/{grant}"): (ALL, None, {200}),
