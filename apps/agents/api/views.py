@@ -32,6 +32,7 @@ class AgentsView(OrgView):
     required = {"GET": "agents.view", "POST": "agents.edit"}
     filters = s.AgentFilter
     list_keyset = NEWEST_FIRST
+    list_heavy = ("manifest__document",)
 
     @extend_schema(
         operation_id="agents_list",
@@ -244,6 +245,7 @@ class CapabilityView(OrgView):
 class ManifestsView(OrgView):
     required = {"GET": "agents.view"}
     list_keyset = BY_VERSION
+    list_heavy = ("document",)
 
     @extend_schema(
         operation_id="manifests_list", tags=["agents"], responses=page_of(s.ManifestRead)
