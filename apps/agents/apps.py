@@ -8,6 +8,9 @@ class AgentsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.agents.runtimes import base, builtin, http
+        from apps.agents.services import keys
+        from apps.orgs import holders
 
         base.register(builtin.RUNTIME)
         base.register(http.RUNTIME)
+        holders.register(keys.hold_agent)

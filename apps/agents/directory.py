@@ -23,8 +23,8 @@ from apps.common.ids import parse_id
 from apps.common.json import Object
 from apps.common.schemas import Validator, compile_schema
 from apps.common.text import is_slug
+from apps.orgs.selectors import AGENT as AGENT
 
-AGENT = "agt"
 MANIFESTS_KEPT = 2000
 
 

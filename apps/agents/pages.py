@@ -34,6 +34,7 @@ _tabs: list[Tab] = [
     Tab(10, "Overview", "agents:agent", "agents.view"),
     Tab(30, "Tools", "agents:tools", "agents.view"),
     Tab(50, "Grants", "agents:grants", "grants.view"),
+    Tab(55, "Keys", "agents:keys", "keys.own"),
     Tab(60, "Manifests", "agents:manifests", "agents.view"),
     Tab(70, "Settings", "agents:settings", "agents.view"),
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.agents.views import detail, grants, listing, settings, tools
+from apps.agents.views import detail, grants, keys, listing, settings, tools
 
 app_name = "agents"
 urlpatterns = [
@@ -15,6 +15,8 @@ urlpatterns = [
     path("agents/<str:ref>/grants/", grants.index, name="grants"),
     path("agents/<str:ref>/grants/<str:grant>/", grants.grant, name="grant"),
     path("agents/<str:ref>/grants/<str:grant>/revoke/", grants.revoke, name="grant_revoke"),
+    path("agents/<str:ref>/keys/", keys.index, name="keys"),
+    path("agents/<str:ref>/keys/<str:key>/revoke/", keys.revoke, name="key_revoke"),
     path("agents/<str:ref>/manifests/", detail.manifests, name="manifests"),
     path("agents/<str:ref>/manifests/<int:version>/", detail.manifest, name="manifest"),
     path("agents/<str:ref>/settings/", settings.index, name="settings"),

@@ -7,7 +7,7 @@ attributes follow the rest: credentials, paging, ETags, idempotency, limits, and
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from inspect import cleandoc
 from typing import Any, Final
@@ -18,7 +18,7 @@ from django.template.loader import get_template
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from apps.common import etag
@@ -116,6 +116,13 @@ _PROBLEM: Final[dict[str, Any]] = {
             },
         },
         "retry_after": {"type": "integer", "description": "Seconds."},
+        "permission": {"type": "string", "description": "The permission that is missing."},
+        "reason": {"type": "string", "description": "Why a run was refused; for programs."},
+        "run": {
+            "type": "string",
+            "description": "The run that has the refusal on record, or is still at work.",
+        },
+        "parameter": {"type": "string", "description": "The parameter that can't be read."},
     },
     "additionalProperties": True,
 }
@@ -149,7 +156,8 @@ _PAGING: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "limit",
         "in": "query",
-        "description": "Rows on a page.",
+        "description": "Rows on a page, at most: large ones make it shorter, so `next` alone tells "
+        "whether there are more.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     },
 )
@@ -224,6 +232,7 @@ class ApiSchema(AutoSchema):
         return kinds
 
 
+@cache
 def page_of(serializer: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
     """The serializer of a page of these: for `extend_schema(responses=page_of(ProjectRead))`."""
     name = f"{serializer.__name__}Page"
@@ -241,6 +250,21 @@ def example(name: str, value: Any, *, request: bool = False, status: int = 200) 
     if request:
         return OpenApiExample(name, value=value, request_only=True)
     return OpenApiExample(name, value=value, response_only=True, status_codes=[str(status)])
+
+
+def problems(path: str, *errors: DomainError) -> dict[tuple[int, str], OpenApiResponse]:
+    """What may go wrong with one operation in its own way, each told by an example: for
+    `extend_schema(responses={200: …, **problems(…)})`.
+    """
+    by_status = {error.status: [e for e in errors if e.status == error.status] for error in errors}
+    return {
+        (status, CONTENT_TYPE): OpenApiResponse(
+            {"$ref": "#/components/schemas/Problem"},
+            description=", or: ".join(error.title for error in same),
+            examples=[OpenApiExample(e.title, value=_example_of(e, path)) for e in same],
+        )
+        for status, same in by_status.items()
+    }
 
 
 def query(name: str, description: str, **options: Any) -> OpenApiParameter:
@@ -308,24 +332,29 @@ def _response(kind: type[DomainError]) -> dict[str, Any]:
         "content": {
             CONTENT_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "example": _example_of(kind),
+                "example": _example_of(_typical(kind)),
             }
         },
     }
 
 
-def _example_of(kind: type[DomainError]) -> dict[str, Any]:
-    extra: dict[int, dict[str, Any]] = {
-        422: {"errors": [{"field": "name", "message": "This field is required."}]},
-        429: {"retry_after": 12},
-    }
+def _typical(kind: type[DomainError]) -> DomainError:
+    """An error of this kind as it mostly is."""
+    if kind is Invalid:
+        return Invalid.of("name", "This field is required.")
+    if kind is RateLimited:
+        return RateLimited(retry_after=12)
+    return kind(permission="projects.edit") if kind is PermissionDenied else kind()
+
+
+def _example_of(error: DomainError, path: str = "/v1/projects") -> dict[str, Any]:
     return {
-        "type": f"{TYPE_PREFIX}{kind.code}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.title,
-        "code": kind.code,
-        "instance": "/v1/projects",
+        "type": f"{TYPE_PREFIX}{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail or error.title,
+        "code": error.code,
+        "instance": path,
         "request_id": "0190f7c2-6d1e-7b5a-9c3e-2f4b6a8d0e11",
-        **extra.get(kind.status, {}),
+        **error.extra,
     }

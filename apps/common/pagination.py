@@ -10,13 +10,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar, cast
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, QuerySet, Value
+from django.db.models.functions import Cast, Coalesce
 from django.utils.timezone import is_naive
 
 from apps.common.errors import BadRequest, Invalid
@@ -25,6 +30,8 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""What a page of heavy rows may come to, its first row apart."""
 _CURSOR_MAX: Final = 1024
 
 
@@ -75,11 +82,12 @@ def paginate(
     limit: int = DEFAULT_LIMIT,
     after: str | None = None,
     before: str | None = None,
+    heavy: Sequence[str] = (),
 ) -> Page[ModelT]:
     """Read the page that follows `after`, or precedes `before`, or the first one.
 
-    One row more than asked for is read to know whether the list goes on. Raises BadRequest for a
-    cursor that isn't one of this list.
+    `heavy` names the JSON columns that may be large; the page ends before they come to more than
+    PAGE_BYTES. Raises BadRequest for a cursor that isn't one of this list.
     """
     backwards = before is not None and after is None
     cursor = before if backwards else after
@@ -87,9 +95,8 @@ def paginate(
     if cursor is not None:
         values = read_cursor(queryset.model, keyset, cursor)
         rows = rows.filter(_beyond(queryset.model, keyset, values, backwards=backwards))
-    found = list(rows[: limit + 1])
-    items = found[:limit][::-1] if backwards else found[:limit]
-    goes_on = len(found) > limit
+    found, goes_on = _read_light(rows, limit, heavy) if heavy else _read(rows, limit)
+    items = found[::-1] if backwards else found
     return Page(
         items=items,
         next=write_cursor(keyset, items[-1]) if items and (goes_on or backwards) else None,
@@ -99,6 +106,32 @@ def paginate(
             else None
         ),
     )
+
+
+def _read(rows: QuerySet[ModelT], limit: int) -> tuple[list[ModelT], bool]:
+    """The next rows, and whether there are more: one more than asked for is read to know that."""
+    found = list(rows[: limit + 1])
+    return found[:limit], len(found) > limit
+
+
+def _read_light(
+    rows: QuerySet[ModelT], limit: int, heavy: Sequence[str]
+) -> tuple[list[ModelT], bool]:
+    """The same, and no more than PAGE_BYTES of them but one at least. The database weighs them
+    first, so that what is too much is never sent.
+    """
+    weighed = list(rows.values_list("pk", _weight(heavy))[: limit + 1])
+    totals = accumulate(weight for _, weight in weighed[:limit])
+    fits = max(1, sum(total <= PAGE_BYTES for total in totals))
+    found = list(rows.filter(pk__in=[pk for pk, _ in weighed[:fits]]))
+    return found, fits < len(weighed)
+
+
+def _weight(columns: Sequence[str]) -> Any:
+    """The bytes of these columns as JSON text, together."""
+    texts = (Cast(name, models.TextField()) for name in columns)
+    sizes = (Func(t, function="octet_length", output_field=models.IntegerField()) for t in texts)
+    return reduce(operator.add, (Coalesce(size, 0) for size in sizes))
 
 
 def parse_limit(text: str | None) -> int:

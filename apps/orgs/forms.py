@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-
-LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
 
 
 class ProjectForm(forms.Form):
@@ -41,26 +38,6 @@ class InviteForm(forms.Form):
     def __init__(self, *args: Any, roles: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"].choices = roles  # type: ignore[attr-defined]
-
-
-class KeyForm(forms.Form):
-    """A new API key of one's own."""
-
-    name = forms.CharField(max_length=80, help_text="What will use it, such as “Nightly import”.")
-    scopes = forms.MultipleChoiceField(
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text="None means all that your role allows.",
-    )
-    lifetime = forms.ChoiceField(label="Expires", choices=LIFETIMES, required=False, initial="90")
-
-    def __init__(self, *args: Any, scopes: list[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["scopes"].choices = scopes  # type: ignore[attr-defined]
-
-    def expires_at(self, *, at: datetime) -> datetime | None:
-        days = self.cleaned_data["lifetime"]
-        return at + timedelta(days=int(days)) if days else None
 
 
 class NameForm(forms.Form):

@@ -198,8 +198,8 @@ class Invitation(StateModel, TenantModel):
 class ApiKey(TenantModel):
     """A program's credential: acts as its owner, within its scopes. Only its hash is kept.
 
-    A replaced key works until `grace_until`; a revoked one is kept for the record and opens
-    nothing.
+    With an `agent` it acts as that agent, and may no more than the member who made it. A replaced
+    key works until `grace_until`; a revoked one is kept for the record and opens nothing.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -208,6 +208,14 @@ class ApiKey(TenantModel):
     prefix = models.CharField(max_length=12, help_text="how the token begins, to tell keys apart")
     key_hash = models.BinaryField(help_text="SHA-256 of the whole token", editable=False)
     member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="keys")
+    agent = models.ForeignKey(
+        "agents.Agent",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+    )
     scopes = models.JSONField(default=list)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -224,6 +232,11 @@ class ApiKey(TenantModel):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="api_key_newest"),
             models.Index(fields=["member", "-created_at", "-id"], name="api_key_of_member"),
+            models.Index(
+                fields=["agent", "-created_at", "-id"],
+                condition=Q(agent__isnull=False),
+                name="api_key_of_agent",
+            ),
         ]
 
     def __str__(self) -> str:

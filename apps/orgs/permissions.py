@@ -68,12 +68,22 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "audit.view": ("Read the audit log", _ADMINS),
 }
 
+NOT_FOR_AGENTS: Final = frozenset(
+    {
+        *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
+        *("grants.manage", "keys.own", "keys.manage"),
+    }
+)
+"""What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
+limits that grants put on an agent."""
+
 
 def codes_of(role: str) -> frozenset[str]:
     """What a built-in role may do."""
     return frozenset(code for code, (_, roles) in MATRIX.items() if role in roles)
 
 
-def effective(*, role: frozenset[str], scopes: list[str]) -> frozenset[str]:
+def effective(*, role: frozenset[str], scopes: list[str], as_agent: bool = False) -> frozenset[str]:
     """What a key may do: what its owner's role allows, cut down to the key's scopes."""
-    return role if ALL_SCOPES in scopes else role & frozenset(scopes)
+    allowed = role if ALL_SCOPES in scopes else role & frozenset(scopes)
+    return allowed - NOT_FOR_AGENTS if as_agent else allowed

@@ -11,7 +11,8 @@ from apps.common.actors import Actor
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A member in a browser, or a key that acts for one; all that checks and records need of it.
+    """A member in a browser, or a key that acts for one or as an agent; all that checks and
+    records need of it. `member_id` is who answers: of an agent's key, the member who made it.
 
     `role_permissions` is what the member's role allows; `permissions` is what remains of it after
     the key's scopes, and is what every check asks. Unrestricted is a person, or a key with `*`.
@@ -27,6 +28,7 @@ class Principal:
     role_permissions: frozenset[str]
     permissions: frozenset[str]
     key_id: UUID | None = None
+    agent_id: UUID | None = None
     expires_at: datetime | None = None
     is_unrestricted: bool = True
 

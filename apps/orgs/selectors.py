@@ -25,6 +25,7 @@ from apps.tenants.selectors import KEY_COUNTS
 ModelT = TypeVar("ModelT", bound=Model)
 
 PROJECT, MEMBER, ROLE, INVITATION, KEY, ORG = "prj", "mem", "rol", "inv", "key", "org"
+AGENT = "agt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,13 @@ _KEY: Final = " ".join(
         "m.id, m.label, m.email, r.slug, r.name,",
         "array(select p.code from role_permissions rp",
         "join permissions p on p.id = rp.permission_id",
-        "where rp.role_id = r.id)",
+        "where rp.role_id = r.id), a.id, a.slug",
         "from api_keys k join members m on m.id = k.member_id join roles r on r.id = m.role_id",
+        "left join agents a on a.id = k.agent_id",
         "where k.key_hash = %(key_hash)s and k.revoked_at is null and m.left_at is null",
         "and (k.expires_at is null or k.expires_at > %(at)s)",
-        "and (k.grace_until is null or k.grace_until > %(at)s) and",
+        "and (k.grace_until is null or k.grace_until > %(at)s)",
+        "and (k.agent_id is null or a.status = 'active') and",
         KEY_COUNTS,
     )
 )
@@ -89,19 +92,22 @@ def find_key_principal(*, key_hash: bytes, at: datetime) -> tuple[Principal, Key
 
     Written out, for it stands before every call of the API, and composing it costs more than
     running it. It asks the apex's index too, so that what is remembered of a key (`find_key_org`)
-    opens nothing once the key is revoked or its org suspended.
+    opens nothing once the key is revoked or its org suspended. An agent's key works while the agent
+    is active.
     """
     org_id = keys.current().org_id
     values = {"key_hash": key_hash, "at": at, "org": org_id}
     rows = connection.fetch(_KEY, values)  # type: ignore[attr-defined]
     if not rows or org_id is None:
         return None
-    key_id, name, scopes, ends_at, used_at, member_id, label, email, role, role_name, codes = rows[
-        0
-    ]
+    key_id, name, scopes, ends_at, used_at, *member, codes, agent_id, slug = rows[0]
+    member_id, label, email, role, role_name = member
     scopes, allowed = json.loads(scopes), frozenset(codes)
+    actor = Actor(ActorType.API_KEY, public_id(KEY, key_id), f"{name} ({label})"[:200])
+    if agent_id:
+        actor = Actor(ActorType.AGENT, public_id(AGENT, agent_id), slug)
     principal = Principal(
-        actor=Actor(ActorType.API_KEY, public_id(KEY, key_id), f"{name} ({label})"[:200]),
+        actor=actor,
         org_id=org_id,
         member_id=member_id,
         member_label=label,
@@ -109,8 +115,9 @@ def find_key_principal(*, key_hash: bytes, at: datetime) -> tuple[Principal, Key
         role=role,
         role_name=role_name,
         role_permissions=allowed,
-        permissions=effective(role=allowed, scopes=scopes),
+        permissions=effective(role=allowed, scopes=scopes, as_agent=agent_id is not None),
         key_id=key_id,
+        agent_id=agent_id,
         expires_at=ends_at,
         is_unrestricted=ALL_SCOPES in scopes,
     )
@@ -203,9 +210,13 @@ def find_open_invitation(*, token_hash: bytes, at: datetime) -> Invitation | Non
     return rows.filter(token_hash=token_hash, expires_at__gt=at).first()
 
 
-def list_keys(*, by: Principal) -> QuerySet[ApiKey]:
-    """The keys that this principal may see: its member's own, or with `keys.manage` all."""
-    rows = ApiKey.objects.select_related("member__role").order_by("-created_at", "-id")
+def list_keys(*, by: Principal, agent_id: UUID | None = None) -> QuerySet[ApiKey]:
+    """The keys that this principal may see: its member's own, or with `keys.manage` all; of one
+    agent, if that is given.
+    """
+    rows = ApiKey.objects.select_related("member__role", "agent").order_by("-created_at", "-id")
+    if agent_id:
+        rows = rows.filter(agent_id=agent_id)
     return rows if by.may("keys.manage") else rows.filter(member_id=by.member_id)
 
 

@@ -181,9 +181,9 @@ def queries_of(api: Api, path: str) -> int:
 @pytest.mark.parametrize(
     ("path", "cost"),
     [
-        ("/agents", 2),  # the rows, and what they offer
+        ("/agents", 3),  # what they weigh, the rows, and what they offer
         ("/agents/order-desk/capabilities", 3),  # the agent, what it offers, and the rows
-        ("/agents/order-desk/manifests", 3),
+        ("/agents/order-desk/manifests", 4),  # the weight of the rows besides
         ("/agents/order-desk/grants", 3),
     ],
 )

@@ -193,6 +193,7 @@ def test_each_tab_is_a_page_that_marks_itself(browser: Browser, make: Any) -> No
         "Tools",
         "Runs",
         "Grants",
+        "Keys",
         "Manifests",
         "Settings",
     ]
@@ -202,7 +203,9 @@ def test_each_tab_is_a_page_that_marks_itself(browser: Browser, make: Any) -> No
         assert [t["label"] for t in page.context["agent_tabs"] if t["current"]] == [tab["label"]]
 
 
-@pytest.mark.parametrize("tab", ["try/", "tools/", "runs/", "grants/", "manifests/", "settings/"])
+@pytest.mark.parametrize(
+    "tab", ["try/", "tools/", "runs/", "grants/", "keys/", "manifests/", "settings/"]
+)
 def test_a_tab_is_whole_or_in_part(browser: Browser, make: Any, tab: str) -> None:
     make()
     assert is_page(browser.get(f"/agents/echo/{tab}"))

@@ -4,6 +4,8 @@ import jsonschema
 import pytest
 from drf_spectacular.validation import validate_schema
 
+from apps.common import openapi
+from apps.common.errors import Conflict, NotFound
 from tests.common.conftest import bearer
 
 
@@ -139,6 +141,24 @@ def test_the_examples_of_problems_are_as_described(schema):
     problem = schema["components"]["schemas"]["Problem"]
     for response in schema["components"]["responses"].values():
         jsonschema.validate(response["content"]["application/problem+json"]["example"], problem)
+
+
+def test_what_a_problem_may_hold_besides_is_described(schema):
+    known = schema["components"]["schemas"]["Problem"]["properties"]
+    assert {"errors", "retry_after", "permission", "reason", "run", "parameter"} <= set(known)
+    denied = schema["components"]["responses"]["PermissionDenied"]
+    example = denied["content"]["application/problem+json"]["example"]
+    assert example["permission"] == "projects.edit"
+
+
+def test_an_operations_own_problems_are_told_by_examples():
+    found = openapi.problems(
+        "/v1/doors", Conflict("It is ajar.", run="run_1"), NotFound(), Conflict("It is locked.")
+    )
+    assert list(found) == [(409, openapi.CONTENT_TYPE), (404, openapi.CONTENT_TYPE)]
+    ajar, locked = (example.value for example in found[409, openapi.CONTENT_TYPE].examples)
+    assert (ajar["detail"], ajar["run"], ajar["instance"]) == ("It is ajar.", "run_1", "/v1/doors")
+    assert (locked["detail"], "run" in locked) == ("It is locked.", False)
 
 
 def test_an_example_of_a_view_is_in_its_request(schema):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
+from apps.common import pagination
 from apps.common.errors import BadRequest, Invalid
 from apps.common.pagination import NEWEST_FIRST, Keyset, paginate, parse_limit, read_cursor
 from tests.common.scratch import Entry
@@ -169,3 +170,39 @@ def test_a_limit_out_of_bounds_is_invalid(text):
     with pytest.raises(Invalid) as caught:
         parse_limit(text)
     assert caught.value.extra["errors"][0]["field"] == "limit"
+
+
+def test_a_page_of_heavy_rows_ends_before_it_is_too_much(entries, monkeypatch):
+    monkeypatch.setattr(pagination, "PAGE_BYTES", 10)
+    Entry.objects.update(label="four")
+
+    page = paginate(Entry.objects.all(), limit=20, heavy=["label"])
+    assert len(page.items) == 2
+    assert paginate(Entry.objects.all(), limit=20).items[:2] == page.items
+    assert len(paginate(Entry.objects.all(), limit=1, heavy=["label"]).items) == 1
+    assert len(paginate(Entry.objects.all(), limit=20, heavy=["label", "label"]).items) == 1
+    assert walk(NEWEST_FIRST, heavy=["label"]) == list(Entry.objects.order_by("-created_at", "-id"))
+
+    Entry.objects.filter(id=page.items[0].id).update(label="x" * 50)
+    alone = paginate(Entry.objects.all(), limit=20, heavy=["label"])
+    assert alone.items == page.items[:1]
+    back = paginate(Entry.objects.all(), limit=20, before=alone.next, heavy=["label"])
+    assert (back.items, back.previous) == ([], None)
+
+
+def test_light_rows_are_a_full_page(entries, django_assert_num_queries):
+    with django_assert_num_queries(2):
+        page = paginate(Entry.objects.all(), limit=24, heavy=["label"])
+    assert (len(page.items), page.next is None) == (24, False)
+    assert paginate(Entry.objects.all(), limit=25, heavy=["label"]).next is None
+    empty = paginate(Entry.objects.none(), heavy=["label"])
+    assert (empty.items, empty.next) == ([], None)
+
+
+def test_one_walks_back_through_heavy_rows(entries, monkeypatch):
+    monkeypatch.setattr(pagination, "PAGE_BYTES", 10)
+    Entry.objects.update(label="four")
+    rows = Entry.objects.all()
+    first = paginate(rows, heavy=["label"])
+    second = paginate(rows, after=first.next, heavy=["label"])
+    assert paginate(rows, before=second.previous, heavy=["label"]).items == first.items

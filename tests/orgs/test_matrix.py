@@ -16,7 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 from apps.agents.models import Agent, Capability, Grant
 from apps.agents.services import agents, grants
 from apps.common.ids import public_id
-from apps.orgs.permissions import MATRIX
+from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
 from apps.runs.models import Run
@@ -74,6 +74,8 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/agents/{agent}/capabilities/{capability}"): (WORKERS, None, {204}),
     ("GET", "/v1/agents/{agent}/manifests"): (ALL, None, {200}),
     ("GET", "/v1/agents/{agent}/manifests/{version}"): (ALL, None, {200}),
+    ("GET", "/v1/agents/{agent}/keys"): (ALL, None, {200}),
+    ("POST", "/v1/agents/{agent}/keys"): (WORKERS, {"name": "New"}, {201}),
     ("GET", "/v1/agents/{agent}/grants"): (ALL, None, {200}),
     ("POST", "/v1/agents/{agent}/grants"): (ADMINS, {"caller": "caller", "tools": ["*"]}, {201}),
     ("DELETE", "/v1/agents/{agent}/grants"): (ADMINS, None, {204}),
@@ -248,6 +250,27 @@ def test_own_org_as_the_table_says(
     hidden = path in HIDDEN and role not in ADMINS
     assert problem(answer)[0] == (404 if hidden else 403)
     assert world.state() == before
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE, ids=lambda part: str(part))
+def test_an_agents_key_may_what_its_makers_may_except_lift_its_own_limits(
+    world: World, org: Any, method: str, path: str
+) -> None:
+    _, body, statuses = TABLE[method, path]
+    code = served(URLCONFS[0])[method, path].required[method]
+    refs = world.refs()
+    api = Api(token_for(org, world.owner, agent="caller"))  # a key of its own, made by the owner
+    before = world.state()
+
+    answer = api(method, path.format(**refs).removeprefix("/v1"), body)
+
+    if code in NOT_FOR_AGENTS:
+        assert problem(answer) == (403, "permission_denied")
+        assert world.state() == before
+    elif path.endswith("/invoke"):
+        assert problem(answer) == (403, "run_denied")  # it has no grant
+    else:
+        assert answer.status_code in statuses, answer.content
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ TABLE = {
     "agents:grants": Row(ALL, ADMINS, {"caller": "asker", "tools": "*"}),
     "agents:grant": Row(ALL, ADMINS, {"tools": TOOL, "lifetime": ""}),
     "agents:grant_revoke": Row(post=ADMINS),
+    "agents:keys": Row(ALL, WORKERS, {"name": "Outside"}, done=200),
+    "agents:key_revoke": Row(post=ALL),
     "agents:manifests": Row(get=ALL),
     "agents:manifest": Row(get=ALL),
     "agents:settings": Row(ALL, WORKERS, {"name": "Renamed"}),
@@ -116,6 +118,7 @@ TAILS = {
     "agents:manifest": "manifest",
     "agents:grant": "grant",
     "agents:grant_revoke": "grant",
+    "agents:key_revoke": "agent_key",
 }
 
 
@@ -153,12 +156,14 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "orgs:key_rotate": own_key,
         "orgs:key_revoke": own_key,
         "version": projects.version_of(live),
-        **furnish_work(org, owner),
+        **furnish_work(org, owner, who),
     }
 
 
-def furnish_work(org: Any, owner: Any) -> dict[str, Any]:
-    """Agents of both kinds, a grant between two, a run that is over and one that is queued."""
+def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
+    """Agents of both kinds, a grant between two, a key as one of them that belongs to `who`, a run
+    that is over and one that is queued.
+    """
     said = {"accountable_id": owner.member_id, "actor": owner.actor, "at": AT}
     skill = {"runtime": "builtin", "config": {"skill": "echo"}}
     with keys.holding(org.schema, org.id):
@@ -180,6 +185,8 @@ def furnish_work(org: Any, owner: Any) -> dict[str, Any]:
             actor=owner.actor,
             at=AT,
         )
+        agent_key = api_keys.create_key(name="Of echo", by=who, at=AT).key
+        ApiKey.objects.filter(id=agent_key.id).update(agent=echo)
         over, queued = (
             invoke(
                 Ask(agent="echo", input={"text": mode}, mode=mode),
@@ -208,6 +215,7 @@ def furnish_work(org: Any, owner: Any) -> dict[str, Any]:
         "tool": TOOL,
         "manifest": 1,
         "grant": public_id("gnt", grant.id),
+        "agent_key": public_id("key", agent_key.id),
         "more": {
             "agents:new": {"project": "default"},
             "agents:settings": settings,

@@ -94,4 +94,29 @@ GRANT_CREATE: Final = [
     example("One tool", {"caller": "concierge", "tools": ["lookup_order"]}, request=True),
     example("The grant", _GRANT, status=201),
 ]
+KEY_CREATE: Final = [
+    example(
+        "A key that only calls", {"name": "Order desk", "scopes": ["agents.invoke"]}, request=True
+    ),
+    example(
+        "The key, with its token",
+        {
+            "id": "key_0190f7c26d1e7b5a9c3e2f4b6a8d0e17",
+            "name": "Order desk",
+            "prefix": "mnd_8fK2pQ7x",
+            "member": _WHO["id"],
+            "agent": "order-desk",
+            "scopes": ["agents.invoke"],
+            "status": "active",
+            "created_at": _AT,
+            "expires_at": None,
+            "grace_until": None,
+            "last_used_at": None,
+            "revoked_at": None,
+            "rotated_from": None,
+            "token": "mnd_…",
+        },
+        status=201,
+    ),
+]
 GRANT: Final = [example("A grant", _GRANT)]

@@ -13,6 +13,7 @@ urlpatterns = [
     path("agents/<str:agent>/capabilities/<str:capability>", views.CapabilityView.as_view()),
     path("agents/<str:agent>/manifests", views.ManifestsView.as_view()),
     path("agents/<str:agent>/manifests/<str:version>", views.ManifestView.as_view()),
+    path("agents/<str:agent>/keys", views.AgentKeysView.as_view()),
     path("agents/<str:agent>/grants", views.GrantsView.as_view()),
     path("agents/<str:agent>/grants/<str:grant>", views.GrantView.as_view()),
 ]

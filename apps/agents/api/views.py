@@ -20,7 +20,9 @@ from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.base import OrgView
-from apps.orgs.selectors import MEMBER, get_project
+from apps.orgs.api.keys import AgentKeyWrite, KeyRead, NewKeyRead, answer_new_key
+from apps.orgs.selectors import MEMBER, get_project, list_keys
+from apps.orgs.services.keys import create_key
 
 BY_NAME: Final = Keyset(("name",), descending=False)
 
@@ -29,6 +31,7 @@ class AgentsView(OrgView):
     required = {"GET": "agents.view", "POST": "agents.edit"}
     filters = s.AgentFilter
     list_keyset = NEWEST_FIRST
+    list_heavy = ("manifest__document",)
 
     @extend_schema(
         operation_id="agents_list",
@@ -92,7 +95,7 @@ class AgentView(OrgView):
 
     @extend_schema(operation_id="agents_retire", tags=["agents"], responses={204: None})
     def delete(self, request: Request, agent: str) -> Response:
-        """Retire it for good: its open runs end, its grants go, what it did stays on record."""
+        """Retire it for good: its open runs end, its grants and keys go, its record stays."""
         agents.retire_agent(
             agent_id=selectors.get_agent(agent).id,
             expected=self.precondition(),
@@ -241,6 +244,7 @@ class CapabilityView(OrgView):
 class ManifestsView(OrgView):
     required = {"GET": "agents.view"}
     list_keyset = selectors.BY_VERSION
+    list_heavy = ("document",)
 
     @extend_schema(
         operation_id="manifests_list", tags=["agents"], responses=page_of(s.ManifestRead)
@@ -342,6 +346,33 @@ class GrantView(OrgView):
         found = selectors.get_grant(selectors.get_agent(agent).id, grant)
         grants.revoke_grant(grant_id=found.id, actor=self.by.actor, at=timezone.now())
         return self.nothing()
+
+
+class AgentKeysView(OrgView):
+    """The agent's own keys; who has `keys.manage` sees those that others made, too."""
+
+    required = {"GET": "keys.own", "POST": "keys.own"}
+    list_keyset = NEWEST_FIRST
+
+    @extend_schema(operation_id="agent_keys_list", tags=["agents"], responses=page_of(KeyRead))
+    def get(self, request: Request, agent: str) -> Response:
+        rows = list_keys(by=self.by, agent_id=selectors.get_agent(agent).id)
+        return self.answer_page(KeyRead, rows, keyset=NEWEST_FIRST)
+
+    @extend_schema(
+        operation_id="agent_keys_create",
+        tags=["agents"],
+        request=AgentKeyWrite,
+        responses={201: NewKeyRead},
+        examples=examples.KEY_CREATE,
+    )
+    def post(self, request: Request, agent: str) -> Response:
+        """Make a key that acts as the agent, for whoever may edit agents. It calls no agent without
+        a grant. Its token is in this answer and nowhere else.
+        """
+        body = self.read(AgentKeyWrite)
+        made = create_key(**body, agent=agent, by=self.by, at=timezone.now())
+        return answer_new_key(self, made)
 
 
 def _agent(

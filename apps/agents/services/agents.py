@@ -27,6 +27,7 @@ from apps.common.json import Object
 from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs.models import Member, Project
 from apps.orgs.selectors import MEMBER, get_default_project
+from apps.orgs.services.keys import revoke_keys_of_agent
 from apps.trust.secrets import get_secret_store
 
 TIMEOUT_MAX: Final = 600
@@ -151,7 +152,7 @@ def kill_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) ->
 def retire_agent(
     *, agent_id: UUID, expected: Precondition = NO_PRECONDITION, actor: Actor, at: datetime
 ) -> Agent:
-    """End an agent for good: what it offers and its grants go, runs and manifests stay."""
+    """End an agent for good: what it offers, its grants and keys go, runs and manifests stay."""
     with transaction.atomic():
         agent = lock_agent(agent_id, expected)
         stopped = stop_all(agent_id=agent.id, actor=actor, at=at, reason="agent_retired")
@@ -159,9 +160,14 @@ def retire_agent(
         save_state(agent, at)
         Capability.objects.filter(agent=agent).delete()
         revoked = _revoke_grants(agent, at)
+        stopped_keys = revoke_keys_of_agent(agent_id=agent.id, actor=actor, at=at)
         if runtime_of(agent.runtime).signs:
             get_secret_store().delete(secret_ref(agent.id))
-        facts = {"stopped_runs": stopped, "revoked_grants": revoked}
+        facts = {
+            "stopped_runs": stopped,
+            "revoked_grants": revoked,
+            "revoked_keys": stopped_keys,
+        }
         record(agent, "retired", actor, at, new=facts)
     return agent
 

@@ -53,7 +53,7 @@ class ApiView(APIView):
     `required` names a permission code per method (`SIGNED_IN` for any principal); a view that
     anybody may call says `public`. `versioned` views answer with an ETag and honour If-Match;
     with `if_match_required` a change without one is 428. `list_keyset` is the order of a list that
-    GET answers page by page.
+    GET answers page by page, `list_heavy` those JSON columns of it that may be large.
     """
 
     required: ClassVar[Mapping[str, str]] = {}
@@ -61,6 +61,7 @@ class ApiView(APIView):
     versioned: ClassVar[bool] = False
     if_match_required: ClassVar[bool] = False
     list_keyset: ClassVar[Keyset | None] = None
+    list_heavy: ClassVar[tuple[str, ...]] = ()
     permission_classes = (HasCode,)
     http_method_names = [*("get", "head", "post", "put", "patch", "delete")]
 
@@ -161,7 +162,13 @@ class ApiView(APIView):
         cursor = query.get("cursor")
         if cursor == "":
             raise BadRequest("The cursor is empty.", parameter="cursor")
-        page = paginate(rows, keyset=order, limit=parse_limit(query.get("limit")), after=cursor)
+        page = paginate(
+            rows,
+            keyset=order,
+            limit=parse_limit(query.get("limit")),
+            after=cursor,
+            heavy=self.list_heavy,
+        )
         items: list[Model] = page.items
         rendered = serializer(items, many=True, context={"request": self.request}).data
         return Response({"results": rendered, "next": page.next})

@@ -32,6 +32,7 @@ _KEY: Final[dict[str, Any]] = {
     "name": "Nightly export",
     "prefix": "mnd_8fK2pQ7x",
     "member": _MEMBER_ID,
+    "agent": None,
     "scopes": ["projects.view"],
     "status": "active",
     "created_at": _AT,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.orgs import selectors
-from apps.orgs.api.fields import Flag, Moment, PublicId, Strict, Text, Whole
-from apps.orgs.models import ApiKey, Invitation
-from apps.orgs.permissions import ALL_SCOPES, MATRIX
-from apps.orgs.services.keys import GRACE, GRACE_MAX
+from apps.orgs.api.fields import Flag, PublicId, Strict, Text
+from apps.orgs.models import Invitation
 from apps.orgs.services.projects import TAG_MAX, TAGS_MAX
 
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
@@ -130,54 +127,3 @@ class InvitationWrite(Strict):
 
 class InvitationFilter(Read):
     state = serializers.ChoiceField(choices=Invitation.State.choices, required=False)
-
-
-class KeyRead(Read):
-    id = PublicId(selectors.KEY)
-    name = serializers.CharField()
-    prefix = serializers.CharField()
-    member = PublicId(selectors.MEMBER, source="member_id")
-    scopes = serializers.ListField(child=serializers.CharField())
-    status = serializers.SerializerMethodField()
-    created_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField(allow_null=True)
-    grace_until = serializers.DateTimeField(allow_null=True)
-    last_used_at = serializers.DateTimeField(allow_null=True)
-    revoked_at = serializers.DateTimeField(allow_null=True)
-    rotated_from = serializers.SerializerMethodField()
-
-    @extend_schema_field({"enum": ["active", "replaced", "expired", "revoked"], "type": "string"})
-    def get_status(self, key: ApiKey) -> str:
-        return key.status_at(timezone.now())
-
-    @extend_schema_field({"type": ["string", "null"]})
-    def get_rotated_from(self, key: ApiKey) -> str | None:
-        if key.rotated_from_id is None:
-            return None
-        return PublicId(selectors.KEY).to_representation(key.rotated_from_id)
-
-
-class NewKeyRead(KeyRead):
-    """A key in the one answer that holds its token."""
-
-    token = serializers.CharField(help_text="Shown once; only its hash is kept.")
-
-
-class KeyWrite(Strict):
-    name = Text(max_length=80)
-    scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=[ALL_SCOPES, *MATRIX]),
-        required=False,
-        help_text="Permission codes; left out, empty or `*`: all that the member's role allows.",
-    )
-    expires_at = Moment(required=False, allow_null=True)
-
-
-class KeyRotate(Strict):
-    grace_seconds = Whole(
-        required=False,
-        min_value=0,
-        max_value=int(GRACE_MAX.total_seconds()),
-        default=int(GRACE.total_seconds()),
-        help_text="How long the old key still works; 0 stops it at once.",
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from django.utils import timezone
@@ -19,6 +20,7 @@ from apps.orgs import selectors
 from apps.orgs.api import examples
 from apps.orgs.api import serializers as s
 from apps.orgs.api.base import OrgView
+from apps.orgs.api.keys import KeyRead, KeyRotate, KeyWrite, NewKeyRead, answer_new_key
 from apps.orgs.models import Project
 from apps.orgs.selectors import INVITATION, KEY, MEMBER
 from apps.orgs.services import invitations, keys, members, projects
@@ -245,31 +247,32 @@ class KeysView(OrgView):
     required = {"GET": "keys.own", "POST": "keys.own"}
     list_keyset = NEWEST_FIRST
 
-    @extend_schema(operation_id="keys_list", tags=["keys"], responses=page_of(s.KeyRead))
+    @extend_schema(operation_id="keys_list", tags=["keys"], responses=page_of(KeyRead))
     def get(self, request: Request) -> Response:
         rows = selectors.list_keys(by=self.by)
-        return self.answer_page(s.KeyRead, rows, keyset=NEWEST_FIRST)
+        return self.answer_page(KeyRead, rows, keyset=NEWEST_FIRST)
 
     @extend_schema(
         operation_id="keys_create",
         tags=["keys"],
-        request=s.KeyWrite,
-        responses={201: s.NewKeyRead},
+        request=KeyWrite,
+        responses={201: NewKeyRead},
         examples=examples.KEY_CREATE,
     )
     def post(self, request: Request) -> Response:
         """Make a key. Its token is in this answer and nowhere else."""
-        made = keys.create_key(**self.read(s.KeyWrite), by=self.by, at=timezone.now())
-        return _new_key(self, made)
+        make = partial(keys.create_key, **self.read(KeyWrite), by=self.by, at=timezone.now())
+        made = self.named("agent", make)
+        return answer_new_key(self, made)
 
 
 class KeyView(OrgView):
     required = {"GET": "keys.own", "DELETE": "keys.own"}
 
-    @extend_schema(operation_id="keys_get", tags=["keys"], responses=s.KeyRead)
+    @extend_schema(operation_id="keys_get", tags=["keys"], responses=KeyRead)
     def get(self, request: Request, key: str) -> Response:
         found = selectors.get_key(parse_id(KEY, key), by=self.by)
-        return self.answer(s.KeyRead, found)
+        return self.answer(KeyRead, found)
 
     @extend_schema(operation_id="keys_revoke", tags=["keys"], responses={204: None})
     def delete(self, request: Request, key: str) -> Response:
@@ -284,26 +287,21 @@ class KeyRotateView(OrgView):
     @extend_schema(
         operation_id="keys_rotate",
         tags=["keys"],
-        request=s.KeyRotate,
-        responses={201: s.NewKeyRead},
+        request=KeyRotate,
+        responses={201: NewKeyRead},
         examples=examples.KEY_ROTATE,
     )
     def post(self, request: Request, key: str) -> Response:
         """Replace one's own key; the old one still works for the grace period."""
         made = keys.rotate_key(
             key_id=parse_id(KEY, key),
-            grace=timedelta(seconds=self.read(s.KeyRotate)["grace_seconds"]),
+            grace=timedelta(seconds=self.read(KeyRotate)["grace_seconds"]),
             by=self.by,
             at=timezone.now(),
         )
-        return _new_key(self, made)
+        return answer_new_key(self, made)
 
 
 def _project(view: ApiView, project: Project, *, status: int = 200) -> Response:
     version = projects.version_of(project)
     return view.answer(s.ProjectRead, project, status=status, version=version)
-
-
-def _new_key(view: ApiView, made: keys.NewKey) -> Response:
-    made.key.token = made.token  # type: ignore[attr-defined]
-    return view.answer(s.NewKeyRead, made.key, status=201)

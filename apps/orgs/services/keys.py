@@ -12,15 +12,17 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
+from apps.common.ids import public_id
 from apps.orgs.errors import BeyondOwnPower, KeyInactive
+from apps.orgs.holders import hold_agent
 from apps.orgs.models import ApiKey, Member
-from apps.orgs.permissions import ALL_SCOPES, MATRIX
+from apps.orgs.permissions import ALL_SCOPES, MATRIX, NOT_FOR_AGENTS
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import KEY, KeyUse
+from apps.orgs.selectors import AGENT, KEY, KeyUse, get_key
 from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import SHOWN, hash_of, new_token
 from apps.tenants.services import key_index
@@ -44,20 +46,25 @@ def create_key(
     name: str,
     scopes: list[str] | None = None,
     expires_at: datetime | None = None,
+    agent: str | None = None,
     by: Principal,
     at: datetime,
 ) -> NewKey:
-    """Make a key that acts for `by`'s member; without scopes it may all that the role allows.
+    """Make a key that acts for `by`'s member, or as the agent of that id or slug; without scopes it
+    may all that the role allows.
 
     Raises Invalid for values that won't do, BeyondOwnPower for scopes that `by` doesn't have or a
-    life longer than that of the key that asks.
+    life longer than that of the key that asks, and for an agent what `hold_agent` raises.
     """
     wanted = _check_scopes(scopes or [ALL_SCOPES], by)
+    if agent is not None and (barred := sorted(NOT_FOR_AGENTS & set(wanted))):
+        raise Invalid.of("scopes", f"No agent may have {barred[0]}.")
     _check_life(expires_at, by, at)
     with transaction.atomic():
         made = _write(
             name=_check_name(name),
             member_id=by.member_id,
+            agent_id=None if agent is None else hold_agent(agent, by=by),
             scopes=wanted,
             expires_at=expires_at,
             at=at,
@@ -76,6 +83,8 @@ def rotate_key(*, key_id: UUID, grace: timedelta = GRACE, by: Principal, at: dat
     if not timedelta(0) <= grace <= GRACE_MAX:
         raise Invalid.of("grace_seconds", f"Use 0 to {int(GRACE_MAX.total_seconds())} seconds.")
     with transaction.atomic():
+        if agent_id := get_key(key_id, by=by).agent_id:
+            hold_agent(public_id(AGENT, agent_id), by=by)  # before the key, as its retirement does
         old = _lock(key_id, by)
         if old.member_id != by.member_id:
             raise PermissionDenied("Only its owner can replace a key; you can revoke it.")
@@ -110,14 +119,12 @@ def revoke_key(*, key_id: UUID, by: Principal, at: datetime) -> ApiKey:
 
 def revoke_keys_of(*, member: Member, actor: Actor, at: datetime) -> int:
     """Stop every key of a member who goes; how many there were."""
-    with transaction.atomic():
-        rows = ApiKey.objects.select_for_update().filter(member=member, revoked_at=None)
-        found = list(rows.order_by("id"))
-        for key in found:
-            _stop(key, at)
-        for key in found:
-            _record(key, "revoked", actor, at, old=_facts(key))
-    return len(found)
+    return _revoke_all(ApiKey.objects.filter(member=member), actor, at)
+
+
+def revoke_keys_of_agent(*, agent_id: UUID, actor: Actor, at: datetime) -> int:
+    """Stop every key of an agent that its caller holds; how many there were."""
+    return _revoke_all(ApiKey.objects.filter(agent_id=agent_id), actor, at)
 
 
 def note_use(*, key: KeyUse, at: datetime) -> None:
@@ -126,6 +133,17 @@ def note_use(*, key: KeyUse, at: datetime) -> None:
         return
     stale = Q(last_used_at=None) | Q(last_used_at__lte=at - USED_EVERY)
     ApiKey.objects.filter(stale, id=key.id).update(last_used_at=at)
+
+
+def _revoke_all(keys: QuerySet[ApiKey], actor: Actor, at: datetime) -> int:
+    with transaction.atomic():
+        rows = keys.select_for_update(of=("self",)).select_related("agent")
+        found = list(rows.filter(revoked_at=None).order_by("id"))
+        for key in found:
+            _stop(key, at)
+        for key in found:
+            _record(key, "revoked", actor, at, old=_facts(key))
+    return len(found)
 
 
 def _write(*, at: datetime, expires_at: datetime | None, **fields: Any) -> NewKey:
@@ -146,6 +164,7 @@ def _replace(old: ApiKey, at: datetime) -> NewKey:
     return _write(
         name=old.name,
         member_id=old.member_id,
+        agent_id=old.agent_id,
         scopes=old.scopes,
         expires_at=at + life if life else None,
         rotated_from=old,
@@ -213,4 +232,5 @@ def _facts(key: ApiKey) -> dict[str, Any]:
         "prefix": key.prefix,
         "scopes": list(key.scopes),
         "expires_at": key.expires_at,
+        **({"agent": key.agent.slug} if key.agent else {}),
     }

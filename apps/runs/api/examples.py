@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from apps.common.openapi import example
+from apps.common.errors import Invalid, PermissionDenied
+from apps.common.ids import parse_id
+from apps.common.openapi import example, problems
+from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
+from apps.runs.errors import RUN as RUN_PREFIX
+from apps.runs.errors import RunDenied
 
 _RUN_ID: Final = "run_0190f7c26d1e7b5a9c3e2f4b6a8d0e21"
 _AT: Final = "2027-01-31T12:00:00Z"
@@ -43,6 +48,17 @@ INVOKE: Final = [
     example("An invocation", {"input": {"text": "hello"}}, request=True),
     example("A run that succeeded", _RUN),
 ]
+REFUSALS: Final = problems(
+    "/v1/agents/echo/invoke",
+    RunDenied(reason="agent_suspended", run_id=parse_id(RUN_PREFIX, _RUN_ID)),
+    PermissionDenied("This needs the permission agents.invoke.", permission="agents.invoke"),
+    IdempotencyInFlight("Its run is still at work. Repeat the request in a moment.", run=_RUN_ID),
+    Invalid(
+        "The input is not what the tool takes.",
+        errors=[{"field": "input.text", "message": "This field is required."}],
+    ),
+    IdempotencyKeyReused("Use a new key for a new request."),
+)
 RUN: Final = [example("A run that succeeded", _RUN)]
 CANCELLED: Final = [
     example(

@@ -42,6 +42,7 @@ class InvokeView(OrgView):
         responses={
             200: OpenApiResponse(s.RunRead, description="The run is over; see its `status`."),
             202: OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+            **examples.REFUSALS,
         },
         examples=examples.INVOKE,
     )
@@ -65,6 +66,7 @@ class RunsView(OrgView):
     required = {"GET": "runs.view"}
     filters = s.RunFilter
     list_keyset = NEWEST_FIRST
+    list_heavy = ("input", "output")
 
     @extend_schema(
         operation_id="runs_list",
@@ -107,6 +109,7 @@ class RunCancelView(OrgView):
 class RunStepsView(OrgView):
     required = {"GET": "runs.view"}
     list_keyset = IN_ORDER
+    list_heavy = ("input", "output")
 
     @extend_schema(operation_id="runs_steps", tags=["runs"], responses=page_of(s.StepRead))
     def get(self, request: Request, run: str) -> Response:
@@ -118,6 +121,7 @@ class RunStepsView(OrgView):
 class RunLogsView(OrgView):
     required = {"GET": "runs.view"}
     list_keyset = BY_TIME
+    list_heavy = ("fields",)
 
     @extend_schema(operation_id="runs_logs", tags=["runs"], responses=page_of(s.LogRead))
     def get(self, request: Request, run: str) -> Response:

@@ -20,16 +20,16 @@ from django.utils import timezone
 from apps.agents.directory import Listing, Tool, get_frozen, get_listing
 from apps.agents.models import AuthRequirement
 from apps.agents.runtimes.base import CallFailed, Stopped
-from apps.common.actors import Actor
+from apps.common.actors import Actor, ActorType
 from apps.common.errors import DomainError, Invalid, NotFound
-from apps.common.ids import uuid7
+from apps.common.ids import public_id, uuid7
 from apps.common.jobs import enqueue
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
 from apps.orgs.selectors import get_project
 from apps.runs import selectors, spine
-from apps.runs.errors import REASONS, AgentBusyChanging, RunDenied
+from apps.runs.errors import REASONS, RUN, AgentBusyChanging, RunDenied
 from apps.runs.models import Run
 from apps.runs.selectors import RunView
 from apps.runs.services.context import Context
@@ -86,7 +86,10 @@ def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
         case "denied":
             raise RunDenied(reason=admission.reason, run_id=run_id)
         case "in_flight":
-            raise IdempotencyInFlight("Its run is still at work. Repeat the request in a moment.")
+            raise IdempotencyInFlight(
+                "Its run is still at work. Repeat the request in a moment.",
+                run=public_id(RUN, admission.run_id),
+            )
         case "other_body":
             raise IdempotencyKeyReused("Use a new key for a new request.")
         case "replay":
@@ -204,7 +207,7 @@ def _root_call(ask: Ask, run_id: UUID, caller: Actor) -> _Call:
         timeout_seconds=listing.frozen.timeout_seconds,
         caller=caller,
         claim=Claim(caller.principal, ask.key, fingerprint_of(body) if ask.key else None),
-        refusal="auth_agent" if tool.auth == AuthRequirement.AGENT else None,
+        refusal=_barred(tool, caller),
     )
     return _Call(listing, tool, project, order)
 
@@ -234,10 +237,17 @@ def _child_call(
         timeout_seconds=listing.frozen.timeout_seconds,
         caller=caller,
         claim=Claim(*claim, fingerprint_of([listing.id.hex, tool.name, input])),
-        refusal="auth_person" if tool.auth == AuthRequirement.PERSON else None,
+        refusal=_barred(tool, caller),
         parent=parent,
     )
     return _Call(listing, tool, listing.project, order)
+
+
+def _barred(tool: Tool, caller: Actor) -> str | None:
+    """The reason against a caller of a kind that the tool isn't for."""
+    is_agent = caller.type is ActorType.AGENT
+    others = AuthRequirement.PERSON if is_agent else AuthRequirement.AGENT
+    return f"auth_{others}" if tool.auth == others else None
 
 
 def check_input(tool: Tool, input: Object) -> None:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from apps.common.errors import DomainError
-from apps.orgs.permissions import codes_of
+from apps.orgs.permissions import ALL_SCOPES, codes_of, effective
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import find_member_principal
 from apps.orgs.services.keys import create_key
@@ -18,12 +18,13 @@ from apps.tenants.selectors import find_org_by_slug, find_user_by_email
 
 
 class Command(BaseCommand):
-    help = "Print a new API key of a member."
+    help = "Print a new API key of a member, or of an agent."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--org", required=True, metavar="SLUG")
         parser.add_argument("--user", required=True, metavar="EMAIL")
         parser.add_argument("--role", help="no more than this built-in role may")
+        parser.add_argument("--agent", metavar="SLUG", help="a key that acts as this agent")
         parser.add_argument("--scopes", default="", help="permission codes, separated by commas")
         parser.add_argument("--name", default="Command line")
 
@@ -40,7 +41,13 @@ class Command(BaseCommand):
             try:
                 made = create_key(
                     name=options["name"],
-                    scopes=scopes_of(member, options["role"], options["scopes"]),
+                    scopes=scopes_of(
+                        member,
+                        options["role"],
+                        options["scopes"],
+                        as_agent=options["agent"] is not None,
+                    ),
+                    agent=options["agent"],
                     by=member,
                     at=timezone.now(),
                 )
@@ -49,12 +56,15 @@ class Command(BaseCommand):
         self.stdout.write(made.token)
 
 
-def scopes_of(member: Principal, role: str | None, scopes: str) -> list[str] | None:
+def scopes_of(
+    member: Principal, role: str | None, scopes: str, *, as_agent: bool = False
+) -> list[str] | None:
     """The scopes that the options name; a weaker role is written as its permissions."""
     named = [code.strip() for code in scopes.split(",") if code.strip()]
     if role is None or role == member.role:
         return named or None
-    codes = sorted(codes_of(role) & member.permissions)
+    weaker = codes_of(role) & member.permissions
+    codes = sorted(effective(role=weaker, scopes=[ALL_SCOPES], as_agent=as_agent))
     chosen = [code for code in codes if not named or code in named]
     if not chosen:  # no scopes at all would mean every one
         raise CommandError(f"nothing is left of the role {role} for {member.email}")

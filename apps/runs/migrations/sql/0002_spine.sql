@@ -40,14 +40,25 @@ language plpgsql as $$
 declare
   gate record; up record; known record; refusal text := p_refusal;
   project uuid := p_project; deadline timestamptz := now() + make_interval(secs => p_timeout);
+  calling uuid;                                  -- the agent that asks, if one does
 begin
+  -- 0. An agent's own key: its agent calls, with no run of it around. Both rows are held, in the order in which
+  -- everybody locks two.
+  if p_parent is null and p_caller_type = 'agent' then
+    calling := right(p_caller_id, 32)::uuid;
+    perform from agents a where a.id in (p_agent, calling) order by a.id for key share;
+    refusal := case when calling = p_agent then 'cycle'
+                    when not exists (select from agents a where a.id = calling and a.status = 'active') then 'caller_stopped'
+                    else refusal end;
+  end if;
+
   -- 1. The agent as it is now.
   select a.status, a.manifest_id into gate from agents a where a.id = p_agent for key share;
   if not found then outcome := 'no_agent'; return; end if;
   if gate.manifest_id is distinct from p_manifest then outcome := 'stale_manifest'; return; end if;
   if gate.status <> 'active' then refusal := 'agent_' || gate.status; end if;
   root_id := p_run;
-  lineage := array[p_agent];
+  lineage := array_remove(array[calling], null) || p_agent;
 
   -- 2. The parent, whose lineage is the server's and never the caller's word.
   if p_parent is not null then
@@ -56,14 +67,16 @@ begin
     outcome := case when not found then 'fenced' when p_agent = any(up.lineage) then 'cycle'
                     when cardinality(up.lineage) >= depth_limit() then 'too_deep' end;
     if outcome is not null then return; end if;
-    if not exists (select from grants g where g.caller_id = up.agent_id and g.callee_id = p_agent and g.active
-                     and (g.expires_at is null or g.expires_at > now()) and (g.tools ? '*' or g.tools ? p_tool)) then
-      refusal := coalesce(refusal, 'no_grant');
-    end if;
+    calling := up.agent_id;
     root_id := up.root_id;
     lineage := up.lineage || p_agent;
     project := up.project_id;
     deadline := least(deadline, up.deadline_at);
+  end if;
+  if calling is not null and not exists (
+      select from grants g where g.caller_id = calling and g.callee_id = p_agent and g.active
+        and (g.expires_at is null or g.expires_at > now()) and (g.tools ? '*' or g.tools ? p_tool)) then
+    refusal := coalesce(refusal, 'no_grant');
   end if;
 
   loop

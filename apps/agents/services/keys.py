@@ -1,0 +1,23 @@
+"""Keys of an agent's own: who may make one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from apps.agents.selectors import get_agent
+from apps.agents.services.changing import lock_agent
+from apps.common.errors import PermissionDenied
+from apps.orgs.principals import Principal
+
+NEEDED = "agents.edit"
+
+
+def hold_agent(ref: str, *, by: Principal) -> UUID:
+    """Hold an agent that gets a key: it retires before that and gets none, or after and takes it.
+
+    Raises NotFound, PermissionDenied without power over agents, for who has the key acts as the
+    agent, and AgentStateConflict for a retired one.
+    """
+    if not by.may(NEEDED):
+        raise PermissionDenied(f"This needs the permission {NEEDED}.", permission=NEEDED)
+    return lock_agent(get_agent(ref).id).id
