@@ -32,9 +32,7 @@ class Wire:
 
 @contextmanager
 def tapping(pool: Any) -> Iterator[Wire]:
-    """Listen on the only connection of a pool, from before it is given out until it is back and
-    was reset.
-    """
+    """Listen on the only connection of a pool, from before it is given out until it is back."""
     wire = Wire()
     settle(pool)
     connection = pool.getconn()
@@ -53,7 +51,7 @@ def tapping(pool: Any) -> Iterator[Wire]:
 
 
 def settle(pool: Any) -> None:
-    """Wait until the pool has its connection back; resetting it is a thread's work."""
+    """Wait until the pool has its connection back."""
     for _ in range(1000):
         stats = pool.get_stats()
         if stats["pool_size"] == stats["pool_available"] == 1:
