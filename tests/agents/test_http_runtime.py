@@ -41,14 +41,7 @@ class Fake:
     def remaining(self) -> float:
         return self.left
 
-    def call_tool(
-        self,
-        *,
-        name: str,
-        input: Object,
-        call: Callable[[str], Object],
-        timeout: float | None = None,
-    ) -> Object:
+    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
         self.asked.append((name, input))
         with connection.execute_wrapper(refuse):
             return call(KEY)
