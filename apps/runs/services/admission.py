@@ -198,7 +198,7 @@ def title_of(tool: str, input: Object) -> str:
     """The first line of the first text in the input, or else the tool's name."""
     texts = (value.strip() for value in input.values() if isinstance(value, str))
     first = next((text for text in texts if text), tool)
-    return first.splitlines()[0][:TITLE_MAX]
+    return first.splitlines()[0][:TITLE_MAX].rstrip()
 
 
 def _claim_of(ask: Ask, caller: Actor) -> Claim:

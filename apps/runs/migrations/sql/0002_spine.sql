@@ -315,9 +315,10 @@ create function forget_keys(p_before timestamptz, p_limit int) returns int
 language plpgsql as $$
 declare forgotten int;
 begin
-  update runs set idempotency_key = null where id in (
+  with old as materialized (
     select id from runs where idempotency_key is not null and created_at < p_before and finished_at is not null
-      order by created_at limit p_limit for no key update skip locked);
+      order by created_at limit p_limit for no key update skip locked)
+  update runs r set idempotency_key = null from old where r.id = old.id;
   get diagnostics forgotten = row_count;
   return forgotten;
 end $$;
