@@ -5,8 +5,8 @@
 -- cached plans survive a change of search_path. Only apps/runs/spine.py calls them.
 --
 -- Lock order, everywhere: agent, then runs from the root to the leaf (by depth, then id), then the
--- idempotency key, then budgets by id, then steps. What only takes locks that are free (skip locked) waits
--- for nobody, so it may come in any order.
+-- idempotency key, then budgets by id. A step is written under the lock of its run or of the run that it
+-- calls, so it comes anywhere after them. What only takes locks that are free (skip locked) waits for nobody.
 
 -- How many agents a call may pass through.
 create function depth_limit() returns int language sql immutable as 'select 8';
@@ -192,16 +192,18 @@ begin
                 then 'late' else 'lost' end;
   end if;
 
-  -- 2. What was called and is still open ends with it: an earlier attempt may have left it.
-  perform stop_runs(below.runs, 'cancelled', 'parent_ended', p_at) from (
-    select array_agg(id) as runs from runs where parent_id = p_run and status in ('queued', 'running')) as below
-    where below.runs is not null;
+  -- 2. What was begun and is still open ends with it; an earlier attempt may have left it. Every call is a step.
+  if exists (select from steps where run_id = p_run) then
+    perform stop_runs(below.runs, 'cancelled', 'parent_ended', p_at) from (
+      select array_agg(id) as runs from runs where parent_id = p_run and status in ('queued', 'running')) as below
+      where below.runs is not null;
+    perform discard_steps(array[p_run], p_at);
+  end if;
 
   -- 3. The budgets, by id: the cost goes from reserved to spent. Nothing was reserved.
 
-  -- 4. The steps: those not on record yet, those that nobody will end, and the parent's of this call.
+  -- 4. The steps that are not on record yet, and the parent's step that this call was.
   perform put_notes(p_run, p_lease_no, p_notes);
-  perform discard_steps(array[p_run], p_at);
   if parent is not null then
     update steps set status = case p_status when 'succeeded' then 'succeeded' else 'failed' end, error = p_error,
         finished_at = p_at
