@@ -408,6 +408,10 @@ def test_a_worker_is_woken_for_what_waits(echo: Any, monkeypatch: pytest.MonkeyP
 
     control.sweep_runs(timezone.now())
     assert woken == ["runs.work"]
+    echo.suspend(note="")
+    echo.save()
+    control.sweep_runs(timezone.now())
+    assert woken == ["runs.work"]  # a worker would find nothing to do
 
 
 def test_an_invocation_takes_three_round_trips(echo: Any, django_assert_num_queries: Any) -> None:
