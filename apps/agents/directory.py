@@ -6,26 +6,29 @@ agent's own row is read every time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
-from apps.agents.models import AgentStatus, AuthRequirement, Capability, Manifest
+from apps.agents.models import AgentStatus, AuthRequirement, Capability, Grant, Manifest
 from apps.agents.runtimes.base import Annotations, GrantedTool, ToolSpec
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import parse_id
 from apps.common.json import Object
+from apps.common.lru import WeighedCache
 from apps.common.schemas import Validator, compile_schema
 from apps.common.text import is_slug
 from apps.orgs.selectors import AGENT as AGENT
 
-MANIFESTS_KEPT = 2000
+MANIFESTS_KEPT = 16 * 1024 * 1024
+"""How many characters of manifests a process keeps; compiled schemas take several times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Listing:
     frozen: Frozen
 
 
+_manifests: Final = WeighedCache[UUID, Frozen](MANIFESTS_KEPT)
 _LISTING: Final = """
 select a.id, a.slug, a.project_id, p.slug, a.manifest_id
 from agents a join projects p on p.id = a.project_id where {} limit 1
@@ -91,12 +95,12 @@ def get_listing(id_or_slug: str) -> Listing:
     if not rows:
         raise NotFound("There is no such agent.")
     agent_id, slug, project_id, project, manifest_id = rows[0]
-    return Listing(agent_id, slug, project_id, project, _frozen(manifest_id))
+    return Listing(agent_id, slug, project_id, project, get_frozen(manifest_id))
 
 
 def get_frozen(manifest_id: UUID) -> Frozen:
     """A manifest, ready for use; the present org must be able to see it the first time."""
-    return _frozen(manifest_id)
+    return _manifests.get(manifest_id, _read)
 
 
 def list_granted_tools(*, caller_id: UUID, at: datetime) -> list[GrantedTool]:
@@ -119,6 +123,18 @@ def list_granted_tools(*, caller_id: UUID, at: datetime) -> list[GrantedTool]:
     ]
 
 
+def may_call(*, caller_id: UUID, callee_id: UUID, tool: str) -> bool:
+    """Whether the caller holds a grant now that names the tool, be there such a tool or not."""
+    rows = Grant.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=Now()),
+        Q(tools__contains=[tool]) | Q(tools__contains=["*"]),
+        caller_id=caller_id,
+        callee_id=callee_id,
+        active=True,
+    )
+    return rows.exists()
+
+
 def _spec(row: Capability) -> ToolSpec:
     return ToolSpec(
         name=row.name,
@@ -134,10 +150,10 @@ def _spec(row: Capability) -> ToolSpec:
     )
 
 
-@lru_cache(maxsize=MANIFESTS_KEPT)
-def _frozen(manifest_id: UUID) -> Frozen:
+def _read(manifest_id: UUID) -> tuple[Frozen, int]:
+    """A manifest and how long its text is."""
     document, digest = Manifest.objects.values_list("document", "digest").get(id=manifest_id)
-    return Frozen(
+    frozen = Frozen(
         id=manifest_id,
         version=document["version"],
         digest=digest,
@@ -146,6 +162,7 @@ def _frozen(manifest_id: UUID) -> Frozen:
         timeout_seconds=document["timeout_seconds"],
         tools={tool["name"]: _tool(tool) for tool in document["capabilities"]},
     )
+    return frozen, len(json.dumps(document))
 
 
 def _tool(capability: Mapping[str, Any]) -> Tool:

@@ -18,6 +18,7 @@ from apps.agents.services.agents import NOTE_MAX, PURPOSE_MAX, TIMEOUT_MAX
 from apps.agents.services.capabilities import ANNOTATIONS, PRICE_MAX
 from apps.agents.services.grants import EVERY_TOOL
 from apps.common.errors import Invalid
+from apps.common.forms import JsonObjectField
 from apps.common.json import Object
 
 Choices = Iterable[tuple[str, str]]
@@ -227,26 +228,6 @@ class RetireForm(forms.Form):
         return slug
 
 
-class JsonField(forms.CharField):
-    """A JSON object in a text area."""
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
-        if not text:
-            return text
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise forms.ValidationError(
-                f"This is no JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError("This can't be held as JSON.") from error
-        if not isinstance(found, dict):
-            raise forms.ValidationError("A JSON Schema is an object.")
-        return found
-
-
 class HeadersField(forms.CharField):
     """HTTP headers in a text area, a line each; what they may be, the runtime decides."""
 
@@ -294,10 +275,10 @@ def pretty(value: Object) -> str:
 
 
 def _json_field(label: str) -> forms.Field:
-    attrs = {"rows": SCHEMA_ROWS, "spellcheck": "false", "class": "mono"}
-    return JsonField(
+    return JsonObjectField(
         label=label,
-        widget=forms.Textarea(attrs=attrs),
+        rows=SCHEMA_ROWS,
+        otherwise="A JSON Schema is an object.",
         help_text="JSON Schema 2020-12 of an object.",
         initial=pretty({"type": "object"}),
     )

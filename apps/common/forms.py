@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django import forms
 from django.forms.renderers import TemplatesSetting
 
 from apps.common.errors import DomainError, Invalid, PreconditionFailed
+from apps.common.json import read_typed
 
 STALE: Final = (
     "This has changed since you opened it, and nothing was overwritten. "
@@ -33,6 +34,29 @@ class UiRenderer(TemplatesSetting):
 
     form_template_name = "ui/form.html"
     field_template_name = "ui/field.html"
+
+
+class JsonObjectField(forms.CharField):
+    """A JSON object in a text area; `otherwise` says what is wanted where it is another value."""
+
+    empty_values = (None, "")
+
+    def __init__(self, *, otherwise: str, rows: int, **options: Any) -> None:
+        attrs = {"rows": rows, "spellcheck": "false", "class": "mono"}
+        super().__init__(widget=forms.Textarea(attrs=attrs), strip=False, **options)
+        self.otherwise = otherwise
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        if not text.strip():
+            return ""
+        try:
+            found = read_typed(text)
+        except Invalid as error:
+            raise forms.ValidationError(error.detail) from error
+        if not isinstance(found, dict):
+            raise forms.ValidationError(self.otherwise)
+        return found
 
 
 def add_refusal(form: forms.Form, error: DomainError) -> None:

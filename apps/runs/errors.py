@@ -21,6 +21,9 @@ REASONS: Final = {
     "too_deep": "The call passes through too many agents.",
     "auth_agent": "This tool is only for other agents that hold a grant.",
     "auth_person": "This tool is only for people and their keys, not for agents.",
+    "no_approval": "A person must agree to this call first, and nobody can be asked yet.",
+    "no_budget": "The call counts against a budget that isn't there.",
+    "no_price": "The tool has no price, and a call that may cost anything is refused.",
 }
 
 

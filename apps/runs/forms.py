@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, time, timedelta
-from typing import Any, Final, Never
+from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
 
+from apps.common.forms import JsonObjectField
 from apps.common.ids import uuid7
-from apps.common.json import Object
 from apps.runs.models import Run
 from apps.runs.states import RunStatus
 
@@ -58,39 +57,17 @@ class ConsoleForm(forms.Form):
     tool = forms.CharField(widget=forms.HiddenInput, max_length=64)
     project = forms.CharField(widget=forms.HiddenInput, max_length=40, required=False)
     nonce = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
-    input = forms.CharField(
+    input = JsonObjectField(
         label="Input",
-        widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "class": "mono"}),
+        rows=12,
+        otherwise='A tool takes an object, such as {"text": "hello"}.',
         help_text="A JSON object.",
-        strip=False,
     )
     mode = forms.ChoiceField(
         choices=[(Run.Mode.SYNC, "Wait for the result"), (Run.Mode.ASYNC, "In the background")],
         label="How",
     )
 
-    def clean_input(self) -> Object:
-        return read_object(self.cleaned_data["input"])
-
 
 def new_nonce() -> str:
     return uuid7().hex
-
-
-def read_object(text: str) -> Object:
-    """Read what somebody typed as a JSON object; says where it isn't one."""
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise forms.ValidationError(
-            f"This is no JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise forms.ValidationError("This can't be held as JSON.") from error
-    if not isinstance(value, dict):
-        raise forms.ValidationError('A tool takes an object, such as {"text": "hello"}.')
-    return value
-
-
-def _refuse(constant: str) -> Never:
-    raise ValueError(constant)

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.common.fsm import states_constraint
+from apps.common.json import JsonDecoder
 from apps.common.models import TenantModel
 from apps.runs.states import RunStatus, StepStatus
 
@@ -53,8 +54,8 @@ class Run(TenantModel):
     environment = models.CharField(
         max_length=8, choices=Environment.choices, default=Environment.LIVE
     )
-    input = models.JSONField()
-    output = models.JSONField(null=True)
+    input = models.JSONField(decoder=JsonDecoder)
+    output = models.JSONField(null=True, decoder=JsonDecoder)
     error = models.JSONField(null=True)
     cost_micros = models.BigIntegerField(default=0)
     parent = models.ForeignKey(
@@ -113,6 +114,11 @@ class Run(TenantModel):
                 condition=Q(idempotency_key__isnull=False),
                 name="run_keyed",
             ),
+            models.Index(
+                fields=["parent"],
+                condition=Q(parent__isnull=False, status__in=["queued", "running"]),
+                name="run_open_below",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -141,8 +147,8 @@ class Step(TenantModel):
     status = models.CharField(
         max_length=10, choices=StepStatus.choices, db_default=StepStatus.RUNNING.value
     )
-    input = models.JSONField(null=True)
-    output = models.JSONField(null=True)
+    input = models.JSONField(null=True, decoder=JsonDecoder)
+    output = models.JSONField(null=True, decoder=JsonDecoder)
     error = models.JSONField(null=True)
     child = models.ForeignKey(
         Run, on_delete=models.PROTECT, null=True, related_name="+", db_index=False

@@ -104,11 +104,6 @@ def get_manifest_id(run_id: UUID) -> UUID:
     return Run.objects.values_list("manifest_id", flat=True).get(id=run_id)
 
 
-def list_tree(root_id: UUID) -> list[RunView]:
-    """A root run and everything below it, in the order in which they began."""
-    return [view_of(row) for row in list_runs(root_id=root_id).order_by("created_at", "id")]
-
-
 def list_steps(run_id: UUID) -> QuerySet[Step]:
     """A run's steps by attempt, in order."""
     return Step.objects.filter(run_id=run_id).order_by("attempt", "ordinal")

@@ -33,18 +33,25 @@ Outcome = Literal[
     "in_flight",
     "other_body",
     "denied",
+    "no_budget",
     "no_agent",
     "stale_manifest",
     "fenced",
+    "late",
     "cycle",
     "too_deep",
 ]
+
+Standing = Literal["ours", "late", "lost"]
+"""What a run is to its execution, by Postgres and its clock: its own; its own and out of time, so
+that it can only be ended; or no longer its own."""
 
 _ADMIT: Final = """
 select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at from admit(
   p_run => %s, p_agent => %s, p_manifest => %s, p_project => %s, p_tool => %s, p_title => %s,
   p_mode => %s, p_input => %s, p_timeout => %s::int, p_caller_type => %s, p_caller_id => %s,
   p_caller_label => %s, p_principal => %s, p_key => %s, p_fingerprint => %s, p_refusal => %s,
+  p_scopes => %s::uuid[], p_price => %s::bigint,
   p_parent => %s, p_parent_lease => %s::int, p_step => %s, p_step_name => %s, p_ordinal => %s::int,
   p_notes => %s, p_lease => %s, p_at => %s)
 """
@@ -80,7 +87,10 @@ class Parentage:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Everything that a run is made of; `refusal` is the code of a reason against it."""
+    """Everything that a run is made of; `refusal` is the code of a reason against it.
+
+    `price_micros` is what it may cost, in each of the budgets (`scopes`) that it counts against.
+    """
 
     run_id: UUID
     agent_id: UUID
@@ -93,13 +103,23 @@ class Order:
     timeout_seconds: int
     caller: Actor
     claim: Claim
+    price_micros: int
+    scopes: Sequence[UUID]
     refusal: str | None = None
     parent: Parentage | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Keyed:
+    """What an Idempotency-Key stands for, and how a request with it is answered."""
+
+    run_id: UUID
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of an order. `lease_no` counts when admitted, `reason` when denied."""
+    """What became of an order. `lease_no` counts when admitted, `reason` when refused on record."""
 
     outcome: Outcome
     run_id: UUID
@@ -158,6 +178,8 @@ def admit(order: Order, *, at: datetime) -> Admission:
         order.claim.key,
         order.claim.fingerprint,
         order.refusal,
+        list(order.scopes),
+        order.price_micros,
         parent and parent.hold.run_id,
         parent and parent.hold.lease_no,
         parent and parent.step_id,
@@ -173,10 +195,28 @@ def admit(order: Order, *, at: datetime) -> Admission:
     )
 
 
-def close_run(hold: Hold, ending: Ending, *, notes: Notes | None = None, at: datetime) -> bool:
-    """End a run, unless it is no longer this execution's: then nothing happens, and False."""
-    done: bool = _one(
-        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s)",
+def find_keyed(claim: Claim) -> Keyed | None:
+    """What a key stands for already, without asking for anything; None if for nothing."""
+    rows = _all(
+        "select run_id, outcome from keyed_run(%s, %s, %s)",
+        claim.principal,
+        claim.key,
+        claim.fingerprint,
+    )
+    return Keyed(*rows[0]) if rows else None
+
+
+def close_run(
+    hold: Hold,
+    ending: Ending,
+    *,
+    statement: Object | None = None,
+    notes: Notes | None = None,
+    at: datetime,
+) -> Standing:
+    """End a run that is ours. What is late can only end as timed out; else nothing happens."""
+    standing: Standing = _one(
+        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         ending.status,
@@ -184,10 +224,11 @@ def close_run(hold: Hold, ending: Ending, *, notes: Notes | None = None, at: dat
         _json(ending.output),
         _json(ending.error),
         ending.cost_micros,
+        _json(statement),
         _json(notes),
         at,
     )[0]
-    return done
+    return standing
 
 
 def begin_step(
@@ -200,9 +241,9 @@ def begin_step(
     input: Object | None,
     notes: Notes | None,
     at: datetime,
-) -> bool:
-    """Put the beginning of a step on record; False means: stop, the run isn't yours any more."""
-    begun: bool = _one(
+) -> Standing:
+    """Put the beginning of a step on record, if the run is ours; else it must not begin."""
+    standing: Standing = _one(
         "select begin_step(%s, %s::int, %s, %s::int, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
@@ -214,7 +255,7 @@ def begin_step(
         _json(notes),
         at,
     )[0]
-    return begun
+    return standing
 
 
 def end_step(
@@ -225,9 +266,9 @@ def end_step(
     output: Object | None = None,
     error: Object | None = None,
     at: datetime,
-) -> bool:
-    """Put a step's result on record; False means that it was discarded, with the run."""
-    ours: bool = _one(
+) -> Standing:
+    """Put a step's result on record; it is discarded if the run is lost."""
+    standing: Standing = _one(
         "select end_step(%s, %s::int, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
@@ -237,19 +278,19 @@ def end_step(
         _json(error),
         at,
     )[0]
-    return ours
+    return standing
 
 
-def check_run(hold: Hold, *, notes: Notes | None = None) -> bool:
-    """Whether the run is still this execution's and in time; the notes go along."""
-    ours: bool = _one(
+def check_run(hold: Hold, *, notes: Notes | None = None) -> Standing:
+    """What the run is to this execution; the notes go along if it is ours."""
+    standing: Standing = _one(
         "select check_run(%s, %s::int, %s)", hold.run_id, hold.lease_no, _json(notes)
     )[0]
-    return ours
+    return standing
 
 
 def claim_run(*, at: datetime) -> Hold | None:
-    """Take the oldest queued run; None if there is none."""
+    """Take the oldest queued run of an agent that is active; None if there is none."""
     run_id, lease_no = _one("select run_id, lease_no from claim_run(%s, %s)", LEASE, at)
     return Hold(run_id, lease_no) if run_id else None
 
@@ -274,11 +315,25 @@ def stop_runs(
 
 
 def reap_runs(*, limit: int, at: datetime) -> list[tuple[UUID, RunStatus]]:
-    """Take runs from executions that are silent or late; gives what became of each."""
-    rows = _all(
-        "select run_id, verdict from reap_runs(%s::int, %s, %s::int, %s)", TRIES, GRACE, limit, at
-    )
-    return [(run_id, RunStatus(verdict)) for run_id, verdict in rows]
+    """Take runs from executions that are silent or late; gives what became of each.
+
+    One run and what is below it a commit, so that the locks of two trees are never mixed.
+    """
+    reaped: list[tuple[UUID, RunStatus]] = []
+    while len(reaped) < limit:
+        run_id, verdict = _one(
+            "select run_id, verdict from reap_run(%s::int, %s, %s)", TRIES, GRACE, at
+        )
+        if run_id is None:
+            break
+        reaped.append((run_id, RunStatus(verdict)))
+    return reaped
+
+
+def forget_keys(*, before: datetime, limit: int) -> int:
+    """Forget the oldest keys of runs that are over and began before then; gives how many."""
+    forgotten: int = _one("select forget_keys(%s, %s::int)", before, limit)[0]
+    return forgotten
 
 
 def _json(value: Notes | Object | None) -> Jsonb | None:

@@ -1,8 +1,8 @@
 """The states of a run and of a step, and the only moves between them.
 
 The moves are made by the SQL functions of `apps.runs.spine`, inside Postgres; a trigger there
-refuses every other one, whoever tries. This table is the same in Python: the trigger is generated
-from it, and a test drives every state into every other.
+refuses every other one, whoever tries. Its list of moves is written by hand (migrations/sql) and
+this table is the same in Python; a test drives every state into every other, so they can't differ.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
     (RunStatus.RUNNING, RunStatus.SUCCEEDED): "its execution",
     (RunStatus.RUNNING, RunStatus.FAILED): "its execution, or the reaper after the last try",
     (RunStatus.RUNNING, RunStatus.TIMED_OUT): "its execution, or the reaper",
-    (RunStatus.RUNNING, RunStatus.CANCELLED): "whoever cancels it, or stops its agent",
+    (
+        RunStatus.RUNNING,
+        RunStatus.CANCELLED,
+    ): "whoever cancels it or stops its agent; its parent's end",
     (RunStatus.RUNNING, RunStatus.QUEUED): "the reaper, when its lease ran out",
 }

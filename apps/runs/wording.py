@@ -12,6 +12,7 @@ ENDINGS: Final = {
     "agent_stopped": "Its agent was stopped by the kill switch. What it was doing was discarded.",
     "agent_retired": "Its agent was retired while it was at work.",
     "deadline": "It took longer than the agent's timeout allows.",
+    "parent_ended": "The run that called it was over before it was.",
     "lost": "The process that carried it out was lost, also after it was tried again.",
 }
 

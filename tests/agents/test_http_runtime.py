@@ -22,7 +22,8 @@ from apps.agents.runtimes.base import Invocation, WorkFailed
 from apps.agents.runtimes.http import OUTPUT_MAX, RUNTIME
 from apps.agents.runtimes.signing import new_secret, signed_headers
 from apps.agents.services import agents
-from apps.common import tracecontext
+from apps.common import egress, tracecontext
+from apps.common.egress import EgressFailed, EgressSuspended, EgressThrottled
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object
 from apps.runs.services.invoke import Ask, invoke
@@ -41,14 +42,7 @@ class Fake:
     def remaining(self) -> float:
         return self.left
 
-    def call_tool(
-        self,
-        *,
-        name: str,
-        input: Object,
-        call: Callable[[str], Object],
-        timeout: float | None = None,
-    ) -> Object:
+    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
         self.asked.append((name, input))
         with connection.execute_wrapper(refuse):
             return call(KEY)
@@ -296,6 +290,38 @@ def test_an_endpoint_that_is_not_there(desk: Any) -> None:
     assert code == "endpoint_unreachable"
     assert "127.0.0.1" not in message
     assert "hidden" not in message
+
+
+def test_an_endpoint_that_is_called_too_often_is_not_unreachable(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(error: EgressFailed) -> tuple[str, str]:
+        def request(*args: Any, **kwargs: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(egress, "request", request)
+        return failure(lambda: ask(desk))
+
+    throttled = EgressThrottled("desk.example was called too often.", retry_after=3)
+    assert raises(throttled) == ("endpoint_throttled", "desk.example was called too often.")
+    suspended = EgressSuspended("desk.example is left alone.", retry_after=3)
+    assert raises(suspended)[0] == "endpoint_unreachable"
+
+
+@pytest.mark.parametrize("value", ["\\u0000", "\\ud800"])
+def test_an_answer_that_cannot_be_kept_fails_the_run_at_once(
+    desk: Any, endpoint: HTTPServer, owner: Any, value: str
+) -> None:
+    def answer(request: Request) -> Response:
+        return Response('{"x": "%s"}' % value, content_type="application/json")  # noqa: UP031
+
+    endpoint.expect_request("/agent").respond_with_handler(answer)
+    ordered = Ask(agent="order-desk", input={"order": "A-1"})
+    run = invoke(ordered, caller=owner.actor, at=timezone.now()).run
+
+    assert (run.status, run.output) == ("failed", None)
+    assert run.error and run.error["code"] in {"output_invalid", "endpoint_answer_invalid"}
+    assert len(asked_of(endpoint)) == 1
 
 
 @pytest.mark.parametrize(

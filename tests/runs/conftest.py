@@ -28,6 +28,9 @@ class Scripted:
     def tools(self, config: Any) -> None:
         return None
 
+    def is_long(self, config: Any) -> bool:
+        return False
+
     def run(self, invocation: Any, ctx: Any) -> dict[str, Any]:
         return self.scripts[invocation.agent](invocation, ctx)
 

@@ -91,6 +91,8 @@ def order(agent: Agent, **fields: Any) -> Order:
             "mode": "sync",
             "input": {"text": "hello"},
             "timeout_seconds": 60,
+            "price_micros": 0,
+            "scopes": (),
             "caller": CALLER,
             "claim": Claim(principal, key, hashlib.sha256(body).digest()),
             **fields,

@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.agents.runtimes.base import CallFailed, WorkFailed
 from apps.common.errors import Invalid, NotFound
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
+from apps.orgs.services.projects import archive_project, create_project
 from apps.runs import selectors, spine
 from apps.runs.errors import RunClosed, RunDenied
 from apps.runs.models import Run, RunLog, Step
@@ -59,14 +60,18 @@ def test_an_async_run_waits_and_a_worker_does_it(echo: Any) -> None:
 
 
 def test_the_project_is_the_agents_unless_one_is_named(echo: Any, owner: Any) -> None:
-    from apps.orgs.services.projects import create_project
-
-    create_project(name="Support", actor=owner.actor, at=timezone.now())
+    support = create_project(name="Support", actor=owner.actor, at=timezone.now())
     assert ask().run.project == "default"
     named = ask(project="support").run
     assert named.project == "support" == selectors.get_run(named.id).project
-    with pytest.raises(NotFound):
+    with pytest.raises(Invalid) as refused:
         ask(project="nobodys")
+    assert refused.value.by_field == {"project": ["There is no such project."]}
+    archive_project(project_id=support.id, actor=owner.actor, at=timezone.now())
+    with pytest.raises(Invalid) as refused:
+        ask(project="support")
+    assert refused.value.by_field == {"project": ["This project is archived."]}
+    assert Run.objects.count() == 2
 
 
 def test_what_cannot_be_asked_leaves_no_row(scripts: Any) -> None:
@@ -403,6 +408,10 @@ def test_a_worker_is_woken_for_what_waits(echo: Any, monkeypatch: pytest.MonkeyP
 
     control.sweep_runs(timezone.now())
     assert woken == ["runs.work"]
+    echo.suspend(note="")
+    echo.save()
+    control.sweep_runs(timezone.now())
+    assert woken == ["runs.work"]  # a worker would find nothing to do
 
 
 def test_an_invocation_takes_three_round_trips(echo: Any, django_assert_num_queries: Any) -> None:

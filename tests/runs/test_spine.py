@@ -21,7 +21,11 @@ pytestmark = pytest.mark.usefixtures("org")
 
 
 def close(hold: Hold, ending: Ending = DONE) -> bool:
-    return spine.close_run(hold, ending, at=timezone.now())
+    return spine.close_run(hold, ending, at=timezone.now()) == "ours"
+
+
+def is_ours(hold: Hold) -> bool:
+    return spine.check_run(hold) == "ours"
 
 
 def rows() -> tuple[int, int, int]:
@@ -129,7 +133,7 @@ def test_steps_need_the_lease_too_and_late_results_are_discarded() -> None:
     hold = admit(make_agent("echo")).hold
     first, second = some_id(), some_id()
 
-    def begin(hold: Hold, step: Any, ordinal: int) -> bool:
+    def begin(hold: Hold, step: Any, ordinal: int) -> str:
         return spine.begin_step(
             hold,
             step_id=step,
@@ -141,16 +145,16 @@ def test_steps_need_the_lease_too_and_late_results_are_discarded() -> None:
             at=timezone.now(),
         )
 
-    def end(step: Any) -> bool:
+    def end(step: Any) -> str:
         return spine.end_step(
             hold, step_id=step, status=StepStatus.SUCCEEDED, output={"b": 2}, at=timezone.now()
         )
 
-    assert begin(hold, first, 1) and end(first)
-    assert begin(hold, second, 2)
+    assert (begin(hold, first, 1), end(first)) == ("ours", "ours")
+    assert begin(hold, second, 2) == "ours"
     Run.objects.update(lease_no=2)
-    assert not begin(hold, some_id(), 3)
-    assert not end(second)
+    assert begin(hold, some_id(), 3) == "lost"
+    assert end(second) == "lost"
     assert list(Step.objects.order_by("ordinal").values_list("status", "output")) == [
         ("succeeded", {"b": 2}),
         ("discarded", None),
@@ -159,21 +163,23 @@ def test_steps_need_the_lease_too_and_late_results_are_discarded() -> None:
 
 def test_no_step_begins_after_the_deadline() -> None:
     hold = admit(make_agent("echo")).hold
-    assert spine.check_run(hold)
+    assert is_ours(hold)
     Run.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
-    assert not spine.check_run(hold)
+    assert spine.check_run(hold) == "late"
+    assert spine.check_run(Hold(hold.run_id, 2)) == "lost"
 
 
 def test_notes_are_kept_with_the_settlement_or_not_at_all() -> None:
     hold = admit(make_agent("echo")).hold
     at = timezone.now().isoformat()
     line = {"id": some_id().hex, "at": at, "level": "info", "message": "hi", "fields": {"n": 1}}
-    work = {"id": some_id().hex, "ordinal": 1, "name": "plan", "status": "succeeded"}
+    work = {"id": some_id().hex, "ordinal": 1, "kind": "work", "name": "plan"}
+    work["status"] = "succeeded"
     notes = Notes([line], [{**work, "started_at": at, "finished_at": at}])
 
-    assert not spine.close_run(Hold(hold.run_id, 9), DONE, notes=notes, at=timezone.now())
+    assert spine.close_run(Hold(hold.run_id, 9), DONE, notes=notes, at=timezone.now()) == "lost"
     assert rows() == (1, 0, 0)
-    assert spine.close_run(hold, DONE, notes=notes, at=timezone.now())
+    assert spine.close_run(hold, DONE, notes=notes, at=timezone.now()) == "ours"
     assert rows() == (1, 1, 1)
     assert RunLog.objects.get().fields == {"n": 1}
 
@@ -264,9 +270,12 @@ def test_another_attempt_takes_an_unfinished_child_over() -> None:
     grant(caller, callee)
     parent = admit(caller).hold
     orphan = child_of(parent, callee)
-    Run.objects.filter(id=parent.run_id).update(lease_no=2)
+    silent(parent)
+    assert reap() == [(parent.run_id, "queued")]
+    again = spine.claim_run(at=timezone.now())
+    assert again == Hold(parent.run_id, 2)
 
-    taken = child_of(Hold(parent.run_id, 2), callee)
+    taken = child_of(again, callee)
     assert (taken.outcome, taken.run_id, taken.lease_no) == ("admitted", orphan.run_id, 2)
     assert not close(orphan.hold)
     assert close(taken.hold)
@@ -309,8 +318,9 @@ def test_stopping_a_run_stops_what_is_below_it() -> None:
     beside = admit(make_agent("beside")).hold
 
     assert stop(holds[1]) == {holds[1].run_id, holds[2].run_id}
-    assert [spine.check_run(hold) for hold in (*holds, beside)] == [True, False, False, True]
-    assert Step.objects.filter(status="running", run_id=holds[0].run_id).count() == 1
+    assert [is_ours(hold) for hold in (*holds, beside)] == [True, False, False, True]
+    call = Step.objects.get(run_id=holds[0].run_id)
+    assert (call.status, call.error) == ("failed", {"code": "stopped"})
     assert Step.objects.get(run_id=holds[1].run_id).status == "discarded"
     assert stop(holds[1]) == set()
     assert not close(holds[2])
@@ -341,7 +351,8 @@ def test_a_silent_execution_loses_its_run_and_its_children() -> None:
     silent(holds[0])
 
     assert reap() == [(holds[0].run_id, "queued")]
-    assert [spine.check_run(hold) for hold in holds] == [False, False, False]
+    assert [spine.check_run(hold) for hold in holds] == ["lost"] * 3
+    assert set(Step.objects.values_list("status", flat=True)) == {"discarded"}
     claimed = spine.claim_run(at=timezone.now())
     assert claimed == Hold(holds[0].run_id, 2)
     assert Run.objects.get(id=holds[1].run_id).status == "running"

@@ -77,14 +77,7 @@ class CallContext(Protocol):
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         """Have another agent do something, as a child run; raises CallFailed."""
 
-    def call_tool(
-        self,
-        *,
-        name: str,
-        input: Object,
-        call: Callable[[str], Object],
-        timeout: float | None = None,
-    ) -> Object:
+    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
         runs while no database connection is held.
         """
@@ -113,6 +106,12 @@ class Runtime(Protocol):
 
     def tools(self, config: Object) -> Sequence[ToolSpec] | None:
         """The tools that this runtime fixes; None where the agent's owner declares them."""
+
+    def is_long(self, config: Object) -> bool:
+        """Whether it may compute for longer than a moment, so that it must hold no connection.
+
+        Beside computing, a runtime waits within `call_tool` only, which holds none anyway.
+        """
 
     def run(self, invocation: Invocation, ctx: CallContext) -> Object:
         """Carry one invocation out. Raises WorkFailed for what the caller should know."""

@@ -23,6 +23,7 @@ from apps.common.egress import (
     EgressFailed,
     EgressRefused,
     EgressResponse,
+    EgressThrottled,
     EgressTimeout,
     EgressTooLarge,
 )
@@ -71,6 +72,9 @@ class HttpRuntime:
 
     def tools(self, config: Object) -> None:
         return None
+
+    def is_long(self, config: Object) -> bool:
+        return False
 
     def run(self, invocation: Invocation, ctx: CallContext) -> Object:
         secret = get_secret_store().get(secret_ref(invocation.agent_id))
@@ -165,6 +169,8 @@ def _post(
         raise WorkFailed("endpoint_timeout", "The endpoint took too long.") from error
     except EgressTooLarge as error:
         raise WorkFailed("endpoint_answer_invalid", "The endpoint sent too much.") from error
+    except EgressThrottled as error:
+        raise WorkFailed("endpoint_throttled", error.detail) from error
     except EgressFailed as error:
         raise WorkFailed("endpoint_unreachable", error.detail) from error
     except EgressRefused as error:

@@ -20,6 +20,7 @@ from apps.agents.services import capabilities as offers
 from apps.agents.services.changing import changes, freeze, lock_agent, record, save, save_state
 from apps.agents.services.kill_switch import stop_all
 from apps.common.actors import Actor
+from apps.common.deadlocks import again_after_deadlock
 from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition
 from apps.common.ids import public_id
@@ -129,6 +130,7 @@ def suspend_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime)
     return agent
 
 
+@again_after_deadlock
 def kill_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) -> tuple[Agent, int]:
     """Suspend an agent and end all that it has under way, in one commit; how many runs ended.
 
@@ -149,6 +151,7 @@ def kill_agent(*, agent_id: UUID, note: str = "", actor: Actor, at: datetime) ->
     return agent, stopped
 
 
+@again_after_deadlock
 def retire_agent(
     *, agent_id: UUID, expected: Precondition = NO_PRECONDITION, actor: Actor, at: datetime
 ) -> Agent:

@@ -5,6 +5,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import apps.common.ids
+import apps.common.json
 import apps.common.models
 
 
@@ -65,8 +66,8 @@ class Migration(migrations.Migration):
                         max_length=8,
                     ),
                 ),
-                ("input", models.JSONField()),
-                ("output", models.JSONField(null=True)),
+                ("input", models.JSONField(decoder=apps.common.json.JsonDecoder)),
+                ("output", models.JSONField(decoder=apps.common.json.JsonDecoder, null=True)),
                 ("error", models.JSONField(null=True)),
                 ("cost_micros", models.BigIntegerField(default=0)),
                 ("root_id", models.UUIDField()),
@@ -221,8 +222,8 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("input", models.JSONField(null=True)),
-                ("output", models.JSONField(null=True)),
+                ("input", models.JSONField(decoder=apps.common.json.JsonDecoder, null=True)),
+                ("output", models.JSONField(decoder=apps.common.json.JsonDecoder, null=True)),
                 ("error", models.JSONField(null=True)),
                 ("started_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(null=True)),
@@ -288,6 +289,16 @@ class Migration(migrations.Migration):
                 condition=models.Q(("idempotency_key__isnull", False)),
                 fields=["created_at"],
                 name="run_keyed",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(
+                    ("parent__isnull", False), ("status__in", ["queued", "running"])
+                ),
+                fields=["parent"],
+                name="run_open_below",
             ),
         ),
         migrations.AddConstraint(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from django.db import connection
@@ -18,10 +18,10 @@ from apps.agents.directory import list_granted_tools
 from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
-from apps.common.json import Object
+from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.runs import spine
 from apps.runs.models import Step
-from apps.runs.spine import Hold, Notes, Parentage
+from apps.runs.spine import Hold, Notes, Parentage, Standing
 from apps.runs.states import StepStatus
 from apps.trust.canonical import dumps
 
@@ -31,18 +31,23 @@ NAME_MAX: Final = 200
 MESSAGE_MAX: Final = 2000
 NOTES_MAX: Final = 200
 
-Delegate = Callable[..., Object]
-
 
 class OutOfTime(Stopped):
     """The run's deadline has passed."""
 
 
+class Delegate(Protocol):
+    """Carries out a call to another agent: the invocation, which this module can't import."""
+
+    def __call__(
+        self, *, context: Context, parent: Parentage, agent: str, tool: str, input: Object
+    ) -> Object: ...
+
+
 class Context:
     """The `CallContext` of one execution.
 
-    `delegate` carries out a call to another agent (the invocation itself, which this module can't
-    import). What needs no answer from the database is noted and goes along with the next call.
+    What needs no answer from the database is noted and goes along with the next call.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class Context:
         self.agent = agent
         self.children: list[UUID] = []
         self.lost = lost
-        self._agent_id = agent_id
+        self.agent_id = agent_id
         self._deadline = time.monotonic() + (deadline_at - timezone.now()).total_seconds()
         self._delegate = delegate
         self._notes = Notes()
@@ -67,7 +72,7 @@ class Context:
         self._sure_until = time.monotonic() + SURE_FOR
 
     def tools(self) -> Sequence[GrantedTool]:
-        return list_granted_tools(caller_id=self._agent_id, at=timezone.now())
+        return list_granted_tools(caller_id=self.agent_id, at=timezone.now())
 
     def remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
@@ -77,8 +82,8 @@ class Context:
             "id": uuid7().hex,
             "at": timezone.now().isoformat(),
             "level": level,
-            "message": message[:MESSAGE_MAX],
-            "fields": fields,
+            "message": kept_text(message)[:MESSAGE_MAX],
+            "fields": as_kept(fields),
         }
         self._notes.logs.append(line)
         self._keep_notes_few()
@@ -87,75 +92,58 @@ class Context:
     def step(self, name: str, input: Object | None = None) -> Iterator[None]:
         if self.lost.is_set() or time.monotonic() > self._sure_until:
             self.make_sure()
-        note = {
-            "id": uuid7().hex,
-            "ordinal": self._next(),
-            "name": name[:NAME_MAX],
-            "input": input,
-            "status": StepStatus.SUCCEEDED.value,
-            "error": None,
-            "started_at": timezone.now().isoformat(),
-        }
+        ordinal, begun_at, error = self._next(), timezone.now(), None
         try:
             yield
-        except WorkFailed as error:
-            note |= {"status": StepStatus.FAILED.value, "error": error_of(error)}
-            raise
-        finally:
-            self._notes.steps.append(note | {"finished_at": timezone.now().isoformat()})
-            self._keep_notes_few()
-
-    def call_tool(
-        self,
-        *,
-        name: str,
-        input: Object,
-        call: Callable[[str], Object],
-        timeout: float | None = None,
-    ) -> Object:
-        ordinal, step_id = self._next(), uuid7()
-        begun = spine.begin_step(
-            self.hold,
-            step_id=step_id,
-            ordinal=ordinal,
-            kind=Step.Kind.TOOL_CALL,
-            name=name[:NAME_MAX],
-            input=input,
-            notes=self._notes,
-            at=timezone.now(),
-        )
-        self._after(ours=begun)
-        status, output, error = StepStatus.FAILED, None, None
-        release_connection()
-        try:
-            output = call(f"{self.hold.run_id.hex}.{call_key(ordinal, name, input)}")
-            status = StepStatus.SUCCEEDED
-        except WorkFailed as failure:
+        except BaseException as failure:
             error = error_of(failure)
             raise
         finally:
-            ours = spine.end_step(
+            self._note(Step.Kind.WORK, ordinal, name, begun_at, error, input=as_kept(input))
+
+    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
+        must_keep(input, root="input")
+        ordinal, step_id, error, output = self._next(), uuid7(), None, None
+        key = f"{self.hold.run_id.hex}.{call_key(ordinal, kept_text(name), input)}"
+        self._begin(step_id, ordinal, name, input)
+        release_connection()
+        try:
+            output = call(key)
+            must_keep(output, root="output")
+        except BaseException as failure:
+            output, error = None, error_of(failure)
+            raise
+        finally:
+            standing = spine.end_step(
                 self.hold,
                 step_id=step_id,
-                status=status,
+                status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
                 output=output,
                 error=error,
                 at=timezone.now(),
             )
-        self._after(ours=ours)
+        self._after(standing)
         return output
 
-    def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
-        ordinal, name = self._next(), f"{agent}.{tool}"
-        parentage = Parentage(self.hold, uuid7(), name[:NAME_MAX], ordinal, self._notes)
-        return self._delegate(
-            context=self,
-            parent=parentage,
-            key=call_key(ordinal, name, input),
-            agent=agent,
-            tool=tool,
+    def _begin(self, step_id: UUID, ordinal: int, name: str, input: Object) -> None:
+        """Put a tool call on record before it is made; raises Stopped."""
+        standing = spine.begin_step(
+            self.hold,
+            step_id=step_id,
+            ordinal=ordinal,
+            kind=Step.Kind.TOOL_CALL,
+            name=shown_name(name),
             input=input,
+            notes=self._notes,
+            at=timezone.now(),
         )
+        self._after(standing)
+
+    def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
+        agent, tool = kept_text(agent), kept_text(tool)
+        name = shown_name(f"{agent}.{tool}")
+        parent = Parentage(self.hold, uuid7(), name, self._next(), self._notes)
+        return self._delegate(context=self, parent=parent, agent=agent, tool=tool, input=input)
 
     def take_notes(self) -> Notes:
         """What was noted and not yet sent; whoever takes it sends it."""
@@ -165,22 +153,51 @@ class Context:
     def called(self, child_id: UUID) -> None:
         """A call was admitted or answered as a step of this run, and the notes went along."""
         self.children.append(child_id)
-        self._after(ours=True)
+        self._after("ours")
+
+    def not_called(self, parent: Parentage, failure: WorkFailed) -> None:
+        """A call was refused before there was a run: a step says so."""
+        at, error = timezone.now(), error_of(failure)
+        self._note(Step.Kind.AGENT_CALL, parent.ordinal, parent.step_name, at, error)
 
     def make_sure(self) -> None:
         """Ask the database whether the run is still ours; raises Stopped if not."""
-        self._after(ours=not self.lost.is_set() and spine.check_run(self.hold, notes=self._notes))
+        if self.lost.is_set():
+            raise Stopped
+        self._after(spine.check_run(self.hold, notes=self._notes))
 
-    def stopped(self) -> Stopped:
-        """Why the run isn't ours any more: out of time, or taken away."""
-        return OutOfTime() if self.remaining() == 0 else Stopped()
-
-    def _after(self, *, ours: bool) -> None:
+    def _after(self, standing: Standing) -> None:
         """Act on what the database has just said of the run."""
-        if not ours:
-            raise self.stopped()
+        if standing == "late":
+            raise OutOfTime
+        if standing == "lost":
+            raise Stopped
         self._notes = Notes()
         self._sure_until = time.monotonic() + SURE_FOR
+
+    def _note(
+        self,
+        kind: str,
+        ordinal: int,
+        name: str,
+        begun_at: datetime,
+        error: Object | None,
+        input: Object | None = None,
+    ) -> None:
+        """Note a step that is over."""
+        note = {
+            "id": uuid7().hex,
+            "ordinal": ordinal,
+            "kind": kind,
+            "name": shown_name(name),
+            "status": (StepStatus.FAILED if error else StepStatus.SUCCEEDED).value,
+            "input": input,
+            "error": error,
+            "started_at": begun_at.isoformat(),
+            "finished_at": timezone.now().isoformat(),
+        }
+        self._notes.steps.append(note)
+        self._keep_notes_few()
 
     def _keep_notes_few(self) -> None:
         if len(self._notes.logs) + len(self._notes.steps) >= NOTES_MAX:
@@ -201,8 +218,27 @@ def call_key(ordinal: int, name: str, input: Object) -> str:
     return f"{ordinal}.{hashlib.sha256(dumps([name, input])).hexdigest()[:32]}"
 
 
-def error_of(failure: WorkFailed) -> Object:
-    return {"code": failure.code, "message": failure.message}
+def shown_name(name: str) -> str:
+    return kept_text(name)[:NAME_MAX]
+
+
+def must_keep(value: object, *, root: str) -> None:
+    """Raise WorkFailed `input_invalid` or `output_invalid` for what JSON can't hold."""
+    if flaw := find_flaw(value, root=root):
+        raise WorkFailed(f"{root}_invalid", f"{flaw['field']}: {flaw['message']}")
+
+
+def error_of(failure: BaseException) -> Object:
+    """What went wrong, as runs and steps keep it; a runtime that breaks tells nothing of itself."""
+    match failure:
+        case WorkFailed():
+            return {"code": failure.code, "message": kept_text(failure.message)}
+        case OutOfTime():
+            return {"code": "timed_out", "message": "The run's time was up."}
+        case Stopped():
+            return {"code": "stopped", "message": "The run was stopped."}
+        case _:
+            return {"code": "internal_error", "message": "The agent failed unexpectedly."}
 
 
 def release_connection() -> None:

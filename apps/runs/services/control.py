@@ -9,7 +9,9 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
+from apps.agents.models import AgentStatus
 from apps.common.actors import Actor
+from apps.common.deadlocks import again_after_deadlock
 from apps.common.ids import public_id
 from apps.common.jobs import enqueue
 from apps.runs import selectors, spine
@@ -23,10 +25,14 @@ log = structlog.get_logger(__name__)
 
 KEY_LIFE: Final = timedelta(hours=24)
 _BATCH: Final = 500
+_KEYS: Final = 1000
+_KEY_BATCHES: Final = 50
+"""A visit every five seconds keeps up with 10,000 keys a second."""
 _WAKE: Final = 50
 _PATIENCE: Final = timedelta(seconds=5)
 
 
+@again_after_deadlock
 def cancel_run(*, run_id: UUID, actor: Actor, at: datetime) -> RunView:
     """End an open run and all below it; what they were doing is discarded.
 
@@ -59,13 +65,15 @@ def sweep_runs(at: datetime) -> None:
     """The sweeper's step: reap what nobody carries out, and wake workers for what waits."""
     for run_id, verdict in spine.reap_runs(limit=_BATCH, at=at):
         log.warning("run.reaped", run=str(run_id), verdict=verdict)
-    waiting = Run.objects.filter(status=RunStatus.QUEUED, created_at__lt=at - _PATIENCE)
+    waiting = Run.objects.filter(
+        status=RunStatus.QUEUED, agent__status=AgentStatus.ACTIVE, created_at__lt=at - _PATIENCE
+    )
     for _ in range(waiting[:_WAKE].count()):
         enqueue("runs.work")
 
 
 def forget_keys(at: datetime) -> None:
     """The sweeper's step: an Idempotency-Key counts for a day, its run stays."""
-    old = Run.objects.filter(idempotency_key__isnull=False, created_at__lt=at - KEY_LIFE)
-    closed = old.exclude(status__in=[RunStatus.QUEUED, RunStatus.RUNNING]).order_by("created_at")
-    Run.objects.filter(id__in=closed.values("id")[:_BATCH]).update(idempotency_key=None)
+    for _ in range(_KEY_BATCHES):
+        if spine.forget_keys(before=at - KEY_LIFE, limit=_KEYS) < _KEYS:
+            return

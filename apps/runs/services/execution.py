@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -9,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
@@ -17,15 +19,23 @@ from apps.agents.runtimes.base import CallFailed, Invocation, Stopped, WorkFaile
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
-from apps.runs.services.context import Context, Delegate, OutOfTime, agent_actor, error_of
-from apps.runs.spine import Ending, Hold
+from apps.runs.services.context import (
+    Context,
+    Delegate,
+    OutOfTime,
+    agent_actor,
+    error_of,
+    must_keep,
+    release_connection,
+)
+from apps.runs.spine import Ending, Hold, Notes, Standing
 from apps.runs.states import RunStatus
-from apps.trust.canonical import dumps
-from apps.trust.errors import JsonInvalid
 
 log = structlog.get_logger(__name__)
 
 OUTPUT_MAX: Final = 1024 * 1024
+REFUSED: Final = (DataError, IntegrityError)
+"""Postgres is well and has no place for a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
     """Do the work and settle it. Raises Stopped if the run was taken away meanwhile.
 
     A database that fails is no ending: the error goes on, and the run is carried out again when
-    its lease has run out.
+    its lease has run out. One that refuses a value is: no other attempt would do better.
     """
     context = Context(
         hold=work.hold,
@@ -65,15 +75,65 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         delegate=delegate,
         lost=lost,
     )
-    ending = _work(work, context)
-    at = timezone.now()
-    counts = spine.close_run(work.hold, ending, notes=context.take_notes(), at=at)
-    return Settled(ending, counts, at, tuple(context.children))
+    return _settle(work, _work(work, context), context)
 
 
 def _work(work: Work, context: Context) -> Ending:
-    """Run the runtime; whatever it does, there is an ending."""
-    invocation = Invocation(
+    """Run the runtime; whatever it does, there is an ending.
+
+    What computes for a moment only keeps the pooled connection from admission to settlement: to
+    give it back takes both keys off it and sets them again, two round trips more than the work's.
+    """
+    runtime = runtime_of(work.frozen.runtime)
+    if runtime.is_long(work.frozen.config):
+        release_connection()
+    try:
+        output = runtime.run(_invocation(work), context)
+        check_output(work.tool, output)
+    except OutOfTime:
+        return timed_out()
+    except Stopped:
+        raise
+    except WorkFailed as failure:
+        return timed_out() if context.remaining() == 0 else _failed(failure)
+    except REFUSED as error:
+        return _broken(work, error)
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a runtime's fault is a run's failure, not the product's
+        return _broken(work, error)
+    return Ending(RunStatus.SUCCEEDED, output=output)
+
+
+def _settle(work: Work, ending: Ending, context: Context) -> Settled:
+    """Close the run as it ended; if Postgres has no place for that or finds it late, as that."""
+    at = timezone.now()
+    notes: Notes | None = context.take_notes()
+    try:
+        standing = _close(work, ending, notes, at)
+    except REFUSED as error:
+        ending, notes = _broken(work, error), None
+        standing = _close(work, ending, notes, at)
+    if standing == "late":
+        ending = timed_out()
+        standing = _close(work, ending, notes, at)
+    return Settled(ending, standing == "ours", at, tuple(context.children))
+
+
+def _close(work: Work, ending: Ending, notes: Notes | None, at: datetime) -> Standing:
+    statement = statement_of(work, ending)
+    return spine.close_run(work.hold, ending, statement=statement, notes=notes, at=at)
+
+
+def statement_of(work: Work, ending: Ending) -> Object | None:
+    """The signed statement of what was done, on what, under which manifest. No key signs runs yet,
+    so a run ends unsigned.
+    """
+    return None
+
+
+def _invocation(work: Work) -> Invocation:
+    return Invocation(
         run_id=work.hold.run_id,
         attempt=work.hold.lease_no,
         agent_id=work.agent_id,
@@ -82,30 +142,12 @@ def _work(work: Work, context: Context) -> Ending:
         input=work.input,
         config=work.frozen.config,
     )
-    try:
-        output = runtime_of(work.frozen.runtime).run(invocation, context)
-        check_output(work.tool, output)
-    except OutOfTime:
-        return timed_out()
-    except Stopped:
-        raise
-    except WorkFailed as failure:
-        return timed_out() if context.remaining() == 0 else _failed(failure)
-    except DatabaseError:
-        raise
-    except Exception:  # noqa: BLE001 - a runtime's fault is a run's failure, not the product's
-        log.exception("run.runtime_failed", run=str(work.hold.run_id))
-        return _failed(WorkFailed("internal_error", "The agent failed unexpectedly."))
-    return Ending(RunStatus.SUCCEEDED, output=output)
 
 
 def check_output(tool: Tool, output: Object) -> None:
     """Refuse what the capability didn't promise, or what JSON can't hold exactly."""
-    try:
-        size = len(dumps(output))
-    except JsonInvalid as error:
-        raise WorkFailed("output_invalid", "The output is not exact JSON.") from error
-    if size > OUTPUT_MAX:
+    must_keep(output, root="output")
+    if len(json.dumps(output, ensure_ascii=False).encode()) > OUTPUT_MAX:
         raise WorkFailed("output_invalid", f"The output has more than {OUTPUT_MAX} bytes.")
     if errors := find_errors(tool.output, output, root="output"):
         told = "; ".join(f"{e['field']}: {e['message']}" for e in errors[:3])
@@ -121,9 +163,14 @@ def output_of(ending: Ending) -> Object:
 
 
 def timed_out() -> Ending:
-    error = {"code": "timed_out", "message": "The run's time was up."}
-    return Ending(RunStatus.TIMED_OUT, reason="deadline", error=error)
+    return Ending(RunStatus.TIMED_OUT, reason="deadline", error=error_of(OutOfTime()))
 
 
-def _failed(failure: WorkFailed) -> Ending:
+def _failed(failure: BaseException) -> Ending:
     return Ending(RunStatus.FAILED, error=error_of(failure))
+
+
+def _broken(work: Work, error: Exception) -> Ending:
+    """An ending that tells nothing of the fault, which the log has."""
+    log.error("run.runtime_failed", run=str(work.hold.run_id), exc_info=error)
+    return _failed(error)

@@ -1,59 +1,49 @@
-"""The road of one invocation: find, admit, execute, settle, answer.
+"""The road of one invocation: authenticate, admit, execute, settle, and what comes after.
 
-Whoever asks has been authenticated and may invoke agents (1). What was asked for is found and
-checked, then admitted in one commit or refused on record (2). The runtime does the work, here or
-in a worker (3), and its end is settled in one commit, fenced by the lease (4). What follows from
-a run is read from its row afterwards (5).
+Whoever asks has been authenticated and may invoke agents (1). What was asked for is found and has
+to pass policy, approval and budgets, and is admitted in one commit or refused on record (2:
+`admission`). The runtime does the work, here or in a worker (3), and its end is settled in one
+commit, fenced by the lease (4: `execution`). What follows from a run is read from its row
+afterwards (5).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
-from uuid import UUID
 
 from django.utils import timezone
 
-from apps.agents.directory import Listing, Tool, get_frozen, get_listing
-from apps.agents.models import AuthRequirement
+from apps.agents.directory import get_frozen
 from apps.agents.runtimes.base import CallFailed, Stopped
-from apps.common.actors import Actor, ActorType
+from apps.common.actors import Actor
 from apps.common.errors import DomainError, Invalid, NotFound
-from apps.common.ids import public_id, uuid7
+from apps.common.ids import public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
-from apps.common.schemas import find_errors
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
-from apps.orgs.selectors import get_project
 from apps.runs import selectors, spine
-from apps.runs.errors import REASONS, RUN, AgentBusyChanging, RunDenied
+from apps.runs.errors import REASONS, RUN, RunDenied
 from apps.runs.models import Run
 from apps.runs.selectors import RunView
-from apps.runs.services.context import Context
+from apps.runs.services.admission import (
+    Ask,
+    Call,
+    Ungranted,
+    admit,
+    check_kept,
+    find_call,
+    find_child_call,
+    find_keyed,
+    fingerprint_of,
+    title_of,
+)
+from apps.runs.services.context import Context, OutOfTime
 from apps.runs.services.execution import Settled, Work, execute, output_of
 from apps.runs.services.leases import keeper
-from apps.runs.spine import Admission, Claim, Ending, Order, Parentage
-from apps.trust.canonical import dumps
-from apps.trust.errors import JsonInvalid
+from apps.runs.spine import Admission, Ending, Keyed, Parentage
 
-LOOKS: Final = 4
-"""How often an agent that changes between being read and being admitted is read again."""
-TITLE_MAX: Final = 80
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What a client asks for; no tool means the only one, no project the agent's."""
-
-    agent: str
-    tool: str | None = None
-    input: Object
-    project: str | None = None
-    mode: str = Run.Mode.SYNC
-    key: str | None = None
+__all__ = ["Answer", "Ask", "fingerprint_of", "invoke", "work_one"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,43 +54,45 @@ class Answer:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """An order, and what it orders."""
-
-    listing: Listing
-    tool: Tool
-    project: str
-    order: Order
-
-
 def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
     """Have an agent do something, once per caller and key.
 
     Raises NotFound, Invalid with fields `input.…`, RunDenied, IdempotencyInFlight while a sync run
     of the same key is under way, IdempotencyKeyReused.
     """
-    run_id = uuid7()
-    call, admission = _admit(lambda: _root_call(ask, run_id, caller), at=at)
-    match admission.outcome:
-        case "denied":
-            raise RunDenied(reason=admission.reason, run_id=run_id)
-        case "in_flight":
-            raise IdempotencyInFlight(
-                "Its run is still at work. Repeat the request in a moment.",
-                run=public_id(RUN, admission.run_id),
-            )
-        case "other_body":
-            raise IdempotencyKeyReused("Use a new key for a new request.")
-        case "replay":
-            return Answer(selectors.get_run(admission.run_id), replayed=True)
+    check_kept(ask.input)
+    try:
+        call, admission = admit(lambda: find_call(ask, caller), at=at)
+    except (NotFound, Invalid):
+        known = find_keyed(ask, caller)
+        if known is None:
+            raise
+        return _answered(known)
+    if admission.outcome != "admitted":
+        return _answered(admission)
     if ask.mode == Run.Mode.ASYNC:
         enqueue("runs.work")
         return Answer(_view(call, admission, None, at))
     settled = _carry_out(_work(call, admission))
     if settled is None or not settled.counts:
-        return Answer(selectors.get_run(run_id))
+        return Answer(selectors.get_run(admission.run_id))
     return Answer(_view(call, admission, settled, at))
+
+
+def _answered(known: Admission | Keyed) -> Answer:
+    """What a request gets that began nothing: its key's run, or the reason."""
+    match known.outcome:
+        case "in_flight":
+            raise IdempotencyInFlight(
+                "Its run is still at work. Repeat the request in a moment.",
+                run=public_id(RUN, known.run_id),
+            )
+        case "other_body":
+            raise IdempotencyKeyReused("Use a new key for a new request.")
+        case "replay":
+            return Answer(selectors.get_run(known.run_id), replayed=True)
+    assert isinstance(known, Admission)  # noqa: S101 - a key stands for no refusal
+    raise RunDenied(reason=known.reason, run_id=known.run_id)
 
 
 def work_one(*, at: datetime) -> bool:
@@ -135,30 +127,50 @@ def _carry_out(work: Work) -> Settled | None:
 
 
 def _call_agent(
-    *, context: Context, parent: Parentage, key: str, agent: str, tool: str, input: Object
+    *, context: Context, parent: Parentage, agent: str, tool: str, input: Object
 ) -> Object:
     """The way from one agent to another: the same road, as a child run within the same thread."""
-    run_id = uuid7()
-    claim = f"run:{parent.hold.run_id.hex}", key
     try:
-        call, admission = _admit(
-            lambda: _child_call(run_id, agent, tool, input, context.agent, claim, parent),
+        call, admission = admit(
+            lambda: find_child_call(
+                parent=parent, context=context, agent=agent, tool=tool, input=input
+            ),
             at=timezone.now(),
         )
-    except DomainError as error:
-        raise CallFailed(error.code, _told(error)) from error
+    except (DomainError, Ungranted) as error:
+        failure = _refused(error)
+        context.not_called(parent, failure)
+        raise failure from error
+    _check_admitted(admission, context)
+    if admission.outcome == "replay":
+        return output_of(selectors.get_ending(admission.run_id))
+    return _child_output(_work(call, admission), context)
+
+
+def _check_admitted(admission: Admission, context: Context) -> None:
+    """Raise for a child that wasn't admitted: Stopped if we are over, else CallFailed."""
     match admission.outcome:
         case "fenced":
-            raise context.stopped()
+            raise Stopped
+        case "late":
+            raise OutOfTime
         case "cycle" | "too_deep" as reason:
             raise CallFailed(reason, REASONS[reason])
+        case "other_body":
+            raise CallFailed("key_reused", "Another call has this call's key.")
     context.called(admission.run_id)
     match admission.outcome:
-        case "denied":
+        case "denied" | "no_budget":
             raise CallFailed(admission.reason, REASONS[admission.reason])
-        case "replay":
-            return output_of(selectors.get_ending(admission.run_id))
-    return _child_output(_work(call, admission), context)
+        case "in_flight":
+            raise CallFailed("in_flight", "The same call is still at work.")
+
+
+def _refused(error: DomainError | Ungranted) -> CallFailed:
+    """Why a call found no way, in words for the calling agent."""
+    if isinstance(error, Ungranted):
+        return CallFailed("no_grant", REASONS["no_grant"])
+    return CallFailed(error.code, _told(error))
 
 
 def _child_output(work: Work, context: Context) -> Object:
@@ -173,105 +185,7 @@ def _child_output(work: Work, context: Context) -> Object:
     return output_of(settled.ending)
 
 
-def _admit(make: Callable[[], _Call], *, at: datetime) -> tuple[_Call, Admission]:
-    """Find and admit; an agent that was changed in between is looked at again."""
-    for _ in range(LOOKS):
-        call = make()
-        admission = spine.admit(call.order, at=at)
-        if admission.outcome == "no_agent":
-            raise NotFound("There is no such agent.")
-        if admission.outcome != "stale_manifest":
-            return call, admission
-    raise AgentBusyChanging("Repeat the request in a moment.")
-
-
-def _root_call(ask: Ask, run_id: UUID, caller: Actor) -> _Call:
-    """Find what a client asks for; raises NotFound and Invalid."""
-    listing = get_listing(ask.agent)
-    tool = listing.frozen.choose(ask.tool)
-    check_input(tool, ask.input)
-    project_id, project = listing.project_id, listing.project
-    if ask.project is not None:
-        found = get_project(ask.project)
-        project_id, project = found.id, found.slug
-    body = [listing.id.hex, tool.name, project_id.hex, ask.mode, ask.input]
-    order = Order(
-        run_id=run_id,
-        agent_id=listing.id,
-        manifest_id=listing.frozen.id,
-        project_id=project_id,
-        tool=tool.name,
-        title=title_of(tool.name, ask.input),
-        mode=ask.mode,
-        input=ask.input,
-        timeout_seconds=listing.frozen.timeout_seconds,
-        caller=caller,
-        claim=Claim(caller.principal, ask.key, fingerprint_of(body) if ask.key else None),
-        refusal=_barred(tool, caller),
-    )
-    return _Call(listing, tool, project, order)
-
-
-def _child_call(
-    run_id: UUID,
-    agent: str,
-    tool_name: str,
-    input: Object,
-    caller: Actor,
-    claim: tuple[str, str],
-    parent: Parentage,
-) -> _Call:
-    """Find what an agent asks of another; its project is the parent's, by the database."""
-    listing = get_listing(agent)
-    tool = listing.frozen.choose(tool_name)
-    check_input(tool, input)
-    order = Order(
-        run_id=run_id,
-        agent_id=listing.id,
-        manifest_id=listing.frozen.id,
-        project_id=listing.project_id,
-        tool=tool.name,
-        title=title_of(tool.name, input),
-        mode=Run.Mode.SYNC,
-        input=input,
-        timeout_seconds=listing.frozen.timeout_seconds,
-        caller=caller,
-        claim=Claim(*claim, fingerprint_of([listing.id.hex, tool.name, input])),
-        refusal=_barred(tool, caller),
-        parent=parent,
-    )
-    return _Call(listing, tool, listing.project, order)
-
-
-def _barred(tool: Tool, caller: Actor) -> str | None:
-    """The reason against a caller of a kind that the tool isn't for."""
-    is_agent = caller.type is ActorType.AGENT
-    others = AuthRequirement.PERSON if is_agent else AuthRequirement.AGENT
-    return f"auth_{others}" if tool.auth == others else None
-
-
-def check_input(tool: Tool, input: Object) -> None:
-    """Raise Invalid for an input that the tool's schema doesn't allow, naming each field."""
-    if errors := find_errors(tool.input, input, root="input"):
-        raise Invalid("The input is not what the tool takes.", errors=errors)
-
-
-def fingerprint_of(body: Sequence[object]) -> bytes:
-    """What tells two requests with one key apart: SHA-256 of the canonical form (RFC 8785)."""
-    try:
-        return hashlib.sha256(dumps(body)).digest()
-    except JsonInvalid as error:
-        raise Invalid.of("input", f"This can't be held exactly: {error}.") from error
-
-
-def title_of(tool: str, input: Object) -> str:
-    """The first line of the first text in the input, or else the tool's name."""
-    texts = (value.strip() for value in input.values() if isinstance(value, str))
-    first = next((text for text in texts if text), tool)
-    return first.splitlines()[0][:TITLE_MAX]
-
-
-def _work(call: _Call, admission: Admission) -> Work:
+def _work(call: Call, admission: Admission) -> Work:
     """The admitted run as work; one that is taken over keeps the manifest that it began under."""
     frozen = call.listing.frozen
     if admission.lease_no > 1:
@@ -283,27 +197,27 @@ def _work(call: _Call, admission: Admission) -> Work:
         agent=call.listing.slug,
         frozen=frozen,
         tool=frozen.tools[call.tool.name],
-        input=call.order.input,
+        input=call.input,
     )
 
 
-def _view(call: _Call, admission: Admission, settled: Settled | None, at: datetime) -> RunView:
+def _view(call: Call, admission: Admission, settled: Settled | None, at: datetime) -> RunView:
     """The run as it stands in the database, without reading it back."""
-    order, listing = call.order, call.listing
+    listing = call.listing
     ending = settled.ending if settled else Ending(admission.status)
     return RunView(
-        id=order.run_id,
-        title=order.title,
-        agent_id=order.agent_id,
+        id=admission.run_id,
+        title=title_of(call.tool.name, call.input),
+        agent_id=listing.id,
         agent=listing.slug,
-        tool=order.tool,
+        tool=call.tool.name,
         project=call.project,
-        caller=order.caller,
+        caller=call.caller,
         status=ending.status,
         reason=ending.reason,
-        mode=order.mode,
+        mode=call.mode,
         environment=Run.Environment.LIVE,
-        input=order.input,
+        input=call.input,
         output=ending.output,
         error=ending.error,
         cost_micros=ending.cost_micros,

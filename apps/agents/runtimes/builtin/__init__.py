@@ -39,6 +39,9 @@ class BuiltinRuntime:
     def tools(self, config: Object) -> list[ToolSpec]:
         return [SKILLS[config["skill"]].spec(config)]
 
+    def is_long(self, config: Object) -> bool:
+        return SKILLS[config["skill"]].is_long
+
     def run(self, invocation: Invocation, ctx: CallContext) -> Object:
         return SKILLS[invocation.config["skill"]].run(invocation, ctx)
 

@@ -136,4 +136,4 @@ def _told(error: Exception) -> str:
     return f"The expression does not work: {text}{place}"
 
 
-SKILL: Final = Skill("json-transform", spec, run, check_config)
+SKILL: Final = Skill("json-transform", spec, run, check_config, is_long=True)

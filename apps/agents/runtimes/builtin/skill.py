@@ -22,12 +22,15 @@ def nothing_more(config: Mapping[str, Any]) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A name, what the tool says of itself, and the work."""
+    """A name, what the tool says of itself, and the work, which is long if no limit on what it
+    takes keeps it below a tenth of a second.
+    """
 
     name: str
     spec: Callable[[Object], ToolSpec]
     run: Callable[[Invocation, CallContext], Object]
     check_config: Callable[[Mapping[str, Any]], Object] = nothing_more
+    is_long: bool = False
 
 
 def one_tool(

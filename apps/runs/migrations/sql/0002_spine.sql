@@ -4,7 +4,9 @@
 -- Every function works under the caller's rights and keys; each schema has its own, so that their
 -- cached plans survive a change of search_path. Only apps/runs/spine.py calls them.
 --
--- Lock order, everywhere: agent, then runs from the root to the leaf (by depth, then id), then steps.
+-- Lock order, everywhere: agent, then runs from the root to the leaf (by depth, then id), then the
+-- idempotency key, then budgets by id. A step is written under the lock of its run or of the run that it
+-- calls, so it comes anywhere after them. What only takes locks that are free (skip locked) waits for nobody.
 
 -- How many agents a call may pass through.
 create function depth_limit() returns int language sql immutable as 'select 8';
@@ -19,9 +21,35 @@ begin
     select n.id, p_run, p_attempt, n.at, n.level, n.message, n.fields
     from jsonb_to_recordset(p_notes -> 'logs') as n(id uuid, at timestamptz, level text, message text, fields jsonb);
   insert into steps (id, run_id, attempt, ordinal, kind, name, status, input, error, started_at, finished_at)
-    select n.id, p_run, p_attempt, n.ordinal, 'work', n.name, n.status, n.input, n.error, n.started_at, n.finished_at
-    from jsonb_to_recordset(p_notes -> 'steps') as n(id uuid, ordinal int, name text, status text, input jsonb,
-      error jsonb, started_at timestamptz, finished_at timestamptz);
+    select n.id, p_run, p_attempt, n.ordinal, n.kind, n.name, n.status, n.input, n.error, n.started_at, n.finished_at
+    from jsonb_to_recordset(p_notes -> 'steps') as n(id uuid, ordinal int, kind text, name text, status text,
+      input jsonb, error jsonb, started_at timestamptz, finished_at timestamptz);
+end $$;
+
+-- What a key stands for: its run, and how a request with this fingerprint is answered.
+create function keyed_run(p_principal text, p_key text, p_fingerprint bytea)
+returns table (run_id uuid, status text, outcome text) language sql stable as $$
+  select r.id, r.status::text, case when r.fingerprint <> p_fingerprint then 'other_body'
+      when r.mode = 'sync' and r.status in ('queued', 'running') then 'in_flight' else 'replay' end
+    from runs r where r.principal = p_principal and r.idempotency_key = p_key and r.status <> 'denied'
+$$;
+
+-- The open runs among these and all open runs below them, locked from the roots to the leaves. A level is
+-- read after the one above it is locked, so a child that was being admitted is found, and no other can be.
+create function lock_open(p_runs uuid[]) returns uuid[]
+language plpgsql as $$
+declare roots uuid[]; level uuid[]; locked uuid[] := '{}';
+begin
+  select array_agg(distinct root_id) into roots from runs where id = any(p_runs);
+  for depth in 1..depth_limit() loop
+    select array_agg(o.id) into level from (
+      select id from runs
+        where root_id = any(roots) and status in ('queued', 'running') and cardinality(lineage) = depth
+          and (id = any(p_runs) or parent_id = any(locked))
+        order by id for no key update) as o;
+    locked := locked || coalesce(level, '{}');
+  end loop;
+  return locked;
 end $$;
 
 -- Admission. The agent's row decides whether it may work; whoever stops it locks that row FOR UPDATE,
@@ -30,7 +58,7 @@ end $$;
 create function admit(
   p_run uuid, p_agent uuid, p_manifest uuid, p_project uuid, p_tool text, p_title text, p_mode text,
   p_input jsonb, p_timeout int, p_caller_type text, p_caller_id text, p_caller_label text,
-  p_principal text, p_key text, p_fingerprint bytea, p_refusal text,
+  p_principal text, p_key text, p_fingerprint bytea, p_refusal text, p_scopes uuid[], p_price bigint,
   p_parent uuid, p_parent_lease int, p_step uuid, p_step_name text, p_ordinal int, p_notes jsonb,
   p_lease interval, p_at timestamptz,
   out outcome text, out run_id uuid, out lease_no int, out status text, out reason text,
@@ -64,7 +92,8 @@ begin
   if p_parent is not null then
     select r.root_id, r.lineage, r.agent_id, r.project_id, r.deadline_at into up from runs r
       where r.id = p_parent and r.lease_no = p_parent_lease and r.status = 'running' for share;
-    outcome := case when not found then 'fenced' when p_agent = any(up.lineage) then 'cycle'
+    outcome := case when not found then 'fenced' when up.deadline_at <= now() then 'late'
+                    when p_agent = any(up.lineage) then 'cycle'
                     when cardinality(up.lineage) >= depth_limit() then 'too_deep' end;
     if outcome is not null then return; end if;
     calling := up.agent_id;
@@ -82,21 +111,15 @@ begin
   loop
     -- 3. The key: what it already stands for is answered, whatever has become of the agent since.
     if p_key is not null then
-      select r.id, r.fingerprint, r.status, r.mode into known from runs r
-        where r.principal = p_principal and r.idempotency_key = p_key and r.status <> 'denied';
+      select k.run_id, k.status, k.outcome into known from keyed_run(p_principal, p_key, p_fingerprint) as k;
       if found then
-        run_id := known.id;
+        run_id := known.run_id;
         status := known.status;
-        if known.fingerprint <> p_fingerprint then
-          outcome := 'other_body';
-        elsif known.status <> 'running' or known.mode = 'async' then
-          outcome := case when known.status = 'queued' and known.mode = 'sync' then 'in_flight' else 'replay' end;
-        elsif p_parent is null then
-          outcome := 'in_flight';
-        else
-          -- An earlier attempt of our parent left it unfinished: it is ours now, and that one's no longer.
-          update runs r set lease_no = r.lease_no + 1, deadline_at = deadline
-            where r.id = known.id and r.status = 'running' returning r.lease_no into lease_no;
+        outcome := known.outcome;
+        if outcome = 'in_flight' and status = 'running' and p_parent is not null then
+          -- An earlier attempt of our parent left it unfinished. The reaper has fenced that one off; it is ours now.
+          update runs r set deadline_at = deadline
+            where r.id = known.run_id and r.status = 'running' returning r.lease_no into lease_no;
           continue when not found;
           outcome := 'admitted';
         end if;
@@ -104,7 +127,13 @@ begin
       end if;
     end if;
 
-    -- 4. The record, of a refusal too.
+    -- 4. The budgets, by id: the price is reserved in all scopes or in none. No budget exists yet, so a call that
+    -- counts against one can't be let through; and what has no price is refused, not free. Whoever will have
+    -- waited here has to look at the key again before saying that money is short: its run may be the first.
+    refusal := coalesce(refusal, case when p_price is null then 'no_price'
+                                      when cardinality(p_scopes) > 0 then 'no_budget' end);
+
+    -- 5. The record, of a refusal too.
     status := case when refusal is not null then 'denied' when p_mode = 'async' then 'queued' else 'running' end;
     lease_no := case status when 'running' then 1 else 0 end;
     insert into runs (id, agent_id, manifest_id, project_id, tool, title, status, reason, mode, environment, input,
@@ -118,151 +147,195 @@ begin
       on conflict (principal, idempotency_key) where idempotency_key is not null and status <> 'denied' do nothing;
     if found then
       run_id := p_run;
-      outcome := case when refusal is null then 'admitted' else 'denied' end;
+      outcome := case when refusal is null then 'admitted' when refusal = 'no_budget' then refusal else 'denied' end;
       reason := refusal;
       exit;
     end if;                                     -- somebody claimed the key since we looked: look again
   end loop;
 
-  -- 5. The call as a step of the parent.
+  -- 6. The call as a step of the parent.
   if p_parent is not null and outcome <> 'other_body' then
     perform put_notes(p_parent, p_parent_lease, p_notes);
     insert into steps (id, run_id, attempt, ordinal, kind, name, status, error, child_id, started_at, finished_at)
       values (p_step, p_parent, p_parent_lease, p_ordinal, 'agent_call', p_step_name,
         case when outcome = 'admitted' then 'running' when status = 'succeeded' then 'succeeded' else 'failed' end,
-        case when outcome = 'denied' then jsonb_build_object('code', reason) end, run_id, p_at,
+        case when reason is not null then jsonb_build_object('code', reason) end, run_id, p_at,
         case when outcome <> 'admitted' then p_at end);
   end if;
   deadline_at := deadline;
 end $$;
 
--- Settlement. Fenced: a run that was cancelled, reaped or taken over has another state or lease number,
--- and then nothing happens at all.
+-- What becomes of steps whose run is over, or is another execution's: nobody will end them.
+create function discard_steps(p_runs uuid[], p_at timestamptz) returns void
+language plpgsql as $$
+begin
+  update steps set status = 'discarded', finished_at = p_at where run_id = any(p_runs) and status = 'running';
+end $$;
+
+-- End open runs and every open run below them. A run that only waits was never at work, so it is cancelled.
+create function stop_runs(p_runs uuid[], p_status text, p_reason text, p_at timestamptz) returns setof uuid
+language plpgsql as $$
+declare stopped uuid[] := lock_open(p_runs);
+begin
+  update runs set status = case status when 'queued' then 'cancelled' else p_status end, reason = p_reason,
+      finished_at = p_at, lease_until = null
+    where id = any(stopped);
+  perform discard_steps(stopped, p_at);
+  -- A parent that goes on sees that its call has failed.
+  update steps set status = 'failed', error = jsonb_build_object('code', 'stopped'), finished_at = p_at
+    where child_id = any(stopped) and status = 'running';
+  return query select unnest(stopped);
+end $$;
+
+-- Settlement. Fenced: a run that was cancelled, reaped or taken over has another state or lease number, and
+-- then nothing happens at all. Nor does it when time is up: the run can only be ended as timed out.
+-- Answers ours, late or lost.
 create function close_run(p_run uuid, p_lease_no int, p_status text, p_reason text, p_output jsonb, p_error jsonb,
-  p_cost bigint, p_notes jsonb, p_at timestamptz) returns boolean
+  p_cost bigint, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare parent uuid;
 begin
+  -- 1. The run's end.
   update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, cost_micros = p_cost,
       finished_at = p_at, lease_until = null
-    where id = p_run and lease_no = p_lease_no and status = 'running' returning parent_id into parent;
-  if not found then return false; end if;
+    where id = p_run and lease_no = p_lease_no and status = 'running' and (p_status = 'timed_out' or deadline_at > now())
+    returning parent_id into parent;
+  if not found then
+    return case when exists (select from runs where lease_no = p_lease_no and id = p_run and status = 'running')
+                then 'late' else 'lost' end;
+  end if;
+
+  -- 2. What was begun and is still open ends with it; an earlier attempt may have left it. Every call is a step.
+  if exists (select from steps where run_id = p_run) then
+    perform stop_runs(below.runs, 'cancelled', 'parent_ended', p_at) from (
+      select array_agg(id) as runs from runs where parent_id = p_run and status in ('queued', 'running')) as below
+      where below.runs is not null;
+    perform discard_steps(array[p_run], p_at);
+  end if;
+
+  -- 3. The budgets, by id: the cost goes from reserved to spent. Nothing was reserved.
+
+  -- 4. The steps that are not on record yet, and the parent's step that this call was.
   perform put_notes(p_run, p_lease_no, p_notes);
   if parent is not null then
     update steps set status = case p_status when 'succeeded' then 'succeeded' else 'failed' end, error = p_error,
         finished_at = p_at
       where child_id = p_run and status = 'running';
   end if;
-  return true;
+
+  -- 5. The provenance: the signed statement and its leaf. No key signs runs yet, so it has no place to go.
+  assert p_statement is null, 'a statement cannot be kept yet';
+  return 'ours';
 end $$;
 
 -- A step begins only while the run is its execution's and in time; who ends a run waits for us or we see it.
+-- Answers ours, late or lost.
 create function begin_step(p_run uuid, p_lease_no int, p_step uuid, p_ordinal int, p_kind text, p_name text,
-  p_input jsonb, p_notes jsonb, p_at timestamptz) returns boolean
+  p_input jsonb, p_notes jsonb, p_at timestamptz) returns text
 language plpgsql as $$
+declare standing text := check_run(p_run, p_lease_no, p_notes);
 begin
-  perform from runs
-    where id = p_run and lease_no = p_lease_no and status = 'running' and deadline_at > now() for share;
-  if not found then return false; end if;
-  perform put_notes(p_run, p_lease_no, p_notes);
-  insert into steps (id, run_id, attempt, ordinal, kind, name, status, input, started_at)
-    values (p_step, p_run, p_lease_no, p_ordinal, p_kind, p_name, 'running', p_input, p_at);
-  return true;
+  if standing = 'ours' then
+    insert into steps (id, run_id, attempt, ordinal, kind, name, status, input, started_at)
+      values (p_step, p_run, p_lease_no, p_ordinal, p_kind, p_name, 'running', p_input, p_at);
+  end if;
+  return standing;
 end $$;
 
--- The end of a step; false means that the run is no longer its execution's and the result is discarded.
+-- The end of a step. lost: the run is no longer its execution's, and the result is discarded; late: the
+-- result is on record, and nothing may follow it.
 create function end_step(p_run uuid, p_lease_no int, p_step uuid, p_status text, p_output jsonb, p_error jsonb,
-  p_at timestamptz) returns boolean
+  p_at timestamptz) returns text
 language plpgsql as $$
-declare ours boolean;
+declare standing text; ours boolean;
 begin
-  perform from runs where id = p_run and lease_no = p_lease_no and status = 'running' for share;
-  ours := found;
+  select case when deadline_at > now() then 'ours' else 'late' end into standing from runs
+    where id = p_run and lease_no = p_lease_no and status = 'running' for share;
+  ours := standing is not null;
   update steps set status = case when ours then p_status else 'discarded' end,
       output = case when ours then p_output end, error = case when ours then p_error end, finished_at = p_at
     where id = p_step and status = 'running';
-  return ours;
+  return coalesce(standing, 'lost');
 end $$;
 
--- Is the run still its execution's? Takes the notes along.
-create function check_run(p_run uuid, p_lease_no int, p_notes jsonb) returns boolean
+-- Is the run still its execution's, and in time? Takes the notes along if so. Answers ours, late or lost.
+create function check_run(p_run uuid, p_lease_no int, p_notes jsonb) returns text
 language plpgsql as $$
+declare standing text;
 begin
-  perform from runs
-    where id = p_run and lease_no = p_lease_no and status = 'running' and deadline_at > now() for share;
-  if not found then return false; end if;
-  perform put_notes(p_run, p_lease_no, p_notes);
-  return true;
+  select case when deadline_at > now() then 'ours' else 'late' end into standing from runs
+    where id = p_run and lease_no = p_lease_no and status = 'running' for share;
+  if standing = 'ours' then perform put_notes(p_run, p_lease_no, p_notes); end if;
+  return coalesce(standing, 'lost');
 end $$;
 
--- A worker takes the oldest queued run.
+-- A worker takes the oldest queued run of an agent that is active: whoever stops an agent locks its row
+-- FOR UPDATE, so it waits for us or its runs wait. Runs of an agent that isn't active stay queued.
 create function claim_run(p_lease interval, p_at timestamptz, out run_id uuid, out lease_no int, out deadline_at timestamptz)
 language sql as $$
+  with next as materialized (
+    select q.id from runs q join agents a on a.id = q.agent_id
+      where q.status = 'queued' and a.status = 'active'
+      order by q.created_at, q.id limit 1
+      for key share of a skip locked for no key update of q skip locked)
   update runs r set status = 'running', lease_no = r.lease_no + 1, lease_until = now() + p_lease,
       deadline_at = now() + make_interval(secs => r.timeout_seconds), started_at = coalesce(r.started_at, p_at)
-    where r.id = (select q.id from runs q where q.status = 'queued' order by q.created_at, q.id limit 1
-                  for update skip locked)
-    returning r.id, r.lease_no, r.deadline_at
+    from next where r.id = next.id returning r.id, r.lease_no, r.deadline_at
 $$;
 
 -- Executions that are alive say so; the answer leaves out those that are no longer theirs.
 create function renew_leases(p_runs uuid[], p_lease_nos int[], p_lease interval) returns setof uuid
 language sql as $$
-  update runs r set lease_until = now() + p_lease
-    from unnest(p_runs, p_lease_nos) as held(id, lease_no)
-    where r.id = held.id and r.lease_no = held.lease_no and r.status = 'running' returning r.id
+  with ours as materialized (
+    select r.id from runs r join unnest(p_runs, p_lease_nos) as held(id, lease_no) using (id, lease_no)
+      where r.status = 'running' order by r.id for no key update of r)
+  update runs r set lease_until = now() + p_lease from ours where r.id = ours.id returning r.id
 $$;
 
--- End open runs and every open run below them, from the roots to the leaves. A level is read after the
--- one above it is locked, so a child that was being admitted is found, and no other one can be.
-create function stop_runs(p_runs uuid[], p_status text, p_reason text, p_at timestamptz) returns setof uuid
+-- The reaper: an execution that stopped saying that it lives loses its run. It is queued again or, out of
+-- tries, fails; one that is out of time is over, alive or not. Only roots have leases: what is below one lives
+-- and dies with its execution, and the next attempt takes it over. A child is reaped by itself when its own
+-- time is up, or when its parent is over. One run and what is below it a call, so that the locks of two trees
+-- are never mixed.
+create function reap_run(p_tries int, p_grace interval, p_at timestamptz, out run_id uuid, out verdict text)
 language plpgsql as $$
-declare roots uuid[]; level uuid[]; stopped uuid[] := '{}';
+#variable_conflict use_column
+declare lost record; tree uuid[];
 begin
-  select array_agg(distinct root_id) into roots from runs where id = any(p_runs);
-  for depth in 1..depth_limit() loop
-    with locked as materialized (
-      select id from runs
-        where root_id = any(roots) and status in ('queued', 'running') and cardinality(lineage) = depth
-          and (id = any(p_runs) or parent_id = any(stopped))
-        order by id for no key update),
-    ended as (
-      update runs r set status = case r.status when 'queued' then 'cancelled' else p_status end, reason = p_reason,
-          finished_at = p_at, lease_until = null
-        from locked where r.id = locked.id and r.status in ('queued', 'running') returning r.id)
-    select array_agg(id) into level from ended;
-    stopped := stopped || coalesce(level, '{}');
-  end loop;
-  update steps set status = 'discarded', finished_at = p_at where run_id = any(stopped) and status = 'running';
-  return query select unnest(stopped);
+  select r.id, case when r.parent_id is not null and p.finished_at is not null then 'cancelled'
+                    when r.deadline_at < now() then 'timed_out'
+                    when r.lease_no >= p_tries then 'failed' else 'queued' end as verdict
+    into lost from runs r left join runs p on p.id = r.parent_id
+    where r.status = 'running' and (r.deadline_at < now() - p_grace or p.finished_at is not null
+      or r.parent_id is null and r.lease_until < now())
+    order by cardinality(r.lineage), r.id limit 1 for no key update of r skip locked;
+  if not found then return; end if;
+  run_id := lost.id;
+  verdict := lost.verdict;
+  if verdict <> 'queued' then
+    perform stop_runs(array[lost.id], verdict, case verdict when 'failed' then 'lost' when 'cancelled' then 'parent_ended'
+                                                            else 'deadline' end, p_at);
+    return;
+  end if;
+  tree := lock_open(array[lost.id]);
+  update runs set status = 'queued', lease_until = null, deadline_at = null where id = lost.id;
+  -- Whoever still carries out what is below is fenced off; it has its own time to be taken over.
+  update runs set lease_no = lease_no + 1, deadline_at = now() + make_interval(secs => timeout_seconds)
+    where id = any(tree) and status = 'running';
+  perform discard_steps(tree, p_at);
 end $$;
 
--- The reaper: an execution that stopped saying that it lives loses its run. It is queued again or, out of
--- tries, fails; one that is out of time is over, alive or not. Only roots have leases: what is below one
--- lives and dies with its execution, and the next attempt takes it over.
-create function reap_runs(p_tries int, p_grace interval, p_limit int, p_at timestamptz)
-returns table (run_id uuid, verdict text) language plpgsql as $$
-#variable_conflict use_column
-declare lost record;
+-- Keys are forgotten a batch a call, the oldest first; the runs stay. How many that were.
+create function forget_keys(p_before timestamptz, p_limit int) returns int
+language plpgsql as $$
+declare forgotten int;
 begin
-  for lost in
-    select r.id, r.lease_no, r.deadline_at < now() as late from runs r
-      where r.status = 'running' and r.parent_id is null
-        and (r.lease_until < now() or r.deadline_at < now() - p_grace)
-      order by r.id limit p_limit for no key update skip locked
-  loop
-    run_id := lost.id;
-    verdict := case when lost.late then 'timed_out' when lost.lease_no >= p_tries then 'failed' else 'queued' end;
-    if verdict = 'queued' then
-      update runs set status = 'queued', lease_until = null, deadline_at = null where id = lost.id;
-      update runs set lease_no = lease_no + 1 where root_id = lost.id and status = 'running';
-      update steps set status = 'discarded', finished_at = p_at
-        where status = 'running' and run_id in (select id from runs where root_id = lost.id);
-    else
-      perform stop_runs(array[lost.id], verdict, case verdict when 'failed' then 'lost' else 'deadline' end, p_at);
-    end if;
-    return next;
-  end loop;
+  with old as materialized (
+    select id from runs where idempotency_key is not null and created_at < p_before and finished_at is not null
+      order by created_at limit p_limit for no key update skip locked)
+  update runs r set idempotency_key = null from old where r.id = old.id;
+  get diagnostics forgotten = row_count;
+  return forgotten;
 end $$;
 
 -- The machine of a run's states (apps/runs/states.py, MOVES), which outlives any code.
