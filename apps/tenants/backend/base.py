@@ -7,10 +7,10 @@ that fails the statement doesn't run. A pooled connection is stripped of both be
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 import psycopg
-from django.db.utils import DatabaseError
 from django_tenants.postgresql_backend import base as tenants_backend
 from psycopg import sql
 from psycopg.pq import TransactionStatus
@@ -54,6 +54,22 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
             options.setdefault("reset", strip)
         return super().pool
 
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """A connection; of those at rest in the pool, none that the server has closed meanwhile.
+
+        A restart of Postgres leaves the whole pool stale, and nothing has been sent yet.
+        """
+        connection = super().get_new_connection(conn_params)
+        if self.pool is None:
+            return connection
+        for _ in range(self.pool.max_size):
+            if not is_gone(connection):
+                break
+            connection.close()
+            self.pool.putconn(connection)  # which replaces one that is closed
+            connection = super().get_new_connection(conn_params)
+        return connection
+
     def fetch(self, statement: str, params: Any = ()) -> list[tuple[Any, ...]]:
         """Run one statement that is run again and again, and read its rows.
 
@@ -80,14 +96,25 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         self._setting_search_path = True
         self.search_path_set_schemas = None
         try:
-            with self.connection.cursor() as own:
+            with self.wrap_database_errors, self.connection.cursor() as own:
                 own.execute(SET_KEYS, [search_path(wanted.schema), str(wanted.org_id or "")])
-        except psycopg.Error as error:
-            raise DatabaseError("the keys of the org could not be set") from error
         finally:
             self._setting_search_path = False
         self.search_path_set_schemas = wanted
         remember(self.connection, wanted.schema)
+
+
+def is_gone(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has left a connection at rest: it has something to say, and be it EOF.
+
+    Costs no round trip. A notice that nobody asked for looks the same; then a healthy one is
+    replaced.
+    """
+    if connection.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def search_path(schema: str) -> str:
