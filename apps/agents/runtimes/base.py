@@ -86,8 +86,11 @@ class CallContext(Protocol):
         timeout: float | None = None,
     ) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
-        runs while no database connection is held.
+        runs while no database connection is held. One that sends again asks `make_sure` before.
         """
+
+    def make_sure(self) -> None:
+        """Ask whether the run is still this execution's; no connection is held afterwards."""
 
     def step(self, name: str, input: Object | None = None) -> AbstractContextManager[None]:
         """Put a part of the agent's own work on record, with its time and outcome."""

@@ -168,8 +168,13 @@ class Context:
         self._after(ours=True)
 
     def make_sure(self) -> None:
-        """Ask the database whether the run is still ours; raises Stopped if not."""
-        self._after(ours=not self.lost.is_set() and spine.check_run(self.hold, notes=self._notes))
+        """Ask the database whether the run is still ours; raises Stopped if not.
+
+        No connection is held afterwards: who asks may be about to wait.
+        """
+        ours = not self.lost.is_set() and spine.check_run(self.hold, notes=self._notes)
+        release_connection()
+        self._after(ours=ours)
 
     def stopped(self) -> Stopped:
         """Why the run isn't ours any more: out of time, or taken away."""
