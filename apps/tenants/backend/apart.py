@@ -1,8 +1,8 @@
-"""A connection of one's own, beside the pool: for what must go on when every pooled one is taken."""
+"""A connection beside the pool, for what must go on when every pooled one is taken."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import connections
 
@@ -13,7 +13,7 @@ CONNECT_SECONDS = 2  # the least that libpq knows
 
 def open_apart(*, lock_ms: int, statement_ms: int, alias: str = "default") -> DatabaseWrapper:
     """A connection that is made at its first statement, and waits for nothing longer than this."""
-    own: DatabaseWrapper = connections[alias].copy()
+    own = cast(DatabaseWrapper, connections[alias].copy())
     options: dict[str, Any] = own.settings_dict["OPTIONS"]
     options.pop("pool", None)
     options["connect_timeout"] = CONNECT_SECONDS

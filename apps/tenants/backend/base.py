@@ -131,9 +131,14 @@ def remember(connection: Any, schema: str) -> None:
     served.add(schema)
 
 
+def is_worn(connection: Any) -> bool:
+    """Whether it has served so many orgs that it had better be replaced."""
+    return len(getattr(connection, "orgs_served", ())) >= ORGS_A_CONNECTION
+
+
 def strip(connection: psycopg.Connection[Any]) -> None:
     """Take both keys off a connection that goes back to the pool; retire it after many orgs."""
-    if len(getattr(connection, "orgs_served", ())) >= ORGS_A_CONNECTION:
+    if is_worn(connection):
         connection.close()
         return
     connection.execute(SET_KEYS, ["pg_catalog", ""])
