@@ -111,6 +111,9 @@ class Runtime(Protocol):
     def check_config(self, config: Mapping[str, Any]) -> Object:
         """The config as it is kept; raises Invalid with fields named `config.…`."""
 
+    def waits(self, config: Object) -> bool:
+        """Whether it may wait for somebody outside this process, itself or by whom it calls."""
+
     def tools(self, config: Object) -> Sequence[ToolSpec] | None:
         """The tools that this runtime fixes; None where the agent's owner declares them."""
 

@@ -68,6 +68,9 @@ class HttpRuntime:
         url = check_url(config.get("url"))
         return {"url": url, "headers": headers} if headers else {"url": url}
 
+    def waits(self, config: Object) -> bool:
+        return True
+
     def tools(self, config: Object) -> None:
         return None
 

@@ -35,6 +35,7 @@ from apps.runs.selectors import RunView
 from apps.runs.services.context import Context
 from apps.runs.services.execution import Settled, Work, execute, output_of
 from apps.runs.services.leases import keeper
+from apps.runs.services.seats import Seat, seats
 from apps.runs.spine import Admission, Claim, Ending, Order, Parentage
 from apps.trust.canonical import dumps
 from apps.trust.errors import JsonInvalid
@@ -78,10 +79,15 @@ def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
     """Have an agent do something, once per caller and key.
 
     Raises NotFound, Invalid with fields `input.…`, RunDenied, IdempotencyInFlight while a sync run
-    of the same key is under way, IdempotencyKeyReused.
+    of the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
     """
+    with seats.seat() as seat:
+        return _invoke(ask, seat, caller=caller, at=at)
+
+
+def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     run_id = uuid7()
-    call, admission = _admit(lambda: _root_call(ask, run_id, caller), at=at)
+    call, admission = _admit(lambda: _root_call(ask, run_id, caller, seat), at=at)
     match admission.outcome:
         case "denied":
             raise RunDenied(reason=admission.reason, run_id=run_id)
@@ -182,11 +188,13 @@ def _admit(make: Callable[[], _Call], *, at: datetime) -> tuple[_Call, Admission
     raise AgentBusyChanging("Repeat the request in a moment.")
 
 
-def _root_call(ask: Ask, run_id: UUID, caller: Actor) -> _Call:
-    """Find what a client asks for; raises NotFound and Invalid."""
+def _root_call(ask: Ask, run_id: UUID, caller: Actor, seat: Seat) -> _Call:
+    """Find what a client asks for; raises NotFound, Invalid and TooManyWait."""
     listing = get_listing(ask.agent)
     tool = listing.frozen.choose(ask.tool)
     check_input(tool, ask.input)
+    if ask.mode == Run.Mode.SYNC and listing.frozen.waits:
+        seat.take()
     project_id, project = listing.project_id, listing.project
     if ask.project is not None:
         found = get_project(ask.project)

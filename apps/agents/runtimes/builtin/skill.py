@@ -22,12 +22,13 @@ def nothing_more(config: Mapping[str, Any]) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A name, what the tool says of itself, and the work."""
+    """A name, what the tool says of itself, and the work; whoever calls other agents `waits`."""
 
     name: str
     spec: Callable[[Object], ToolSpec]
     run: Callable[[Invocation, CallContext], Object]
     check_config: Callable[[Mapping[str, Any]], Object] = nothing_more
+    waits: bool = False
 
 
 def one_tool(
