@@ -14,6 +14,7 @@ django.setup()
 
 from apps.common import telemetry  # noqa: E402
 from apps.tenants import keys  # noqa: E402
+from apps.tenants.middleware import ANY_HOST  # noqa: E402
 from config import celery  # noqa: E402, F401
 from config.handler import Handler  # noqa: E402
 from config.serving import refuse_contradictions  # noqa: E402
@@ -21,6 +22,8 @@ from config.serving import refuse_contradictions  # noqa: E402
 refuse_contradictions()
 telemetry.configure()
 django_application = Handler()
+# Whoever asks how the process is gets an answer while all its other threads wait for something.
+probes = {path: Handler(threads=2) for path in ANY_HOST}
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -29,7 +32,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _lifespan(receive, send)
         return
     with keys.holding():
-        await django_application(scope, receive, send)
+        handler = probes.get(scope["path"], django_application)
+        await handler(scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

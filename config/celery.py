@@ -1,4 +1,4 @@
-"""The Celery application of worker, provisioner and beat."""
+"""The Celery application of worker and provisioner."""
 
 import os
 import warnings
@@ -18,7 +18,7 @@ app.autodiscover_tasks()
 
 @signals.import_modules.connect(sender=app, weak=False)
 def refuse_contradictions(**_: Any) -> None:
-    """Worker and beat look once more before they serve, as web does; Celery raises what this does.
+    """Workers look once more before they serve, as web does; Celery raises what this does.
 
     Celery's own look at the system checks doesn't act on what they find.
     """
@@ -26,5 +26,5 @@ def refuse_contradictions(**_: Any) -> None:
 
     from config import serving
 
-    if settings.PROCESS != "web":  # which looks when it starts, and only sends
+    if settings.PROCESS not in {"web", "beat"}:  # which look when they start, and only send
         serving.refuse_contradictions()

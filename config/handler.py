@@ -41,7 +41,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Result = TypeVar("Result")
 
-THREADS: Final = 128
+THREADS: Final = 160
 """Requests at work at once in a process; those that only wait for somebody outside count too."""
 MAX_BODY: Final = 32 * 1024 * 1024
 """Of a longer body nothing is kept; views refuse much shorter ones (DATA_UPLOAD_MAX_…)."""

@@ -47,9 +47,11 @@ def provisioner(environ: Mapping[str, str]) -> list[str]:
 
 
 def beat(environ: Mapping[str, str]) -> list[str]:
-    """Puts scheduled jobs on the queue; its memory of the last runs is a file in the home."""
-    schedule = Path(environ.get("MANDATE_HOME", ".mandate")) / "beat" / "schedule"
-    return [*_celery("beat"), "--schedule", str(schedule), "--pidfile="]
+    """Sweeps every few seconds, as the app login: reaps, keeps deadlines, wakes who should work.
+
+    By itself and not by a job: a queue may be long, its broker down, and every worker busy.
+    """
+    return [sys.executable, str(ROOT / "manage.py"), "sweep"]
 
 
 def setup(environ: Mapping[str, str]) -> list[str]:
@@ -61,15 +63,11 @@ Commands = Mapping[str, Callable[[Mapping[str, str]], list[str]]]
 COMMANDS: Commands = {part.__name__: part for part in (setup, web, worker, provisioner, beat)}
 
 
-def _celery(command: str) -> list[str]:
-    program = [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery"]
-    return [*program, command, "--loglevel", "warning"]
-
-
 def _celery_worker(name: str, queue: str, concurrency: str) -> list[str]:
     """Without gossip: nothing here elects or watches, and mingling costs a second at start."""
     return [
-        *(*_celery("worker"), "--hostname", f"{name}@%h"),
+        *(sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", "worker"),
+        *("--loglevel", "warning", "--hostname", f"{name}@%h"),
         *("--queues", queue, "--concurrency", concurrency),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]

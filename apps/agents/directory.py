@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from apps.agents.models import AgentStatus, AuthRequirement, Capability, Grant, Manifest
-from apps.agents.runtimes.base import Annotations, GrantedTool, ToolSpec
+from apps.agents.runtimes.base import Annotations, GrantedTool, ToolSpec, runtime_of
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import parse_id
 from apps.common.json import Object
@@ -54,6 +54,11 @@ class Frozen:
     config: Object
     timeout_seconds: int
     tools: Mapping[str, Tool]
+
+    @property
+    def waits(self) -> bool:
+        """Whether carrying it out may wait for somebody outside this process."""
+        return runtime_of(self.runtime).waits(self.config)
 
     def choose(self, name: str | None) -> Tool:
         """The tool of that name, or without one the only tool; raises Invalid."""

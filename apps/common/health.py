@@ -39,11 +39,16 @@ class DownError(Exception):
 
 
 _checks: dict[str, Check] = {}
+_beside: set[str] = set()
 
 
-def register(name: str, check: Check) -> None:
-    """Add a part to readiness; `check` returns, or raises DownError (or its client's error)."""
+def register(name: str, check: Check, *, serves: bool = True) -> None:
+    """Add a part to readiness; `check` returns, or raises DownError (or its client's error).
+
+    One that `serves` no request is named when it is down, and requests go on.
+    """
     _checks[name] = check
+    (_beside.discard if serves else _beside.add)(name)
 
 
 def ask_postgres() -> None:
@@ -107,11 +112,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer whether requests can be served, 503 naming the parts that are down if not."""
+    """Answer whether requests can be served, 503 naming the parts that are down if not.
+
+    `degraded` is 200: all are served, but what works beside them doesn't.
+    """
     parts = _readiness.parts()
-    ready = set(parts.values()) == {"ok"}
-    body = {"status": "ok" if ready else "unavailable", "parts": parts}
-    return JsonResponse(body, status=200 if ready else 503)
+    down = {name for name, state in parts.items() if state != "ok"}
+    status = "unavailable" if down - _beside else "degraded" if down else "ok"
+    return JsonResponse(
+        {"status": status, "parts": parts}, status=503 if status == "unavailable" else 200
+    )
 
 
 def _ask(name: str, check: Check) -> str:

@@ -59,7 +59,7 @@ class ErrorMiddleware:
         ours = problem.as_domain_error(error)
         if ours is None:
             return None
-        if isinstance(ours, Unavailable):
+        if isinstance(ours, Unavailable) and ours is not error:
             log.error("a part is down", exc_info=error)
         return problem.respond(request, ours)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core import exceptions as django_errors
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template import TemplateDoesNotExist
@@ -90,6 +90,7 @@ _FRAMEWORK: Final[list[tuple[type[Exception], type[DomainError]]]] = [
     (TransitionNotAllowed, errors.Conflict),
     (ConcurrentTransition, errors.Conflict),
     (OperationalError, errors.Unavailable),
+    (InterfaceError, errors.Unavailable),
 ]
 
 
@@ -230,7 +231,7 @@ def must_be_rewritten(request: HttpRequest, answer: HttpResponseBase) -> bool:
 
 
 def _headers(error: DomainError) -> dict[str, str]:
-    if isinstance(error, errors.RateLimited):
+    if "retry_after" in error.extra:
         return {"Retry-After": str(error.extra["retry_after"])}
     if error.status == 401:
         return {"WWW-Authenticate": CHALLENGE}

@@ -7,16 +7,20 @@ little more than one.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
+from django.db import connection
 from django.db.models import Q
 
 from apps.common.jobs import enqueue
 from apps.tenants import keys, schemas
+from apps.tenants.backend.base import is_worn
 from apps.tenants.models import Org, OrgActivity, Session
 
 log = structlog.get_logger(__name__)
@@ -27,6 +31,7 @@ PATIENCE: Final = timedelta(seconds=20)
 
 Step = Callable[[datetime], None]
 _steps: list[Step] = []
+_lost_sight_at = -math.inf
 
 
 def every_visit(step: Step) -> Step:
@@ -43,7 +48,23 @@ def sweep(*, at: datetime) -> int:
     due = list(_due(at))
     for org_id, schema in due:
         _visit(org_id, schema, at)
+        if is_worn(connection.connection):
+            connection.close()
     return len(due)
+
+
+def lose_sight() -> None:
+    """Note that the database could not be seen until now."""
+    global _lost_sight_at
+    _lost_sight_at = time.monotonic()
+
+
+def in_sight_for() -> timedelta:
+    """How long it has been seen without a break.
+
+    Who was silent while nobody could say anything must first get the time to do so.
+    """
+    return timedelta(seconds=min(time.monotonic() - _lost_sight_at, REST.total_seconds()))
 
 
 def _forget_sessions(at: datetime) -> None:
@@ -66,7 +87,10 @@ def _due(at: datetime) -> list[tuple[UUID, str]]:
 
 
 def _visit(org_id: UUID, schema: str, at: datetime) -> None:
-    """One org's steps; a step that fails is logged and keeps no other org waiting."""
+    """One org's steps; a step that fails is logged and keeps no other org waiting.
+
+    Without a connection there is nothing to go on with: then its error goes on.
+    """
     rows = OrgActivity.objects.filter(org_id=org_id)
     rows.update(visited_at=at)
     rows.filter(next_due_at__lte=at).update(next_due_at=None)
@@ -76,6 +100,8 @@ def _visit(org_id: UUID, schema: str, at: datetime) -> None:
                 step(at)
             except Exception:  # noqa: BLE001 - a loop's edge
                 log.exception("sweep.step_failed", step=step.__name__, org_id=str(org_id))
+                if not connection.is_usable():
+                    raise
 
 
 def _wake_provisioner(at: datetime) -> None:

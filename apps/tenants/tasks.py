@@ -8,7 +8,6 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from apps.tenants import sweeping
 from apps.tenants.services import orgs
 from apps.tenants.tasking import SharedTask
 
@@ -26,8 +25,3 @@ def migrate_org(*, org_id: str, **_: Any) -> None:
 @shared_task(name="tenants.erase_org", base=SharedTask)
 def erase_org(*, org_id: str, **_: Any) -> None:
     orgs.erase_org(org_id=UUID(org_id), at=timezone.now())
-
-
-@shared_task(name="tenants.sweep", base=SharedTask)
-def sweep(**_: Any) -> None:
-    sweeping.sweep(at=timezone.now())

@@ -6,7 +6,7 @@
     valkey.json     password and port of the embedded Valkey (0600)
     setup.json      which code the database was last set up by
     postgres/       the cluster, unless it has to live elsewhere (see `place`)
-    mail/ media/ log/ beat/
+    mail/ media/ log/
     lock            held by the one supervisor of this home
 
 Two instances side by side are two homes and two ports; nothing else is shared.
@@ -27,7 +27,7 @@ from typing import Any
 
 from config.defaults import shared
 
-FOLDERS = ("mail", "media", "log", "beat")
+FOLDERS = ("mail", "media", "log")
 OWNER_URL = "DATABASE_OWNER_URL"
 
 

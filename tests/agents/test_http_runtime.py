@@ -18,15 +18,23 @@ from django.utils import timezone
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from apps.agents.runtimes.base import Invocation, WorkFailed
+from apps.agents.runtimes.base import Invocation, Stopped, WorkFailed
 from apps.agents.runtimes.http import OUTPUT_MAX, RUNTIME
 from apps.agents.runtimes.signing import new_secret, signed_headers
 from apps.agents.services import agents
 from apps.common import egress, tracecontext
-from apps.common.egress import EgressFailed, EgressSuspended, EgressThrottled
+from apps.common.egress import (
+    EgressClient,
+    EgressFailed,
+    EgressPolicy,
+    EgressSuspended,
+    EgressThrottled,
+)
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object
+from apps.runs.selectors import list_steps
 from apps.runs.services.invoke import Ask, invoke
+from config.settings.parts import egress as stated
 from tests.agents.factories import make_desk
 
 KEY = "0190f7c26d1e7b5a9c3e2f4b6a8d0e21.1.abc"
@@ -38,6 +46,10 @@ class Fake:
     def __init__(self, *, left: float = 20.0) -> None:
         self.left = left
         self.asked: list[tuple[str, Object]] = []
+        self.made_sure = 0
+
+    def make_sure(self) -> None:
+        self.made_sure += 1
 
     def remaining(self) -> float:
         return self.left
@@ -192,11 +204,54 @@ def test_a_call_is_repeated_with_the_same_key_and_signature(
 ) -> None:
     endpoint.expect_ordered_request("/agent").respond_with_data("", status)
     endpoint.expect_ordered_request("/agent").respond_with_json({"done": True})
-    assert ask(desk) == {"done": True}
+    ctx = Fake()
+    assert ask(desk, ctx) == {"done": True}
+    assert ctx.made_sure == 1
     first, second = asked_of(endpoint)
     for name in ("idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"):
         assert first.headers[name] == second.headers[name]
     assert first.get_data() == second.get_data()
+
+
+def test_a_run_that_was_taken_away_is_not_sent_again(desk: Any, endpoint: HTTPServer) -> None:
+    class TakenAway(Fake):
+        def make_sure(self) -> None:
+            raise Stopped
+
+    endpoint.expect_request("/agent").respond_with_data("", 503)
+    with pytest.raises(Stopped):
+        ask(desk, TakenAway())
+    assert len(asked_of(endpoint)) == 1
+    # The control: a run that is ours is sent as often as may be.
+    assert failure(lambda: ask(desk))[0] == "endpoint_failed"
+    assert len(asked_of(endpoint)) == 1 + stated.EGRESS_ATTEMPTS
+
+
+def test_a_run_that_is_killed_between_two_tries_makes_no_second(
+    desk: Any, endpoint: HTTPServer, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From end to end: the pause after the first answer is when the switch is thrown."""
+    endpoint.expect_request("/agent").respond_with_data("", 503)
+    pauses: list[float] = []
+
+    def kill(seconds: float) -> None:
+        pauses.append(seconds)
+        agents.kill_agent(agent_id=desk.id, actor=owner.actor, at=timezone.now())
+
+    def ask_anew(pause: Callable[[float], None]) -> Any:
+        policy = EgressPolicy(allow_loopback=True)
+        monkeypatch.setattr(egress, "default_client", lambda: EgressClient(policy, sleep=pause))
+        order = Ask(agent="order-desk", input={"order": "A-1"})
+        return invoke(order, caller=owner.actor, at=timezone.now()).run
+
+    # The control: without it there are more.
+    assert ask_anew(lambda seconds: None).status == "failed"
+    assert len(asked_of(endpoint)) == stated.EGRESS_ATTEMPTS
+    endpoint.clear_log()
+    run = ask_anew(kill)
+    assert (run.status, run.reason, len(pauses)) == ("cancelled", "agent_stopped", 1)
+    assert len(asked_of(endpoint)) == 1
+    assert [step.status for step in list_steps(run.id)] == ["discarded"]
 
 
 def test_what_has_another_answer_is_not_repeated(desk: Any, endpoint: HTTPServer) -> None:

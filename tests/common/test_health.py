@@ -3,14 +3,16 @@ from __future__ import annotations
 import pytest
 from django.db import connections
 
-from apps.common import health
+from apps.common import health, valkey
 from apps.common.health import DownError, Readiness
+from apps.tenants import beat
 
 
 @pytest.fixture
 def parts(api, db, settings, valkey_url, monkeypatch):
     """Asks /readyz afresh: nothing remembered, and the checks may be changed."""
     settings.REDIS_URL = valkey_url
+    valkey.client().set(beat.HEARD, 1)
     monkeypatch.setattr(health, "_checks", dict(health._checks))
 
     def ask():
@@ -23,7 +25,7 @@ def parts(api, db, settings, valkey_url, monkeypatch):
     health._migrated.clear()
 
 
-ALL_OK = {"postgres": "ok", "valkey": "ok", "migrations": "ok"}
+ALL_OK = {"postgres": "ok", "valkey": "ok", "migrations": "ok", "beat": "ok"}
 
 
 def test_a_process_that_lives_says_so_on_any_host_without_touching_anything(api):
@@ -39,7 +41,13 @@ def test_with_all_parts_up_it_is_ready(parts):
 
 def test_a_valkey_that_is_down_is_named(parts, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    assert parts() == (503, {"status": "unavailable", "parts": {**ALL_OK, "valkey": "down"}})
+    down = {**ALL_OK, "valkey": "down", "beat": "down"}
+    assert parts() == (503, {"status": "unavailable", "parts": down})
+
+
+def test_without_a_sweeper_requests_are_served_and_it_is_said(parts, monkeypatch):
+    monkeypatch.setattr(beat, "HEARD", "mandate:nobody-says-this")
+    assert parts() == (200, {"status": "degraded", "parts": {**ALL_OK, "beat": "down"}})
 
 
 def test_a_postgres_that_is_down_is_named_without_its_address(parts, monkeypatch):

@@ -42,7 +42,6 @@ def test_everything_in_a_home_is_private_whatever_the_umask(tmp_path):
         "mail": 0o700,
         "media": 0o700,
         "log": 0o700,
-        "beat": 0o700,
         "instance.json": 0o600,
         "owner.json": 0o600,
         "lock": 0o600,

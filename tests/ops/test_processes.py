@@ -50,7 +50,7 @@ def test_each_process_is_the_command_that_its_settings_say():
     assert "--no-server-header" in text["web"]
     assert "--queues default --concurrency 2" in text["worker"]
     assert "--queues provisioner --concurrency 1" in text["provisioner"]
-    assert "--schedule /h/beat/schedule" in text["beat"]
+    assert text["beat"].endswith("manage.py sweep")
     assert text["setup"].endswith("manage.py setup")
 
 
@@ -77,7 +77,7 @@ def test_becoming_a_process_keeps_the_pid_and_says_who_it_is(monkeypatch, tmp_pa
     [(program, command, environ)] = became
     assert (program, command) == (sys.executable, processes.beat(environ))
     assert environ["MANDATE_PROCESS"] == "beat"
-    assert (tmp_path / "home/beat").is_dir()
+    assert (tmp_path / "home/log").is_dir()
 
 
 def test_fresh_secrets_satisfy_what_compose_asks_for_and_never_repeat():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
@@ -12,24 +12,33 @@ import psycopg
 from tests.proof.client import Object
 from tests.proof.outside import Seen
 
+# `worked` is the last lease of whoever did the work: the run itself, or the one that it called.
 _RUNS: Final = """
 select 'run_' || replace(r.id::text, '-', '') as id, r.idempotency_key as key, r.status, r.reason,
-       r.error, r.output, r.lease_no
-from runs r join agents a on a.id = r.agent_id where a.slug = %s order by r.created_at
+       r.error, r.output, r.lease_no,
+       coalesce((select max(c.lease_no) from runs c where c.parent_id = r.id), r.lease_no)
+         as worked,
+       (select count(*) from runs c where c.parent_id = r.id) as children
+from runs r join agents a on a.id = r.agent_id
+where a.slug = any(%s) and r.parent_id is null order by r.created_at
 """
-_OPEN_STEPS: Final = """
-select count(*) as number
-from steps s join runs r on r.id = s.run_id join agents a on a.id = r.agent_id
-where a.slug = %s and (s.status = 'running' or s.finished_at is null)
+_LEFT_OPEN: Final = """
+select (select count(*) from runs where status in ('queued', 'running') or finished_at is null)
+         as "runs are still open",
+       (select count(*) from steps where status = 'running' or finished_at is null)
+         as "steps are still open",
+       (select count(*) from runs c join runs p on p.id = c.parent_id
+          where p.finished_at is not null and c.finished_at is null)
+         as "children have outlived their parents"
 """
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What the database has of one agent's work."""
+    """What the database has of some agents' work, and what its whole org has left open."""
 
     runs: Sequence[Mapping[str, Any]]
-    open_steps: int
+    left_open: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def requeued(self) -> int:
@@ -41,14 +50,18 @@ class Kept:
         """Runs that the reaper ended."""
         return sum(run["reason"] in ("lost", "deadline") for run in self.runs)
 
+    @property
+    def children(self) -> int:
+        return sum(run["children"] for run in self.runs)
+
     def number(self, status: str) -> int:
         return sum(run["status"] == status for run in self.runs)
 
 
-def read_kept(database: psycopg.Connection[dict[str, Any]], agent: str) -> Kept:
-    row = database.execute(_OPEN_STEPS, [agent]).fetchone()
+def read_kept(database: psycopg.Connection[dict[str, Any]], *agents: str) -> Kept:
+    row = database.execute(_LEFT_OPEN).fetchone()
     assert row is not None
-    return Kept(database.execute(_RUNS, [agent]).fetchall(), row["number"])
+    return Kept(database.execute(_RUNS, [list(agents)]).fetchall(), row)
 
 
 def find_faults(
@@ -58,6 +71,7 @@ def find_faults(
 
     A key has one run and was answered with it. A run that succeeded had one effect outside, one
     that failed at most one and says why. What is settled is what its last execution was answered.
+    Nothing in the org is open any more.
     """
     runs, effects = defaultdict(list), defaultdict(set)
     for run in kept.runs:
@@ -65,13 +79,19 @@ def find_faults(
     for one in seen:
         effects[one.token].add(one.key)
     faults = [f"{key}: a run that nobody asked for" for key in set(runs) - set(asked)]
-    faults += [f"{kept.open_steps} steps are still open"] if kept.open_steps else []
+    faults += [f"{number} {what}" for what, number in kept.left_open.items() if number]
     for key in asked:
         found = [*_lost(key, runs[key], answers), *_doubled(runs[key], effects[key])]
         if len(runs[key]) == 1:
             found += _untrue(runs[key][0], answers.get(key), effects[key])
         faults += [f"{key}: {fault}" for fault in found]
     return faults
+
+
+def tell(faults: Sequence[str]) -> str:
+    """How many of the faults are of which kind, in words."""
+    lost, doubled = (sum(f": {kind}" in fault for fault in faults) for kind in ("lost", "doubled"))
+    return f"lost {lost}, doubled {doubled}, other faults {len(faults) - lost - doubled}"
 
 
 def _lost(key: str, runs: Sequence[Object], answers: Mapping[str, Object]) -> list[str]:
@@ -81,6 +101,7 @@ def _lost(key: str, runs: Sequence[Object], answers: Mapping[str, Object]) -> li
 
 def _doubled(runs: Sequence[Object], effects: set[str]) -> list[str]:
     faults = [f"doubled: {len(runs)} runs"] if len(runs) > 1 else []
+    faults += [f"doubled: {run['children']} children" for run in runs if run["children"] > 1]
     return [*faults, f"doubled: {len(effects)} effects"] if len(effects) > 1 else faults
 
 
@@ -89,9 +110,9 @@ def _untrue(run: Object, answer: Object | None, effects: set[str]) -> list[str]:
     if run["status"] == "succeeded":
         if not effects:
             faults.append("lost: succeeded without an effect")
-        if run["output"]["attempt"] != run["lease_no"]:
+        if run["output"]["attempt"] != run["worked"]:
             told = run["output"]["attempt"]
-            faults.append(f"settled by attempt {told}, not by {run['lease_no']}")
+            faults.append(f"settled by attempt {told}, not by {run['worked']}")
         if {run["output"]["key"]} != effects:
             faults.append("settled with somebody else's answer")
     elif run["status"] != "failed" or not (run["reason"] or run["error"]):

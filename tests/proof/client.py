@@ -10,7 +10,7 @@ from typing import Any, Final
 
 Object = dict[str, Any]
 OPEN: Final = ("queued", "running", "awaiting_approval")
-AGAIN: Final = (409, 500, 502, 503, 504)
+AGAIN: Final = (409, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,18 @@ class Client:
         assert reply.status in (200, 201, 202), reply
         return reply.body
 
-    def make_http_agent(self, slug: str, url: str, **fields: Any) -> Object:
-        body = {"name": slug, "slug": slug, "runtime": "http", "config": {"url": url}, **fields}
+    def make_agent(self, slug: str, runtime: str, config: Object, **fields: Any) -> Object:
+        body = {"name": slug, "slug": slug, "runtime": runtime, "config": config, **fields}
         return self.post("/v1/agents", body)
+
+    def make_http_agent(self, slug: str, url: str, **fields: Any) -> Object:
+        return self.make_agent(slug, "http", {"url": url}, **fields)
+
+    def make_relay(self, slug: str, callee: str, **fields: Any) -> Object:
+        """An agent that has another one do its work, with the grant for it."""
+        made = self.make_agent(slug, "relay", {"callee": callee}, **fields)
+        self.post(f"/v1/agents/{callee}/grants", {"caller": slug, "tools": ["*"]})
+        return made
 
     def invoke(self, agent: str, input: Object, *, mode: str = "sync", key: str = "") -> Reply:
         body = {"input": input, "mode": mode}

@@ -20,7 +20,11 @@ from tests.proof.instance import Instance
 from tests.proof.outside import Outside, receiving
 
 LEASE_SECONDS = 3
-ENVIRON = {"RUN_LEASE_SECONDS": str(LEASE_SECONDS), "API_RATE_LIMIT": "1000000/minute"}
+ENVIRON = {
+    "RUN_LEASE_SECONDS": str(LEASE_SECONDS),
+    "SWEEP_SECONDS": "1",
+    "DJANGO_SETTINGS_MODULE": "tests.proof.settings",
+}
 
 
 @pytest.fixture(scope="session")

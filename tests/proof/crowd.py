@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.proof.client import Client, Object, Outcome
@@ -13,13 +13,13 @@ from tests.proof.client import Client, Object, Outcome
 
 @dataclass
 class Crowd:
-    """Threads that invoke one agent, half sync and half async, until there are enough runs.
+    """Threads that invoke agents in turn, half sync and half async, until there are enough runs.
 
     They go on while `busy` says so, so that what happens to the product happens while it works.
     """
 
     client: Client
-    agent: str
+    agents: Sequence[str]
     seed: int
     runs: int
     busy: Callable[[], bool] = lambda: False
@@ -46,27 +46,26 @@ class Crowd:
 
     def _one(self) -> None:
         while order := self._next():
-            key, mode, input = order
+            agent, key, mode, input = order
             try:
-                outcome = self.client.insist(
-                    self.agent, input, mode=mode, key=key, within=self.within
-                )
+                outcome = self.client.insist(agent, input, mode=mode, key=key, within=self.within)
             except Exception as error:  # noqa: BLE001 - told by the test, in its own thread
                 self.failures[key] = error
             else:
                 self.answers[key] = outcome
 
-    def _next(self) -> tuple[str, str, Object] | None:
-        """The next order: its key, mode and input; half of them are answered late."""
+    def _next(self) -> tuple[str, str, str, Object] | None:
+        """The next order: its agent, key, mode and input; half of them are answered late."""
         with self._lock:
             number = len(self.asked)
             enough = number >= self.runs and (not self.busy() or number >= self.most)
             if enough:
                 return None
-            key = f"{self.agent}-{number}"
+            agent = self.agents[number // 2 % len(self.agents)]
+            key = f"{self.agents[0]}-{number}"
             self.asked.append(key)
             delay = self._rng.choice([0, self._rng.randrange(800)])
-            return key, ("sync", "async")[number % 2], {"token": key, "delay_ms": delay}
+            return agent, key, ("sync", "async")[number % 2], {"token": key, "delay_ms": delay}
 
 
 def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:

@@ -4,7 +4,8 @@ It knows nothing of the product and checks nothing. Every request becomes one li
 whatever happens to the product, what was done outside can be counted afterwards.
 
 A call's `input`, or else the URL's query, may hold `token` (whose work this is), `delay_ms` (answer
-so late) and `gate_1`, `gate_2` (answer that attempt once the gate is open: `POST /open/<gate>`).
+so late), `status` (answer with that one) and `gate_1`, `gate_2` (answer that attempt once the gate
+is open: `POST /open/<gate>`).
 """
 
 from __future__ import annotations
@@ -74,11 +75,12 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(int(told.get("delay_ms", 0)) / 1000)
         if gate := told.get(f"gate_{body['attempt']}"):
             self.server.gate(gate).wait(GATE_SECONDS)
-        self.answer({"attempt": body["attempt"], "key": key})
+        status = int(told.get("status", 200))
+        self.answer({"attempt": body["attempt"], "key": key}, status=status)
 
-    def answer(self, value: dict[str, Any]) -> None:
+    def answer(self, value: dict[str, Any], *, status: int = 200) -> None:
         content = json.dumps(value).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

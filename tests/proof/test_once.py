@@ -20,8 +20,9 @@ TIMES = 100
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_key_sent_a_hundred_times_at_once_has_one_run_and_one_effect(
-    instance: Instance, client: Client, outside: Outside, slug: str, mode: str
+    instance: Instance, outside: Outside, slug: str, mode: str
 ) -> None:
+    client = instance.make_org(slug)
     client.make_http_agent(slug, outside.url)
     input = {"token": slug, "delay_ms": 500}
 
@@ -29,7 +30,7 @@ def test_a_key_sent_a_hundred_times_at_once_has_one_run_and_one_effect(
 
     told = Counter(reply.status for reply in replies)
     outcome = client.insist(slug, input, mode=mode, key=slug, within=60)
-    with instance.database() as database:
+    with instance.database(slug) as database:
         kept = read_kept(database, slug)
     print(f"\nonce: {mode}: {dict(told)}")
     assert set(told) <= ({200, 409} if mode == "sync" else {200, 202})
@@ -44,15 +45,16 @@ def test_a_key_sent_a_hundred_times_at_once_has_one_run_and_one_effect(
 
 
 def test_a_hundred_keys_have_a_hundred_runs_and_effects(
-    instance: Instance, client: Client, outside: Outside, slug: str
+    instance: Instance, outside: Outside, slug: str
 ) -> None:
     """The control: the same requests, counted the same way, each with a key of its own."""
+    client = instance.make_org(slug)
     client.make_http_agent(slug, outside.url)
     keys = [f"{slug}-{number}" for number in range(TIMES)]
 
     replies = at_once(client, slug, {"token": slug}, mode="sync", keys=keys)
 
-    with instance.database() as database:
+    with instance.database(slug) as database:
         kept = read_kept(database, slug)
     assert {reply.status for reply in replies} == {200}
     assert (len(kept.runs), len(outside.seen())) == (TIMES, TIMES)

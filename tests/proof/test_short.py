@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.orgs.conftest import owner_of, token_for
-from tests.proof.accounts import Kept, find_faults, read_kept
+from tests.proof.accounts import Kept, find_faults, read_kept, tell
 from tests.proof.client import Client
 from tests.proof.crowd import Crowd, wait_until
 from tests.proof.faults import Chaos
 from tests.proof.instance import Instance
 from tests.proof.outside import Outside, Seen
+from tests.proof.test_stalled import remove_fences, stall
 
 RUNS, MOST, KILLS = 30, 300, 4
 
@@ -27,9 +28,10 @@ def test_killed_processes_lose_and_double_no_run(
     slug: str,
     seed: int,
 ) -> None:
-    org = throwaway_org()
-    client = Client(small_instance.port, token_for(org, owner_of(org)))
+    org, relay = throwaway_org(), f"{slug}-relay"
+    client = owners_client(small_instance, org)
     client.make_http_agent(slug, outside.url, timeout_seconds=300)
+    client.make_relay(relay, slug, timeout_seconds=300)
     chaos = Chaos(
         small_instance,
         kills=KILLS,
@@ -41,24 +43,52 @@ def test_killed_processes_lose_and_double_no_run(
         services=("valkey",),
     )
     crowd = Crowd(
-        client, slug, seed=seed, runs=RUNS, most=MOST, busy=lambda: not chaos.over.is_set()
+        client,
+        [slug, relay],
+        seed=seed,
+        runs=RUNS,
+        most=MOST,
+        busy=lambda: not chaos.over.is_set(),
     )
     with chaos:
         crowd.work()
         wait_until(chaos.over.is_set, within=60, what="all mishaps have happened")
     with small_instance.database(org.slug) as database:
-        kept = read_kept(database, slug)
+        kept = read_kept(database, slug, relay)
+    answers = {key: outcome.run for key, outcome in crowd.answers.items()}
+    faults = find_faults(asked=crowd.asked, answers=answers, kept=kept, seen=outside.seen())
     print(
-        f"\nfaults, short: seed {seed}: {len(crowd.asked)} runs, {chaos.killed} SIGKILLs,"
-        f" {crowd.repeats} repeats by clients, {kept.requeued} requeued"
+        f"\nfaults, short: seed {seed}: {tell(faults)}; {len(crowd.asked)} runs, {kept.children} of"
+        f" them by a child, {chaos.killed} SIGKILLs, {crowd.repeats} repeats by clients,"
+        f" {kept.requeued} requeued"
     )
 
     assert (chaos.failures, crowd.failures) == ([], {}), f"seed {seed}"
     assert (chaos.killed, "FLUSHALL" in chaos.done) == (KILLS, True)
-    answers = {key: outcome.run for key, outcome in crowd.answers.items()}
-    faults = find_faults(asked=crowd.asked, answers=answers, kept=kept, seen=outside.seen())
     assert faults == [], f"seed {seed}"
+    assert kept.children >= 0.4 * len(crowd.asked)
     assert kept.number("succeeded") >= 0.9 * len(crowd.asked)
+
+
+def test_a_stalled_worker_settles_nothing_unless_the_fence_is_taken_away(
+    small_instance: Instance, throwaway_org: Callable[[], Any], outside: Outside, slug: str
+) -> None:
+    """The proof of tests.proof.test_stalled and its control, one after the other."""
+    told = []
+    for name, fenced in ((slug, True), (f"{slug}-open", False)):
+        org = throwaway_org()
+        with small_instance.database(org.slug) as database:
+            if not fenced:
+                remove_fences(database)
+            client = owners_client(small_instance, org)
+            faults, run, _ = stall(small_instance, client, outside, database, name)
+        told.append((run["attempt"], run["output"]["attempt"], faults))
+
+    assert told == [(2, 2, []), (2, 1, [f"{slug}-open: settled by attempt 1, not by 2"])]
+
+
+def owners_client(instance: Instance, org: Any) -> Client:
+    return Client(instance.port, token_for(org, owner_of(org)))
 
 
 RUN = {
@@ -69,6 +99,8 @@ RUN = {
     "error": None,
     "output": {"attempt": 1, "key": "k"},
     "lease_no": 1,
+    "worked": 1,
+    "children": 0,
 }
 SEEN = Seen(key="k", effect=True, attempt=1, run="run_1", token="a", peer=1, at=0.0)
 OTHER = Seen(key="k2", effect=True, attempt=1, run="run_1", token="a", peer=1, at=0.0)
@@ -79,6 +111,8 @@ def test_a_true_story_has_no_faults() -> None:
 
     assert reckon() == []
     assert reckon(seen=repeated) == []
+    assert tell(reckon()) == "lost 0, doubled 0, other faults 0"
+    assert tell(reckon(runs=[], seen=[SEEN, OTHER])) == "lost 1, doubled 1, other faults 0"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +124,8 @@ def test_a_true_story_has_no_faults() -> None:
         ({"runs": [RUN, {**RUN, "id": "run_2"}]}, "a: doubled: 2 runs"),
         ({"seen": [SEEN, OTHER]}, "a: doubled: 2 effects"),
         ({"seen": [OTHER]}, "a: settled with somebody else's answer"),
-        ({"runs": [{**RUN, "lease_no": 2}]}, "a: settled by attempt 1, not by 2"),
+        ({"runs": [{**RUN, "worked": 2}]}, "a: settled by attempt 1, not by 2"),
+        ({"runs": [{**RUN, "children": 2}]}, "a: doubled: 2 children"),
         (
             {"runs": [{**RUN, "status": "failed", "output": None}]},
             "a: ended failed without a reason",
@@ -98,7 +133,7 @@ def test_a_true_story_has_no_faults() -> None:
         ({"runs": [{**RUN, "status": "running"}]}, "a: ended running without a reason"),
         ({"runs": [{**RUN, "id": "run_2"}]}, "a: the client was told something else"),
         ({"runs": [RUN, {**RUN, "key": "b"}]}, "b: a run that nobody asked for"),
-        ({"open_steps": 1}, "1 steps are still open"),
+        ({"left_open": {"steps are still open": 1}}, "1 steps are still open"),
     ],
 )
 def test_the_reckoning_finds_each_fault(changed: dict[str, Any], fault: str) -> None:
@@ -110,12 +145,12 @@ def reckon(
     runs: list[dict[str, Any]] | None = None,
     answers: dict[str, Any] | None = None,
     seen: list[Seen] | None = None,
-    open_steps: int = 0,
+    left_open: dict[str, int] | None = None,
 ) -> list[str]:
     """The faults of a story that is true but for what is given."""
     return find_faults(
         asked=["a"],
         answers={"a": copy.deepcopy(RUN)} if answers is None else answers,
-        kept=Kept([RUN] if runs is None else runs, open_steps),
+        kept=Kept([RUN] if runs is None else runs, left_open or {"runs are still open": 0}),
         seen=[SEEN] if seen is None else seen,
     )

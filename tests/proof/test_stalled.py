@@ -47,8 +47,7 @@ def test_without_the_fence_the_stalled_worker_settles(
     """The control: the same reckoning finds the fault that the fence prevents."""
     client = instance.make_org(slug)
     with instance.database(slug) as database:
-        for name in FENCED:
-            remove_fence(database, name)
+        remove_fences(database)
         faults, run, _ = stall(instance, client, outside, database, slug)
 
     print(f"\nstalled, no fence: settled by attempt {run['output']['attempt']} of {run['attempt']}")
@@ -68,7 +67,7 @@ def stall(
     Returns what the reckoning finds, the run and its steps.
     """
     client.make_http_agent(name, outside.url)
-    client.post("/v1/agents", {"name": "Echo", "runtime": "builtin", "config": {"skill": "echo"}})
+    client.make_agent("echo", "builtin", {"skill": "echo"})
     input = {"token": name, "gate_1": f"{name}-first", "gate_2": f"{name}-second"}
     run_id = client.invoke(name, input, mode="async", key=name).body["id"]
     wait_until(lambda: len(outside.seen(name)) == 1, within=30, what="a worker has the run")
@@ -107,8 +106,9 @@ def source_of(database: psycopg.Connection[dict[str, Any]], function: str) -> st
     return source
 
 
-def remove_fence(database: psycopg.Connection[dict[str, Any]], function: str) -> None:
-    source = source_of(database, function)
-    assert source.count(FENCE) == 1
-    database.execute(source.replace(FENCE, ""))
-    assert FENCE not in source_of(database, function)
+def remove_fences(database: psycopg.Connection[dict[str, Any]]) -> None:
+    for function in FENCED:
+        source = source_of(database, function)
+        assert source.count(FENCE) == 1
+        database.execute(source.replace(FENCE, ""))
+        assert FENCE not in source_of(database, function)

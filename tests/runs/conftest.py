@@ -25,6 +25,9 @@ class Scripted:
     def check_config(self, config: Any) -> dict[str, Any]:
         return dict(config)
 
+    def waits(self, config: Any) -> bool:
+        return bool(config.get("waits"))
+
     def tools(self, config: Any) -> None:
         return None
 

@@ -13,12 +13,13 @@ from apps.agents.runtimes.base import CallFailed, WorkFailed
 from apps.common.errors import Invalid, NotFound
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
 from apps.orgs.services.projects import archive_project, create_project
-from apps.runs import selectors, spine
+from apps.runs import selectors, spine, tasks
 from apps.runs.errors import RunClosed, RunDenied
 from apps.runs.models import Run, RunLog, Step
 from apps.runs.services import context, control
 from apps.runs.services.invoke import Answer, Ask, invoke, work_one
 from apps.runs.states import RunStatus
+from apps.tenants import sweeping
 from tests.runs.factories import CALLER, admit, capability, grant, make_agent
 
 pytestmark = pytest.mark.usefixtures("org")
@@ -399,9 +400,16 @@ def test_keys_are_forgotten_after_a_day_and_runs_are_not(echo: Any) -> None:
     assert not ask(key="old").replayed and ask(key="new").replayed
 
 
-def test_a_worker_is_woken_for_what_waits(echo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    woken: list[str] = []
-    monkeypatch.setattr(control, "enqueue", woken.append)
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is sent to wake workers, by a sweeper that has woken nobody yet."""
+    sent: list[str] = []
+    monkeypatch.setattr(control, "enqueue", sent.append)
+    monkeypatch.setattr(control, "_woken", {})
+    return sent
+
+
+def test_a_worker_is_woken_for_what_waits(echo: Any, woken: list[str]) -> None:
     admit(echo, mode="async")
     old = admit(echo, mode="async").run_id
     Run.objects.filter(id=old).update(created_at=timezone.now() - timedelta(minutes=1))
@@ -410,8 +418,70 @@ def test_a_worker_is_woken_for_what_waits(echo: Any, monkeypatch: pytest.MonkeyP
     assert woken == ["runs.work"]
     echo.suspend(note="")
     echo.save()
-    control.sweep_runs(timezone.now())
+    control.sweep_runs(timezone.now() + timedelta(minutes=1))
     assert woken == ["runs.work"]  # a worker would find nothing to do
+
+
+def test_however_much_waits_few_are_woken_and_not_again_at_once(
+    echo: Any, woken: list[str]
+) -> None:
+    at = timezone.now()
+    for _ in range(6):
+        admit(echo, mode="async")
+    Run.objects.update(created_at=at - timedelta(minutes=1))
+
+    for seconds in (0, 5, 10):
+        control.sweep_runs(at + timedelta(seconds=seconds))
+    assert len(woken) == 4
+    control.sweep_runs(at + timedelta(seconds=15))
+    assert len(woken) == 8
+
+
+def test_what_was_reaped_wakes_a_worker_at_once(echo: Any, woken: list[str]) -> None:
+    at = timezone.now()
+    waiting, lost = admit(echo, mode="async").run_id, admit(echo).run_id
+    Run.objects.filter(id=waiting).update(created_at=at - timedelta(minutes=1))
+    control.sweep_runs(at)
+    assert len(woken) == 1
+
+    Run.objects.filter(id=lost).update(lease_until=timezone.now() - timedelta(seconds=1))
+    control.sweep_runs(at)
+    assert len(woken) == 2
+    assert Run.objects.get(id=lost).status == "queued"
+
+
+def test_nobody_is_reaped_before_the_living_could_say_so(
+    echo: Any, woken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage of the database every lease has run out, the ones of the living too."""
+    run_id = admit(echo).run_id
+    Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    seen = [spine.LEASE - timedelta(seconds=1), spine.LEASE]
+    monkeypatch.setattr(sweeping, "in_sight_for", lambda: seen.pop(0))
+
+    control.sweep_runs(timezone.now())
+    assert (Run.objects.get(id=run_id).status, woken) == ("running", [])
+    control.sweep_runs(timezone.now())
+    assert Run.objects.get(id=run_id).status == "queued"
+
+
+def test_a_worker_that_is_woken_carries_out_all_that_waits(
+    echo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        admit(echo, mode="async")
+
+    tasks.work.run()
+    assert set(Run.objects.values_list("status", flat=True)) == {"succeeded"}
+
+    # One that has worked long enough for others to have a turn sends for another.
+    sent: list[str] = []
+    monkeypatch.setattr(tasks, "enqueue", sent.append)
+    monkeypatch.setattr(tasks, "TURN", 0.0)
+    for _ in range(2):
+        admit(echo, mode="async")
+    tasks.work.run()
+    assert (Run.objects.filter(status="queued").count(), sent) == (1, ["runs.work"])
 
 
 def test_an_invocation_takes_three_round_trips(echo: Any, django_assert_num_queries: Any) -> None:

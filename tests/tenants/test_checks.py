@@ -86,14 +86,20 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(
     assert named in done.stderr
 
 
-def test_a_celery_worker_checks_too() -> None:
-    """Workers and beat run Django's checks through Celery's own start."""
+@pytest.mark.parametrize(
+    ("process", "command"),
+    [
+        ("worker", ["-m", "celery", "-A", "config.celery", "worker", "-c", "1"]),
+        ("beat", ["manage.py", "sweep"]),
+    ],
+)
+def test_what_serves_no_requests_checks_too(process: str, command: list[str]) -> None:
     environment = {
         **GOOD,
-        "MANDATE_PROCESS": "worker",
+        "MANDATE_PROCESS": process,
         "DATABASE_OWNER_URL": "postgresql://mandate_owner@127.0.0.1:1/none",
     }
-    argv = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-c", "1"]
+    argv = [sys.executable, *command]
     done = subprocess.run(
         argv, env=environment, capture_output=True, text=True, check=False, timeout=60
     )

@@ -79,8 +79,11 @@ class CallContext(Protocol):
 
     def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
-        runs while no database connection is held.
+        runs while no database connection is held. One that sends again asks `make_sure` before.
         """
+
+    def make_sure(self) -> None:
+        """Ask whether the run is still this execution's; no connection is held afterwards."""
 
     def step(self, name: str, input: Object | None = None) -> AbstractContextManager[None]:
         """Put a part of the agent's own work on record, with its time and outcome."""
@@ -103,6 +106,9 @@ class Runtime(Protocol):
 
         Asks nobody outside: it is called within a transaction.
         """
+
+    def waits(self, config: Object) -> bool:
+        """Whether it may wait for somebody outside this process, itself or by whom it calls."""
 
     def tools(self, config: Object) -> Sequence[ToolSpec] | None:
         """The tools that this runtime fixes; None where the agent's owner declares them."""

@@ -70,6 +70,9 @@ class HttpRuntime:
         url = check_url(config.get("url"))
         return {"url": url, "headers": headers} if headers else {"url": url}
 
+    def waits(self, config: Object) -> bool:
+        return True
+
     def tools(self, config: Object) -> None:
         return None
 
@@ -85,7 +88,7 @@ class HttpRuntime:
         def call(key: str) -> Object:
             body = json.dumps(_message(invocation, key), separators=(",", ":")).encode()
             signature = signed_headers(secret, id=key, timestamp=int(time.time()), body=body)
-            return _post(url, body, said | signature, key, scope=scope, timeout=ctx.remaining())
+            return _post(url, body, said | signature, key, scope=scope, ctx=ctx)
 
         return ctx.call_tool(name=f"POST {_shown(url)}", input=invocation.input, call=call)
 
@@ -150,9 +153,12 @@ def _message(invocation: Invocation, key: str) -> Object:
 
 
 def _post(
-    url: str, body: bytes, headers: dict[str, str], key: str, *, scope: str, timeout: float
+    url: str, body: bytes, headers: dict[str, str], key: str, *, scope: str, ctx: CallContext
 ) -> Object:
-    """Call the endpoint; raises WorkFailed in words that tell nothing of our inside."""
+    """Call the endpoint, again only while the run is ours.
+
+    Raises WorkFailed in words that tell nothing of our inside, Stopped.
+    """
     try:
         response = egress.request(
             "POST",
@@ -160,10 +166,11 @@ def _post(
             scope=scope,
             headers={**headers, "content-type": "application/json"},
             content=body,
-            timeout=timeout,
+            timeout=ctx.remaining(),
             max_bytes=OUTPUT_MAX,
             idempotency_key=key,
             allow_http=may_be_plain(url),
+            before_retry=ctx.make_sure,
         )
     except EgressTimeout as error:
         raise WorkFailed("endpoint_timeout", "The endpoint took too long.") from error

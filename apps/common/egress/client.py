@@ -72,12 +72,14 @@ class EgressClient:
         follow: int = 0,
         idempotency_key: str | None = None,
         allow_http: bool = False,
+        before_retry: Callable[[], None] | None = None,
     ) -> EgressResponse:
         """Sends one request and reads the whole answer, whatever its status.
 
         `timeout` (seconds) covers everything, `follow` is the number of redirects to go after: with
         0 a redirect is an answer like any other. Only a request with an idempotency key is ever
-        sent twice, since only then can the other side tell a retry from a second order.
+        sent twice, since only then can the other side tell a retry from a second order; what
+        `before_retry` raises right before a further try keeps it from being sent, and goes on.
         Raises EgressRefused before anything is sent, EgressFailed or a kind of it afterwards.
         """
         key = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
@@ -92,7 +94,7 @@ class EgressClient:
         )
         if idempotency_key is None:
             return self._follow(gate, order, follow)
-        return self._retrying(gate.deadline)(self._follow, gate, order, follow)
+        return self._retrying(gate.deadline, before_retry)(self._follow, gate, order, follow)
 
     def check(self, url: str, *, allow_http: bool = False) -> None:
         """Refuses a URL that may never be called: for forms that store one for later.
@@ -167,14 +169,21 @@ class EgressClient:
     def _step_timeouts(self) -> dict[str, float | None]:
         return httpx.Timeout(None, connect=self._policy.connect_timeout).as_dict()
 
-    def _retrying(self, deadline: Deadline) -> tenacity.Retrying:
+    def _retrying(
+        self, deadline: Deadline, before_retry: Callable[[], None] | None
+    ) -> tenacity.Retrying:
+        def pause(seconds: float) -> None:
+            self._sleep(seconds)
+            if before_retry is not None:
+                before_retry()
+
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(EgressUnreachable)
             | tenacity.retry_if_result(lambda response: response.status in DOWN),
             stop=tenacity.stop_after_attempt(self._policy.attempts)
             | tenacity.stop_before_delay(deadline.left()),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=2),
-            sleep=self._sleep,
+            sleep=pause,
             retry_error_callback=_last_outcome,
         )
 

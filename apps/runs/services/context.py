@@ -161,10 +161,15 @@ class Context:
         self._note(Step.Kind.AGENT_CALL, parent.ordinal, parent.step_name, at, error)
 
     def make_sure(self) -> None:
-        """Ask the database whether the run is still ours; raises Stopped if not."""
+        """Ask the database whether the run is still ours; raises Stopped if not.
+
+        No connection is held afterwards: who asks may be about to wait.
+        """
         if self.lost.is_set():
             raise Stopped
-        self._after(spine.check_run(self.hold, notes=self._notes))
+        standing = spine.check_run(self.hold, notes=self._notes)
+        release_connection()
+        self._after(standing)
 
     def _after(self, standing: Standing) -> None:
         """Act on what the database has just said of the run."""

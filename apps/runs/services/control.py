@@ -19,6 +19,7 @@ from apps.runs.errors import RUN, RunClosed
 from apps.runs.models import Run
 from apps.runs.selectors import RunView
 from apps.runs.states import RunStatus
+from apps.tenants import keys, sweeping
 from apps.trust.services import record_event
 
 log = structlog.get_logger(__name__)
@@ -28,8 +29,10 @@ _BATCH: Final = 500
 _KEYS: Final = 1000
 _KEY_BATCHES: Final = 50
 """A visit every five seconds keeps up with 10,000 keys a second."""
-_WAKE: Final = 50
 _PATIENCE: Final = timedelta(seconds=5)
+_WAKE: Final = 4
+_WAKE_EVERY: Final = timedelta(seconds=15)
+_woken: dict[UUID | None, datetime] = {}
 
 
 @again_after_deadlock
@@ -62,14 +65,33 @@ def stop_runs_of_agent(*, agent_id: UUID, actor: Actor, at: datetime, reason: st
 
 
 def sweep_runs(at: datetime) -> None:
-    """The sweeper's step: reap what nobody carries out, and wake workers for what waits."""
-    for run_id, verdict in spine.reap_runs(limit=_BATCH, at=at):
-        log.warning("run.reaped", run=str(run_id), verdict=verdict)
+    """The sweeper's step: reap what nobody carries out, and wake workers for what waits.
+
+    A worker that was woken goes on until nothing waits any more, so an org needs few and not soon
+    again: while all workers are busy, what wakes them piles up.
+    """
+    again = _reap(at)
+    org_id = keys.current().org_id
+    if not again and org_id in _woken and at - _woken[org_id] < _WAKE_EVERY:
+        return
     waiting = Run.objects.filter(
         status=RunStatus.QUEUED, agent__status=AgentStatus.ACTIVE, created_at__lt=at - _PATIENCE
     )
-    for _ in range(waiting[:_WAKE].count()):
+    few = min(_WAKE, max(again, waiting[:_WAKE].count()))
+    for _ in range(few):
         enqueue("runs.work")
+    if few:
+        _woken[org_id] = at
+
+
+def _reap(at: datetime) -> int:
+    """Take runs from who is silent, once everybody alive could say so; how many wait again."""
+    if sweeping.in_sight_for() < spine.LEASE:
+        return 0
+    reaped = spine.reap_runs(limit=_BATCH, at=at)
+    for run_id, verdict in reaped:
+        log.warning("run.reaped", run=str(run_id), verdict=verdict)
+    return sum(verdict == RunStatus.QUEUED for _, verdict in reaped)
 
 
 def forget_keys(at: datetime) -> None:

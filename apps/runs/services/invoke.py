@@ -41,6 +41,7 @@ from apps.runs.services.admission import (
 from apps.runs.services.context import Context, OutOfTime
 from apps.runs.services.execution import Settled, Work, execute, output_of
 from apps.runs.services.leases import keeper
+from apps.runs.services.seats import Seat, seats
 from apps.runs.spine import Admission, Ending, Keyed, Parentage
 
 __all__ = ["Answer", "Ask", "fingerprint_of", "invoke", "work_one"]
@@ -58,11 +59,16 @@ def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
     """Have an agent do something, once per caller and key.
 
     Raises NotFound, Invalid with fields `input.…`, RunDenied, IdempotencyInFlight while a sync run
-    of the same key is under way, IdempotencyKeyReused.
+    of the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
     """
     check_kept(ask.input)
+    with seats.seat() as seat:
+        return _invoke(ask, seat, caller=caller, at=at)
+
+
+def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     try:
-        call, admission = admit(lambda: find_call(ask, caller), at=at)
+        call, admission = admit(lambda: _seated(find_call(ask, caller), seat), at=at)
     except (NotFound, Invalid):
         known = find_keyed(ask, caller)
         if known is None:
@@ -183,6 +189,13 @@ def _child_output(work: Work, context: Context) -> Object:
         context.make_sure()
         raise CallFailed("stopped", "The called agent was stopped.")
     return output_of(settled.ending)
+
+
+def _seated(call: Call, seat: Seat) -> Call:
+    """A call that may wait outside while its client does takes one of the threads kept for that."""
+    if call.mode == Run.Mode.SYNC and call.listing.frozen.waits:
+        seat.take()
+    return call
 
 
 def _work(call: Call, admission: Admission) -> Work:

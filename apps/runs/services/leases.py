@@ -1,22 +1,26 @@
 """Saying that executions live: one thread a process renews the leases of all that it works on.
 
 An execution that isn't heard of for `spine.LEASE` loses its run to the reaper. Renewing beside the
-work and not within it lets a runtime wait on something for as long as it may.
+work and not within it lets a runtime wait on something for as long as it may. The thread has a
+connection of its own, since requests may take the whole pool, and waits for no row and no answer so
+long that the next renewal would be late.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
-from django.db import Error, connection
+from django.db import Error, OperationalError, connection, connections
+from psycopg.errors import LockNotAvailable
 
 from apps.runs import spine
 from apps.runs.spine import Hold
 from apps.tenants import keys
+from apps.tenants.backend.apart import open_apart
 from apps.tenants.keys import Keys
 
 log = structlog.get_logger(__name__)
@@ -35,9 +39,10 @@ class Lease:
 
 
 class Keeper:
-    """Renews what is registered, every INTERVAL, as long as anything is."""
+    """Renews what is registered, every `interval` seconds, as long as anything is."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, interval: float = INTERVAL) -> None:
+        self._interval = interval
         self._leases: set[Lease] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
@@ -59,27 +64,50 @@ class Keeper:
                 self._leases.discard(lease)
 
     def _run(self) -> None:
+        patience = int(self._interval * 1000)
+        connections["default"] = open_apart(lock_ms=patience // 5, statement_ms=patience)
         while True:
             with self._lock:
-                self._wake.wait(INTERVAL)
+                self._wake.wait(self._interval)
                 leases = list(self._leases)
-            self.renew(leases)
+            for held in {lease.keys for lease in leases}:
+                try:
+                    _renew_org(held, [lease for lease in leases if lease.keys == held])
+                except Exception:  # noqa: BLE001 - a loop's edge: all that is at work hangs on it
+                    log.warning("leases.not_renewed", schema=held.schema, exc_info=True)
+                    _let_go()
+            if not leases:
+                _let_go()
 
-    def renew(self, leases: list[Lease]) -> None:
-        """Renew them org by org; what fails is tried again next time."""
-        for held in {lease.keys for lease in leases}:
-            try:
-                self._renew_org(held, [lease for lease in leases if lease.keys == held])
-            except Error:
-                log.warning("leases.not_renewed", exc_info=True)
+
+def _let_go() -> None:
+    """Close the thread's connection; the next renewal makes another."""
+    with suppress(Error):
         connection.close()
 
-    def _renew_org(self, held: Keys, leases: list[Lease]) -> None:
+
+def _renew_org(held: Keys, leases: list[Lease]) -> None:
+    """Renew an org's in one statement, or one by one if somebody has locked one of the rows."""
+    try:
         with keys.holding(held.schema, held.org_id):
             alive = spine.renew_leases([lease.hold for lease in leases])
-        for lease in leases:
-            if lease.hold.run_id not in alive:
-                lease.lost.set()
+    except OperationalError as error:
+        if len(leases) == 1 or not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        _renew_each(held, leases)
+        return
+    for lease in leases:
+        if lease.hold.run_id not in alive:
+            lease.lost.set()
+
+
+def _renew_each(held: Keys, leases: list[Lease]) -> None:
+    for lease in leases:
+        try:
+            _renew_org(held, [lease])
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
 
 
 keeper: Final = Keeper()

@@ -7,10 +7,10 @@ that fails the statement doesn't run. A pooled connection is stripped of both as
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 import psycopg
-from django.db.utils import DatabaseError
 from django_tenants.postgresql_backend import base as tenants_backend
 from psycopg import sql
 from psycopg.pq import TransactionStatus
@@ -55,6 +55,22 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
             strip(self.connection)
         return super()._close()
 
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """A connection; of those at rest in the pool, none that the server has closed meanwhile.
+
+        A restart of Postgres leaves the whole pool stale, and nothing has been sent yet.
+        """
+        connection = super().get_new_connection(conn_params)
+        if self.pool is None:
+            return connection
+        for _ in range(self.pool.max_size):
+            if not is_gone(connection):
+                break
+            connection.close()
+            self.pool.putconn(connection)  # which replaces one that is closed
+            connection = super().get_new_connection(conn_params)
+        return connection
+
     def fetch(self, statement: str, params: Any = ()) -> list[tuple[Any, ...]]:
         """Run one statement that is run again and again, and read its rows.
 
@@ -81,13 +97,25 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         self._setting_search_path = True
         self.search_path_set_schemas = None
         try:
-            set_keys(self.connection, search_path(wanted.schema), str(wanted.org_id or ""))
-        except psycopg.Error as error:
-            raise DatabaseError("the keys of the org could not be set") from error
+            with self.wrap_database_errors:
+                set_keys(self.connection, search_path(wanted.schema), str(wanted.org_id or ""))
         finally:
             self._setting_search_path = False
         self.search_path_set_schemas = wanted
         remember(self.connection, wanted.schema)
+
+
+def is_gone(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has left a connection at rest: it has something to say, and be it EOF.
+
+    Costs no round trip. A notice that nobody asked for looks the same; then a healthy one is
+    replaced.
+    """
+    if connection.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def search_path(schema: str) -> str:
@@ -104,6 +132,11 @@ def remember(connection: Any, schema: str) -> None:
     served.add(schema)
 
 
+def is_worn(connection: Any) -> bool:
+    """Whether it has served so many orgs that it had better be replaced."""
+    return len(getattr(connection, "orgs_served", ())) >= ORGS_A_CONNECTION
+
+
 def set_keys(connection: psycopg.Connection[Any], path: str, org_id: str) -> None:
     """One round trip, planned once a connection."""
     with psycopg.Cursor(connection) as cursor:
@@ -112,7 +145,7 @@ def set_keys(connection: psycopg.Connection[Any], path: str, org_id: str) -> Non
 
 def strip(connection: psycopg.Connection[Any]) -> None:
     """Take both keys off; one that can't be asked, or has served its share of orgs, is retired."""
-    if len(getattr(connection, "orgs_served", ())) >= ORGS_A_CONNECTION:
+    if is_worn(connection):
         connection.close()
         return
     try:

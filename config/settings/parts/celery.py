@@ -1,7 +1,5 @@
 """Celery: tasks are named, carry their org in a header, and lose nothing when Valkey is flushed."""
 
-from datetime import timedelta
-
 from config import env
 
 CELERY_BROKER_URL = env.text("REDIS_URL")
@@ -18,14 +16,6 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
-CELERY_BEAT_SCHEDULE = {
-    # What a lost wake-up left behind is found again: rows are their own outbox.
-    "sweep": {
-        "task": "tenants.sweep",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
-    },
-}
 
 # A worker's connection serves so many tasks before it is replaced: it remembers every schema it
 # touched (about 1 MB each, measured), and opening one costs more than most tasks.

@@ -254,6 +254,21 @@ def test_out_of_tries_the_last_outcome_is_told(site, local):
     assert len(broken.asked) == 2
 
 
+def test_whoever_asks_may_keep_a_further_try_from_being_sent(site, local):
+    target = site(lambda handler: reply(handler, 503))
+    asked = []
+
+    def refuse_the_third():
+        asked.append(len(target.asked))
+        if len(asked) == 2:
+            raise LookupError("not ours any more")
+
+    call = local(target, attempts=3)
+    with pytest.raises(LookupError):
+        call("POST", idempotency_key="k", before_retry=refuse_the_third)
+    assert (asked, len(target.asked)) == ([1, 2], 2)
+
+
 def test_a_refusal_is_never_tried_again(client, names):
     names.script = {"in.example.com": [["10.0.0.1"]]}
     with pytest.raises(EgressRefused):

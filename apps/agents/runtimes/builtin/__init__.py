@@ -36,6 +36,9 @@ class BuiltinRuntime:
         rest = {key: value for key, value in config.items() if key != "skill"}
         return {"skill": name, **SKILLS[name].check_config(rest)}
 
+    def waits(self, config: Object) -> bool:
+        return SKILLS[config["skill"]].waits
+
     def tools(self, config: Object) -> list[ToolSpec]:
         return [SKILLS[config["skill"]].spec(config)]
 

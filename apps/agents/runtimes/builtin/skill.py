@@ -22,8 +22,9 @@ def nothing_more(config: Mapping[str, Any]) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A name, what the tool says of itself, and the work, which is long if no limit on what it
-    takes keeps it below a tenth of a second.
+    """A name, what the tool says of itself, and the work; whoever calls other agents `waits`.
+
+    The work is long if no limit on what it takes keeps it below a tenth of a second.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Skill:
     run: Callable[[Invocation, CallContext], Object]
     check_config: Callable[[Mapping[str, Any]], Object] = nothing_more
     is_long: bool = False
+    waits: bool = False
 
 
 def one_tool(

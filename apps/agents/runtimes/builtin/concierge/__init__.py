@@ -135,4 +135,4 @@ def _helpless(tools: Sequence[GrantedTool]) -> str:
     return f"None of the agents that I may call fits this: {', '.join(names)}."
 
 
-SKILL: Final = Skill("concierge", lambda config: SPEC, run)
+SKILL: Final = Skill("concierge", lambda config: SPEC, run, waits=True)

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class ExtraConfig(AppConfig):
+    name = "tests.proof.extra"
+    label = "extra"
+
+    def ready(self) -> None:
+        from apps.agents.runtimes import base
+        from tests.proof.extra.runtimes import BUSY, RELAY
+
+        base.register(BUSY)
+        base.register(RELAY)
