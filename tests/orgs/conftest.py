@@ -100,13 +100,6 @@ class Api:
         return self("DELETE", path, **headers)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_limits(settings: Any) -> None:
-    """Rate limits have tests of their own."""
-    settings.API_RATE_LIMIT = "1000000/minute"
-    settings.API_RATE_LIMIT_ANONYMOUS = "1000000/minute"
-
-
 @pytest.fixture
 def owner(org: Any) -> Any:
     return owner_of(org)

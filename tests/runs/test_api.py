@@ -180,9 +180,10 @@ def test_bad_input_is_a_problem_that_names_the_field(
     assert Run.objects.count() == 0
 
 
-def test_a_project_that_is_nobodys_is_not_found(api: Api, echo: Any) -> None:
+def test_a_project_that_is_nobodys_is_the_fields_fault(api: Api, echo: Any) -> None:
     answer = api.post(INVOKE, {**HELLO, "project": "nowhere"})
-    assert problem(answer) == (404, "not_found")
+    assert problem(answer) == (422, "invalid")
+    assert [error["field"] for error in answer.json()["errors"]] == ["project"]
     assert Run.objects.count() == 0
 
 

@@ -278,7 +278,7 @@ def test_an_open_run_is_followed_until_it_is_over(browser: Browser, echo: Any) -
     assert b"New step" in changed.content and b'id="run-status" hx-swap-oob' in changed.content
 
     ending = spine.Ending("succeeded", output={"text": "done"})  # type: ignore[arg-type]
-    assert spine.close_run(admission.hold, ending, at=timezone.now())
+    assert spine.close_run(admission.hold, ending, at=timezone.now()) == "ours"
     over = browser.part(changed.context["poll_url"])
     assert over.status_code == 286 and is_part(over)
     assert b"Succeeded" in over.content and b"every 2s" not in over.content
@@ -354,7 +354,7 @@ def test_a_run_says_why_it_ended(
     else:
         hold = admit(echo).hold
         ending = spine.Ending(status, reason=reason)  # type: ignore[arg-type]
-        assert spine.close_run(hold, ending, at=timezone.now())
+        assert spine.close_run(hold, ending, at=timezone.now()) == "ours"
         run_id = hold.run_id
     page = browser.get(url_of(run_id))
     assert page.context["run"]["status"] == status and said in page.content

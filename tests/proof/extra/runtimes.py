@@ -23,6 +23,9 @@ class Declared:
     def waits(self, config: Object) -> bool:
         return True
 
+    def is_long(self, config: Object) -> bool:
+        return False
+
     def tools(self, config: Object) -> None:
         return None
 
