@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -12,16 +13,21 @@ import django
 
 django.setup()
 
+from django.conf import settings  # noqa: E402
+
 from apps.common import telemetry  # noqa: E402
 from apps.tenants import keys  # noqa: E402
 from apps.tenants.middleware import ANY_HOST  # noqa: E402
 from config import celery  # noqa: E402, F401
-from config.handler import Handler  # noqa: E402
+from config.handler import Handler, leave_connections_alone  # noqa: E402
 from config.serving import refuse_contradictions  # noqa: E402
 
 refuse_contradictions()
 telemetry.configure()
+if not settings.DEBUG:
+    leave_connections_alone()
 django_application = Handler()
+gc.freeze()  # what was imported stays: no collection looks through it again
 # Whoever asks how the process is gets an answer while all its other threads wait for something.
 probes = {path: Handler(threads=2) for path in ANY_HOST}
 

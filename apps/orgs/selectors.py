@@ -63,7 +63,7 @@ def find_member_principal(*, user_id: UUID) -> Principal | None:
 
 _KEY: Final = " ".join(
     (
-        "select k.id, k.name, k.scopes, least(k.expires_at, k.grace_until), k.last_used_at,",
+        "select k.id, k.name, k.scopes::text, least(k.expires_at, k.grace_until), k.last_used_at,",
         "m.id, m.label, m.email, r.slug, r.name,",
         "array(select p.code from role_permissions rp",
         "join permissions p on p.id = rp.permission_id",

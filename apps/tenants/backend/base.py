@@ -75,8 +75,8 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         """Run one statement that is run again and again, and read its rows.
 
         Postgres parses and plans it once a connection; an ordinary cursor sends its values within
-        the text, so that each time is the first. Types that a value doesn't tell need a cast. Who
-        counts or logs statements sees it as an ordinary one.
+        the text, so that each time is the first. Types that a value doesn't tell need a cast, and
+        JSON is read as text: `::text`. Who counts or logs statements sees it as an ordinary one.
         """
         if self.queries_logged or self.execute_wrappers:
             with self.cursor() as cursor:
@@ -85,7 +85,7 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         self.ensure_connection()
         self._handle_search_path()
         with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
-            return cursor.execute(statement, params, prepare=True).fetchall()
+            return cursor.execute(statement, params, prepare=True, binary=True).fetchall()
 
     def _handle_search_path(self, cursor: Any = None) -> None:
         """Bring the session in line with the keys; called by the library before every cursor."""
