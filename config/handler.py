@@ -36,6 +36,8 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.module_loading import import_string
 
+from apps.common.turns import Turns
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -43,6 +45,8 @@ Result = TypeVar("Result")
 
 THREADS: Final = 160
 """Requests at work at once in a process; those that only wait for somebody outside count too."""
+AT_WORK: Final = 3
+"""Of these, how many compute at once: more would only wait for the interpreter (measured)."""
 MAX_BODY: Final = 32 * 1024 * 1024
 """Of a longer body nothing is kept; views refuse much shorter ones (DATA_UPLOAD_MAX_…)."""
 
@@ -78,18 +82,20 @@ class Chain(BaseHandler):
 class Handler:
     """Answers HTTP requests by Django's sync chains: one for pages, a shorter one for API calls."""
 
-    def __init__(self, *, threads: int = THREADS) -> None:
+    def __init__(self, *, threads: int = THREADS, at_work: int = AT_WORK) -> None:
         self._pages = BaseHandler()
         self._pages.load_middleware()
         self._calls = Chain(settings.API_MIDDLEWARE)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._turns = Turns(at_work)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive)
         if body is None:
             return
         context = copy_context()
-        answer = await self._in_thread(context, partial(self._answer, scope, body))
+        async with self._turns.turn(context):
+            answer = await self._in_thread(context, partial(self._answer, scope, body))
         if answer.stream is None:
             await send(answer.start)
             await send({"type": "http.response.body", "body": answer.content})

@@ -19,6 +19,7 @@ from django.test import override_settings
 from django.urls import path
 
 from apps.common import problem
+from apps.common.turns import step_aside
 from config import handler as module
 from config.handler import Handler
 from tests.common.exchange import Exchange
@@ -39,6 +40,8 @@ class World:
         self.done: list[str] = []
         self.threads: dict[str, int] = {}
         self.open = asyncio.Event()
+        self.lock = threading.Lock()
+        self.inside = self.most = 0
 
 
 world: World
@@ -79,10 +82,21 @@ def form(request: HttpRequest) -> HttpResponse:
 
 
 def waiting(request: HttpRequest) -> HttpResponse:
+    step_aside()
     world.began.release()
     assert world.gate.wait(30)
     world.done.append("waiting")
     return HttpResponse("waited")
+
+
+def busy(request: HttpRequest) -> HttpResponse:
+    with world.lock:
+        world.inside += 1
+        world.most = max(world.most, world.inside)
+    world.gate.wait(0.2)
+    with world.lock:
+        world.inside -= 1
+    return HttpResponse("done")
 
 
 def naming(request: HttpRequest) -> HttpResponse:
@@ -145,7 +159,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path(view.__name__, view)
     for view in (
-        *(plain, digest, form, waiting, naming),
+        *(plain, digest, form, waiting, busy, naming),
         *(ticking, flooding, failing, listing, broken),
     )
 ]
@@ -326,6 +340,24 @@ def test_requests_that_wait_hold_up_others_only_when_no_thread_is_left(
         return came
 
     assert asyncio.run(asyncio.wait_for(scenario(), 60)) is comes_through
+
+
+def computing_at_once(at_work: int) -> int:
+    """How many of eight requests that don't step aside were in their views at the same time."""
+
+    async def scenario() -> None:
+        application = Handler(at_work=at_work)
+        answers = await asyncio.gather(*(Exchange("/busy").run(application) for _ in range(8)))
+        assert {answer.status for answer in answers} == {200}
+
+    world.most = 0
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    return world.most
+
+
+def test_so_many_compute_at_once_and_the_others_have_their_turn_later() -> None:
+    assert computing_at_once(3) == 3
+    assert computing_at_once(8) == 8  # the control: all of them could
 
 
 def test_the_product_has_threads_to_spare_for_64_that_wait() -> None:

@@ -19,6 +19,7 @@ from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object, as_kept, find_flaw, kept_text
+from apps.common.turns import step_aside
 from apps.runs import spine
 from apps.runs.models import Step
 from apps.runs.spine import Hold, Notes, Parentage, Standing
@@ -247,9 +248,10 @@ def error_of(failure: BaseException) -> Object:
 
 
 def release_connection() -> None:
-    """Give the pooled connection back before a wait that may be long.
+    """Give the pooled connection back, and the turn, before a wait that may be long.
 
     Without a pool there is nobody else to have it: a worker's process keeps its own.
     """
+    step_aside()
     if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
         connection.close()

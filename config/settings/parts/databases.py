@@ -10,9 +10,10 @@ from config import env
 # even know the owner's login: a system check refuses it there.
 PROCESS = os.environ.get("MANDATE_PROCESS", "command")
 
-# About 4 connections per 2 cores serve the hot path best. Only web shares a pool between threads;
-# a worker's process has one thread and keeps its connection.
-POOL = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 8, least=1), "timeout": 10}
+# Few connections serve the hot path best: each is a process of Postgres with caches of its own, and
+# more than the cores can run at once only take them from each other (measured). Only web shares a
+# pool between threads; a worker's process has one thread and keeps its connection.
+POOL = {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 4, least=1), "timeout": 10}
 DATABASES = {
     "default": env.database(
         env.text("DATABASE_URL"),
