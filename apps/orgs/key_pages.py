@@ -14,10 +14,11 @@ from apps.common.forms import add_refusal
 from apps.common.ids import public_id
 from apps.orgs import selectors
 from apps.orgs.models import ApiKey
-from apps.orgs.pages import org_of
+from apps.orgs.pages import org_of, principal_of
 from apps.orgs.permissions import ALL_SCOPES, MATRIX, NOT_FOR_AGENTS
 from apps.orgs.principals import Principal
 from apps.orgs.services import keys
+from apps.tenants import proofs
 
 LIFETIMES: Final = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
 SHOWN: Final = 200
@@ -50,16 +51,20 @@ class KeyForm(forms.Form):
 
 
 def make_key(
-    form: KeyForm, *, agent: str | None = None, by: Principal, at: datetime
+    request: HttpRequest, form: KeyForm, *, agent: str | None = None, at: datetime
 ) -> keys.NewKey | None:
-    """The key that a valid form asks for; None if it was refused, which the form then says."""
+    """The key that a valid form asks for; None if it was refused, which the form then says.
+
+    Raises ProofNeeded.
+    """
+    proofs.require(request, "Create key", at=at)
     try:
         return keys.create_key(
             name=form.cleaned_data["name"],
             scopes=form.cleaned_data["scopes"] or None,
             expires_at=form.expires_at(at=at),
             agent=agent,
-            by=by,
+            by=principal_of(request),
             at=at,
         )
     except DomainError as error:

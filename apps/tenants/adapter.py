@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
@@ -13,6 +14,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.tenants.models import User
 from apps.tenants.services import signup
+
+BY_PASSWORD: Final = {"id": "reauthenticate", "description": "Use your password"}
+STRONG_WAYS: Final = (
+    {"id": "mfa_reauthenticate:webauthn", "description": "Use a passkey"},
+    {"id": "mfa_reauthenticate", "description": "Use a code"},
+)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -38,12 +45,32 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Only a path of the apex itself: the way to an org's host is a ticket."""
         return str(url or "").startswith("/") and url_has_allowed_host_and_scheme(url, None)
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, str]]:
+        """How this user can prove who they are, the strongest first.
+
+        Who has a second factor has to give it: whoever knows the password only, or sits before an
+        open browser, must not be able to take the factor off.
+        """
+        known = {way["id"]: way["url"] for way in super().get_reauthentication_methods(user)}
+        strong = [way for way in STRONG_WAYS if way["id"] in known]
+        ways = strong or [way for way in (BY_PASSWORD,) if way["id"] in known]
+        return [{**way, "url": known[way["id"]]} for way in ways]
+
     def populate_username(self, request: HttpRequest, user: User) -> None:
         """People have an address and no user name."""
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Secrets of second factors are sealed before they reach the database."""
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Passkeys are for the apex's host, whatever a Host header says."""
+        return {"id": settings.APEX_HOST, "name": settings.MFA_TOTP_ISSUER}
+
+    def generate_authenticator_name(self, user: Any, type: Any) -> str:
+        """What a passkey is called whose owner named none: as the list counts."""
+        count = Authenticator.objects.filter(user_id=user.pk, type=type).count()
+        return f"Passkey {count + 1}" if count else "Passkey"
 
     def encrypt(self, text: str) -> str:
         return signup.seal_text(text)

@@ -18,5 +18,17 @@ class OrgNotReady(DomainError):
     status = 403
 
 
+class ProofNeeded(DomainError):
+    """The last proof of who this is was given too long ago for what is asked; `act` says what."""
+
+    code = "proof_needed"
+    title = "Confirm that it is you"
+    status = 403
+
+    def __init__(self, act: str) -> None:
+        super().__init__("Sign in again, or give your second factor, and send the form again.")
+        self.act = act
+
+
 class NoTenant(RuntimeError):
     """A programming error: a task or command that needs an org was started without one."""

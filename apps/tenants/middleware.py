@@ -13,14 +13,16 @@ from django.contrib.auth import logout
 from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.http.request import split_domain_port
-from django.urls import set_urlconf
+from django.urls import reverse, set_urlconf
 from django.utils import timezone
 from django.utils.http import urlencode
 
 from apps.common import problem
 from apps.common.errors import NotFound, Unauthenticated
-from apps.tenants import keys, selectors
+from apps.common.htmx import hx_redirect
+from apps.tenants import keys, proofs, selectors
 from apps.tenants.access import user_id_of
+from apps.tenants.errors import ProofNeeded
 from apps.tenants.services import activity
 from apps.tenants.sessions import ORG
 
@@ -107,6 +109,13 @@ class EntryMiddleware:
         if request.org is None or request.entered or getattr(view, "open_to_all", False):  # type: ignore[attr-defined]
             return None
         return to_login(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """Keep a form that needs a fresh proof, and go and ask for it; nothing was changed."""
+        if not isinstance(error, ProofNeeded):
+            return None
+        proofs.keep_form(request, error.act)
+        return hx_redirect(request, reverse("confirm"))
 
 
 class CallMiddleware:

@@ -15,12 +15,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.common.htmx import see_other
-from apps.tenants import selectors
-from apps.tenants.access import open_to_all
+from apps.tenants import proofs, selectors
+from apps.tenants.access import open_to_all, user_id_of
 from apps.tenants.services import tickets
 from apps.tenants.services.membership import sign_out
-from apps.tenants.sessions import MFA_AT, ORG, PARENT, VIA
-from apps.tenants.views import safe_path
+from apps.tenants.sessions import ORG, PARENT, VIA
+from apps.tenants.views import FRESH, safe_path
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -36,6 +36,8 @@ def start(request: HttpRequest) -> HttpResponse:
         "nonce": tickets.hashed(nonce).hex(),
         "next": safe_path(request.GET.get("next", "/")),
     }
+    if FRESH in request.GET:
+        query[FRESH] = "1"
     response = HttpResponseRedirect(f"{settings.PUBLIC_URL}/account/handover/?{urlencode(query)}")
     response.set_cookie(
         settings.NONCE_COOKIE_NAME,
@@ -62,12 +64,12 @@ def finish(request: HttpRequest) -> HttpResponse:
     if entry is None:
         return render(request, "tenants/ticket_refused.html", status=403)
     user = selectors.get_user(entry.user_id)
+    kept = proofs.kept_for(request.session, entry.user_id)
     request.session.flush()
     request.session.update(
         {ORG: str(request.org.id), PARENT: entry.parent_key, VIA: entry.via}  # type: ignore[attr-defined]
     )
-    if entry.mfa_at:
-        request.session[MFA_AT] = entry.mfa_at.isoformat()
+    request.session.update({**entry.proofs, **kept})
     _open_session(request, user)
     response = HttpResponseRedirect(safe_path(request.GET.get("next", "/")))
     response.delete_cookie(settings.NONCE_COOKIE_NAME)
@@ -80,6 +82,22 @@ def _open_session(request: HttpRequest, user: object) -> None:
     request.session[BACKEND_SESSION_KEY] = BACKEND
     request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()  # type: ignore[attr-defined]
     request.session.create()
+
+
+@require_GET
+@never_cache
+def confirm(request: HttpRequest) -> HttpResponse:
+    """A form that waits for a proof: first the way to the apex, then the form itself once more."""
+    is_fresh = proofs.is_fresh(request.session, user_id=user_id_of(request), at=timezone.now())
+    query = urlencode({FRESH: "1", "next": request.path})
+    context = {
+        "kept": proofs.kept_form(request.session),
+        "is_fresh": is_fresh,
+        "prove_url": f"{reverse('login')}?{query}",
+        "minutes": settings.STEP_UP_SECONDS // 60,
+        "crumbs": [("Settings", "/settings/"), ("Confirm", None)],
+    }
+    return render(request, "tenants/confirm.html", context)
 
 
 @open_to_all

@@ -16,6 +16,7 @@ ORG = "_mandate_org"
 PARENT = "_mandate_parent"
 VIA = "_mandate_via"
 MFA_AT = "_mandate_mfa_at"
+PROVED_AT = "_mandate_proved_at"
 
 
 class SessionStore(DatabaseStore):

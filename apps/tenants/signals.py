@@ -1,4 +1,5 @@
-"""What allauth tells of people's accounts, put on record; the only signals that we listen to."""
+"""What allauth tells of people's accounts, put on record, and of what they proved, noted in their
+session; the only signals that we listen to."""
 
 from __future__ import annotations
 
@@ -6,12 +7,15 @@ from typing import Any
 
 from allauth.account import signals as account
 from allauth.mfa import signals as mfa
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
+from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
-from apps.tenants import apex_log
+from apps.tenants import apex_log, proofs
 from apps.tenants.models import User
 
 
@@ -28,6 +32,14 @@ def _record(user: User, action: str, **new: str) -> None:
         at=timezone.now(),
         new=new or None,
     )
+
+
+@receiver(user_logged_in)
+@receiver(account.authentication_step_completed)
+def proof_given(request: HttpRequest, user: User, **_: Any) -> None:
+    """A step of a sign-in proves nothing yet; its completion then counts them all."""
+    if request.session.get(SESSION_KEY) == str(user.pk):
+        proofs.remember(request, user)
 
 
 @receiver(account.email_confirmed)
@@ -48,14 +60,20 @@ def password_reset(user: User, **_: Any) -> None:
 
 @receiver(mfa.authenticator_added)
 def authenticator_added(user: User, authenticator: Any, **_: Any) -> None:
-    _record(user, "tenants.authenticator.added", kind=authenticator.type)
+    _record(user, "tenants.authenticator.added", **_facts(authenticator))
 
 
 @receiver(mfa.authenticator_removed)
 def authenticator_removed(user: User, authenticator: Any, **_: Any) -> None:
-    _record(user, "tenants.authenticator.removed", kind=authenticator.type)
+    _record(user, "tenants.authenticator.removed", **_facts(authenticator))
 
 
 @receiver(mfa.authenticator_reset)
 def authenticator_reset(user: User, authenticator: Any, **_: Any) -> None:
     _record(user, "tenants.authenticator.renewed", kind=authenticator.type)
+
+
+def _facts(authenticator: Any) -> dict[str, str]:
+    """Which factor it is; passkeys have names."""
+    name = authenticator.data.get("name")
+    return {"kind": authenticator.type, **({"name": name} if name else {})}

@@ -8,6 +8,7 @@ app_name = "tenants"
 urlpatterns = [
     path("", views.landing, name="landing"),
     path("account/", views.home, name="home"),
+    path("account/security/", views.security, name="security"),
     path("account/handover/", views.handover, name="handover"),
     path("account/orgs/new/", views.new_org, name="new_org"),
     path("account/orgs/<slug:slug>/", views.provisioning, name="provisioning"),

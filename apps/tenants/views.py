@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.stagekit import unstash_login
+from allauth.usersessions.models import UserSession
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.common.errors import Conflict
+from apps.common.errors import Conflict, PermissionDenied
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
-from apps.tenants import selectors
+from apps.tenants import factors, proofs, selectors
 from apps.tenants.access import user_id_of
 from apps.tenants.errors import SlugTaken
 from apps.tenants.forms import OrgForm
 from apps.tenants.models import Org
 from apps.tenants.services import orgs, signins, tickets
+
+FRESH: Final = "fresh"
+"""The parameter of a way over the apex that ends only with a fresh proof."""
 
 
 @require_GET
@@ -48,6 +53,20 @@ def home(request: HttpRequest) -> HttpResponse:
         return redirect("tenants:provisioning", slug=found[0].slug)
     context = {"orgs": found, "debug": settings.DEBUG}
     return render_page_or_partial(request, "tenants/home.html", "page", context)
+
+
+@require_GET
+@never_cache
+@login_required
+def security(request: HttpRequest) -> HttpResponse:
+    """How one's account is protected, and where it is signed in."""
+    user: Any = request.user
+    context = {
+        "factors": factors.get_factors(user_id_of(request)),
+        "has_password": user.has_usable_password(),
+        "sessions": UserSession.objects.purge_and_list(user),
+    }
+    return render(request, "tenants/security.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -119,15 +138,29 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         raise Http404 from None
     if len(nonce_hash) != tickets.HASH_BYTES:
         raise Http404
+    now = timezone.now()
+    if FRESH in request.GET and not proofs.is_fresh(
+        request.session, user_id=request.user.pk, at=now
+    ):
+        return _ask_for_proof(request)
     token = tickets.issue_ticket(
         org_id=org.id,
         user_id=request.user.pk,
         parent_key=str(request.session.session_key),
         nonce_hash=nonce_hash,
-        at=timezone.now(),
+        at=now,
     )
     query = urlencode({"ticket": token, "next": request.GET.get("next", "/")})
     return HttpResponseRedirect(f"{org.url}/session?{query}")
+
+
+def _ask_for_proof(request: HttpRequest) -> HttpResponse:
+    """Have the person prove who they are, and come back to this very hand-over."""
+    ways = get_adapter().get_reauthentication_methods(request.user)
+    if not ways:
+        raise PermissionDenied("Sign out and sign in again, then send the form again.")
+    query = urlencode({"next": request.get_full_path()})
+    return HttpResponseRedirect(f"{ways[0]['url']}?{query}")
 
 
 def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:

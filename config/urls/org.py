@@ -13,6 +13,7 @@ urlpatterns = [
     *shared,
     path("login", org_views.start, name="login"),
     path("session", org_views.finish, name="session"),
+    path("confirm/", org_views.confirm, name="confirm"),
     path("logout", org_views.leave, name="logout"),
     path("signed-out", org_views.signed_out, name="signed_out"),
     path(".well-known/jwks.json", jwks_view, name="jwks"),

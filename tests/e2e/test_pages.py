@@ -38,10 +38,15 @@ ACCOUNT = {
     "org-new": "/account/orgs/new/",
     "email": "/account/email/",
     "password": "/account/password/change/",
-    "two-steps": "/account/2fa/",
-    "totp": "/account/2fa/totp/activate/",
+    "security": "/account/security/",
+    "prove-by-password": "/account/reauthenticate/",
     "sessions": "/account/sessions/",
     "logout": "/account/logout/",
+}
+# Pages that show themselves only to a fresh proof.
+PROVED = {
+    "passkey-new": "/account/2fa/webauthn/add/",
+    "totp": "/account/2fa/totp/activate/",
 }
 WORKSPACE = {
     "overview": "/",
@@ -72,6 +77,7 @@ WORKSPACE = {
     "roles": "/settings/roles/",
     "keys": "/settings/keys/",
     "close": "/settings/danger/",
+    "confirm-nothing": "/confirm/",
     "org-api-docs": "/v1/docs",
     "org-not-found": "/nothing/",
 }
@@ -89,6 +95,11 @@ def test_pages_of_an_account(product: Product, owner: Person) -> None:
     owner.give_password()
     owner.has_heading("Your organizations")
     sweep(owner, product.apex, ACCOUNT)
+    owner.go(f"{product.apex}/account/reauthenticate/")
+    owner.fill(password=owner.password)
+    owner.press("Confirm")
+    owner.has_heading("Your organizations")
+    sweep(owner, product.apex, PROVED)
 
 
 def test_pages_of_the_workspace(product: Product, owner: Person) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client
+from django.utils import timezone
 
 from apps.tenants import keys
 from apps.tenants.models import User
 from apps.tenants.org_views import BACKEND
-from apps.tenants.sessions import ORG, PARENT, VIA, SessionStore
+from apps.tenants.sessions import ORG, PARENT, PROVED_AT, VIA, SessionStore
 
 APEX_HOST = "localhost:8000"
 APEX = {"HTTP_HOST": APEX_HOST}
@@ -81,16 +82,20 @@ def anonymous(org: Any = None, *, csrf: bool = False) -> Browser:
     return Browser(Client(enforce_csrf_checks=csrf), host(org)["HTTP_HOST"] if org else APEX_HOST)
 
 
-def signed_in(user: Any, org: Any = None, *, csrf: bool = False, on: Any = None) -> Browser:
+def signed_in(
+    user: Any, org: Any = None, *, csrf: bool = False, on: Any = None, proved_at: Any = None
+) -> Browser:
     """A browser with the session that the door of the org's host (or the apex) would have opened.
 
-    `on` carries it to another org's host, as a thief would.
+    `on` carries it to another org's host, as a thief would; the password was given just now, or at
+    `proved_at`.
     """
+    proved = {PROVED_AT: (proved_at or timezone.now()).isoformat()}
     with keys.holding():
-        session = _open(user, {})
+        session = _open(user, proved)
         if org is not None:
             facts = {ORG: str(org.id), PARENT: session.session_key, VIA: "password"}
-            session = _open(user, facts)
+            session = _open(user, {**facts, **proved})
     browser = anonymous(on or org, csrf=csrf)
     browser.client.cookies[settings.SESSION_COOKIE_NAME] = str(session.session_key)
     return browser

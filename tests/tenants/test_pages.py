@@ -25,6 +25,7 @@ TABLE = {
     "home": ((302, 200, 200), (405, 405, 405)),
     "handover": ((302, 404, 302), (405, 405, 405)),
     "new_org": ((302, 200, 200), (302, 422, 422)),
+    "security": ((302, 200, 200), (405, 405, 405)),
     "provisioning": ((302, 404, 200), (405, 405, 405)),
     "retry": ((405, 405, 405), (302, 404, 409)),
     "end_session": ((405, 405, 405), (302, 404, 404)),
@@ -71,7 +72,7 @@ def test_a_page_answers_each_as_its_row_says(owner: User, other_org: Any, name: 
     assert list(Org.objects.order_by("id").values()) == before
 
 
-@pytest.mark.parametrize("name", ["home", "new_org", "provisioning", "handover"])
+@pytest.mark.parametrize("name", ["home", "security", "new_org", "provisioning", "handover"])
 def test_a_page_sends_nobody_to_sign_in_and_back(acme: Any, name: str) -> None:
     answer = urlsplit(anonymous().get(path_of(name))["Location"])
     assert answer.path == "/account/login/"

@@ -18,6 +18,7 @@ from apps.orgs.key_pages import SHOWN, KeyForm, key_row, make_key, show_key_once
 from apps.orgs.pages import check, command, needs, principal_of
 from apps.orgs.selectors import KEY, get_key, list_keys
 from apps.orgs.services import keys as services
+from apps.tenants import proofs
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -29,7 +30,7 @@ def index(request: HttpRequest, ref: str) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None, by=by, as_agent=True)
     if request.method == "POST":
         check(request, NEEDED)
-        if form.is_valid() and (made := make_key(form, agent=ref, by=by, at=now)):
+        if form.is_valid() and (made := make_key(request, form, agent=ref, at=now)):
             context = agent_page(request, agent, "agents:keys")
             context["all_url"] = agent_url(request, agent, "agents:keys")
             return show_key_once(request, made, "agents/key_created.html", context)
@@ -55,6 +56,8 @@ def revoke(request: HttpRequest, ref: str, key: str) -> HttpResponse:
     found = get_key(parse_id(KEY, key), by=by)
     if found.agent_id != agent.id:
         raise NotFound("The agent has no such key.")
-    services.revoke_key(key_id=found.id, by=by, at=timezone.now())
+    now = timezone.now()
+    proofs.require(request, f"Revoke {found.name}", at=now)
+    services.revoke_key(key_id=found.id, by=by, at=now)
     messages.success(request, f"{found.name} was revoked.")
     return see_other(agent_url(request, agent, "agents:keys"))

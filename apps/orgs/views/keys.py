@@ -18,6 +18,7 @@ from apps.orgs.models import ApiKey
 from apps.orgs.pages import check, command, needs, principal_of
 from apps.orgs.services import keys
 from apps.orgs.views.common import page
+from apps.tenants import proofs
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -27,7 +28,7 @@ def index(request: HttpRequest) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None, by=by)
     if request.method == "POST":
         check(request, "keys.own")
-        if form.is_valid() and (made := make_key(form, by=by, at=now)):
+        if form.is_valid() and (made := make_key(request, form, at=now)):
             return _show_once(request, made)
     context = page(
         request,
@@ -44,17 +45,18 @@ def index(request: HttpRequest) -> HttpResponse:
 @needs("keys.own")
 def rotate(request: HttpRequest, ref: str) -> HttpResponse:
     """Replace a key; the old one works for a day more."""
-    key_id = parse_id(selectors.KEY, ref)
-    made = keys.rotate_key(key_id=key_id, by=principal_of(request), at=timezone.now())
-    return _show_once(request, made, replaced=selectors.get_key(key_id, by=principal_of(request)))
+    by, key_id, now = principal_of(request), parse_id(selectors.KEY, ref), timezone.now()
+    proofs.require(request, f"Rotate {selectors.get_key(key_id, by=by).name}", at=now)
+    made = keys.rotate_key(key_id=key_id, by=by, at=now)
+    return _show_once(request, made, replaced=selectors.get_key(key_id, by=by))
 
 
 @require_POST
 def revoke(request: HttpRequest, ref: str) -> HttpResponse:
     """End a key at once: one's own, or with the permission anybody's."""
-    key = keys.revoke_key(
-        key_id=parse_id(selectors.KEY, ref), by=principal_of(request), at=timezone.now()
-    )
+    by, key_id, now = principal_of(request), parse_id(selectors.KEY, ref), timezone.now()
+    proofs.require(request, f"Revoke {selectors.get_key(key_id, by=by).name}", at=now)
+    key = keys.revoke_key(key_id=key_id, by=by, at=now)
     messages.success(request, f"{key.name} was revoked.")
     return see_other(reverse("orgs:keys"))
 

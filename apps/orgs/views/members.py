@@ -24,6 +24,7 @@ from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
 from apps.orgs.views.common import page
+from apps.tenants import proofs
 
 GROUPS = {
     "org": "Organization",
@@ -121,11 +122,14 @@ def _invitation_row(invitation: Invitation, now: Any) -> dict[str, Any]:
 @require_POST
 @needs("members.manage")
 def set_role(request: HttpRequest, ref: str) -> HttpResponse:
+    """Give a member another role."""
+    member_id, now = parse_id(selectors.MEMBER, ref), timezone.now()
+    proofs.require(request, f"Set the role of {selectors.get_member(member_id).label}", at=now)
     member = members.change_member_role(
-        member_id=parse_id(selectors.MEMBER, ref),
+        member_id=member_id,
         role=request.POST.get("role", ""),
         by=principal_of(request),
-        at=timezone.now(),
+        at=now,
     )
     messages.success(request, f"{member.label} is {member.role.name.lower()} now.")
     return see_other(reverse("orgs:members"))

@@ -19,6 +19,7 @@ from apps.orgs.forms import CloseForm, NameForm
 from apps.orgs.pages import check, needs, org_of, principal_of
 from apps.orgs.services.org import close_org, rename_org
 from apps.orgs.views.common import page
+from apps.tenants import proofs
 from apps.tenants.services.orgs import GRACE
 
 
@@ -66,7 +67,9 @@ def danger(request: HttpRequest) -> HttpResponse:
     org = org_of(request)
     form = CloseForm(request.POST if request.method == "POST" else None, org_name=org.name)
     if request.method == "POST" and form.is_valid():
-        close_org(by=principal_of(request), at=timezone.now())
+        now = timezone.now()
+        proofs.require(request, "Close organization", at=now)
+        close_org(by=principal_of(request), at=now)
         return hx_redirect(request, reverse("signed_out"))
     context: dict[str, Any] = page(
         request,

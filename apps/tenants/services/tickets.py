@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from apps.tenants.models import Session, Ticket
+from apps.tenants.sessions import MFA_AT, PROVED_AT
 
 LIFETIME: Final = timedelta(seconds=60)
 HASH_BYTES: Final = hashlib.sha256().digest_size
@@ -22,12 +24,12 @@ HASH_BYTES: Final = hashlib.sha256().digest_size
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a used ticket opens: a session for this user, under this parent."""
+    """What a used ticket opens: a session for this user, under this parent, with what it proved."""
 
     user_id: UUID
     parent_key: str
     via: str
-    mfa_at: datetime | None
+    proofs: Mapping[str, str]
 
 
 def hashed(token: str) -> bytes:
@@ -67,4 +69,6 @@ def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry |
         return None
     ticket = Ticket.objects.select_related("parent").get(token_hash=hashed(token))
     parent: Session = ticket.parent
-    return Entry(ticket.user_id, parent.session_key, parent.via, parent.mfa_at)
+    noted = parent.get_decoded()
+    proofs = {key: noted[key] for key in (MFA_AT, PROVED_AT) if key in noted}
+    return Entry(ticket.user_id, parent.session_key, parent.via, proofs)

@@ -39,12 +39,26 @@ ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+# How long a proof of who one is counts for what needs a fresh one: factors, keys, roles, closing.
+STEP_UP_SECONDS = env.integer("STEP_UP_SECONDS", 600, least=60)
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_REAUTHENTICATION_TIMEOUT = STEP_UP_SECONDS
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = env.text("PUBLIC_URL", "http://").split(":", 1)[0]
 USERSESSIONS_TRACK_ACTIVITY = True
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# A passkey can't be guessed; an office behind one address signs in together. Counts both its steps.
+MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_FORMS = {
+    "add_webauthn": "apps.tenants.passkeys.PasskeyForm",
+    "edit_webauthn": "apps.tenants.passkeys.RenameForm",
+    "login_webauthn": "apps.tenants.passkeys.SignInForm",
+    "authenticate_webauthn": "apps.tenants.passkeys.SecondStepForm",
+    "reauthenticate_webauthn": "apps.tenants.passkeys.ProofForm",
+}
 MFA_TOTP_ISSUER = "Mandate"
 MFA_ADAPTER = "apps.tenants.adapter.MFAAdapter"
