@@ -14,7 +14,7 @@ from apps.agents.models import Agent, AgentStatus
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.json import Object
-from apps.runs.models import Run, RunLog, Step
+from apps.runs.models import Run, RunEvent, RunLog, Step
 from apps.runs.spine import Ending
 from apps.runs.states import CLOSED, RunStatus
 
@@ -112,6 +112,16 @@ def list_steps(run_id: UUID) -> QuerySet[Step]:
 def list_logs(run_id: UUID) -> QuerySet[RunLog]:
     """A run's log, oldest line first."""
     return RunLog.objects.filter(run_id=run_id).order_by("at", "id")
+
+
+def is_over(run_id: UUID) -> bool:
+    """Whether a run has ended. All of its events were committed with its end or before."""
+    return Run.objects.filter(id=run_id, finished_at__isnull=False).exists()
+
+
+def list_events(run_id: UUID, *, after: int) -> QuerySet[RunEvent]:
+    """What was told of a run after an event, in order and without a gap."""
+    return RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")
 
 
 def view_of(row: Run) -> RunView:

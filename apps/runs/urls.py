@@ -8,6 +8,7 @@ app_name = "runs"
 urlpatterns = [
     path("runs/", listing.index, name="runs"),
     path("runs/<str:ref>/", detail.detail, name="run"),
+    path("runs/<str:ref>/events/", detail.events, name="events"),
     path("runs/<str:ref>/cancel/", detail.cancel, name="cancel"),
     path("agents/<str:ref>/try/", console.console, name="try"),
     path("agents/<str:ref>/runs/", listing.of_agent, name="of_agent"),

@@ -90,6 +90,7 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/runs"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}"): (ALL, None, {200}),
     ("POST", "/v1/runs/{run}/cancel"): (WORKERS, None, {200}),
+    ("GET", "/v1/runs/{run}/events"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
 }

@@ -7,6 +7,7 @@ urlpatterns = [
     path("runs", views.RunsView.as_view()),
     path("runs/<str:run>", views.RunView.as_view()),
     path("runs/<str:run>/cancel", views.RunCancelView.as_view()),
+    path("runs/<str:run>/events", views.RunEventsView.as_view()),
     path("runs/<str:run>/steps", views.RunStepsView.as_view()),
     path("runs/<str:run>/logs", views.RunLogsView.as_view()),
 ]
