@@ -225,7 +225,9 @@ class RunEvent(TenantModel):
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="+", db_index=False)
     seq = models.PositiveIntegerField()
-    kind = models.CharField(max_length=10, choices=EventKind.choices)
+    kind = models.CharField(
+        max_length=10, choices=EventKind.choices, db_default=EventKind.STATUS.value
+    )
     data = models.JSONField(decoder=JsonDecoder)
     at = models.DateTimeField()
 

@@ -63,7 +63,7 @@ class InvokeView(OrgView):
             (200, JSON): OpenApiResponse(
                 s.RunRead, description="The run is over; see its `status`. Or its events."
             ),
-            (200, streams.CONTENT_TYPE): OpenApiResponse(str, description=EVENTS),
+            (200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS),
             (202, JSON): OpenApiResponse(s.RunRead, description="The run is queued or under way."),
             **examples.REFUSALS,
         },
@@ -153,7 +153,7 @@ class RunEventsView(OrgView):
                 description="The id of the last event that you have; the stream goes on after it.",
             )
         ],
-        responses={(200, streams.CONTENT_TYPE): OpenApiResponse(str, description=EVENTS)},
+        responses={(200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS)},
         examples=examples.EVENTS,
     )
     def get(self, request: Request, run: str) -> HttpResponseBase:

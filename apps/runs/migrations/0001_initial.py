@@ -278,6 +278,7 @@ class Migration(migrations.Migration):
                             ("log", "Log"),
                             ("delta", "Delta"),
                         ],
+                        db_default="status",
                         max_length=10,
                     ),
                 ),
