@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from apps.common.actors import Actor, ActorType
 from apps.common.fsm import states_constraint
 from apps.common.json import JsonDecoder
 from apps.common.models import TenantModel
@@ -240,3 +241,43 @@ class RunEvent(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.seq} {self.kind}"
+
+
+COMMENT_MAX = 2000
+
+
+class Rating(models.TextChoices):
+    UP = "up", "Thumbs up"
+    DOWN = "down", "Thumbs down"
+
+
+class Feedback(TenantModel):
+    """What one principal thinks of a run; the row says who, and when for the last time."""
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="+", db_index=False)
+    principal = models.CharField(max_length=130)
+    rating = models.CharField(max_length=4, choices=Rating.choices, db_default=Rating.UP.value)
+    comment = models.CharField(max_length=COMMENT_MAX, blank=True)
+    by_type = models.CharField(max_length=20)
+    by_id = models.CharField(max_length=40)
+    by_label = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "run_feedback"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "principal"], name="run_feedback_once"),
+            states_constraint("rating", Rating, name="run_feedback_rating"),
+        ]
+
+    def __str__(self) -> str:
+        return self.rating
+
+    @property
+    def author(self) -> Actor:
+        return Actor(ActorType(self.by_type), self.by_id, self.by_label)
+
+    @property
+    def icon(self) -> str:
+        return f"thumbs-{self.rating}"

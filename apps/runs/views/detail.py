@@ -23,6 +23,7 @@ from apps.runs.presenting import facts_of, milliseconds, run_url
 from apps.runs.selectors import RunView
 from apps.runs.services.control import cancel_run
 from apps.runs.streams import stream_run
+from apps.runs.views.feedback import feedback_card
 from apps.runs.wording import why
 
 SHOWN: Final = 200
@@ -63,6 +64,8 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         "events_url": link(request, "runs:events", public_id(RUN, run.id)),
         **_actions(request, run, tree),
     }
+    if not wants_partial(request):
+        context["feedback"] = feedback_card(request, run.id)
     status = STOP_POLLING if wants_partial(request) and run.is_closed else 200
     return render_page_or_partial(request, "runs/detail.html", "live", context, status=status)
 
