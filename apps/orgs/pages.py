@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 
 from apps.common.errors import NotFound, PermissionDenied
 from apps.common.links import PROJECT
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import get_project
-from apps.tenants.selectors import OrgRef
+from apps.orgs.selectors import find_member_principal, get_project
+from apps.tenants.access import user_id_of
+from apps.tenants.selectors import OrgRef, find_entered_org
+from apps.tenants.sessions import is_alive
 
-View = Callable[..., HttpResponse]
+Answer = TypeVar("Answer", bound=HttpResponseBase)
 
 
 def principal_of(request: HttpRequest) -> Principal:
@@ -39,18 +42,35 @@ def check(request: HttpRequest, code: str) -> None:
         )
 
 
-def needs(code: str) -> Callable[[View], View]:
+def needs(code: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Open a page only to who has the permission."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: Callable[..., Answer]) -> Callable[..., Answer]:
         @functools.wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:
             check(request, code)
             return view(request, *args, **kwargs)
 
         return checked
 
     return decorate
+
+
+def still_may(request: HttpRequest, code: str) -> Callable[[], bool]:
+    """Asks, whenever it is called, whether this session lasts still and its member may that: for
+    what lasts longer than a request.
+    """
+    session, user_id, org_id = request.session.session_key, user_id_of(request), org_of(request).id
+
+    def ask() -> bool:
+        if not is_alive(session or "", at=timezone.now()):
+            return False
+        if find_entered_org(user_id=user_id, org_id=org_id) is None:
+            return False
+        member = find_member_principal(user_id=user_id)
+        return member is not None and member.may(code)
+
+    return ask
 
 
 def command(request: HttpRequest, line: str) -> str:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.common.forms import JsonObjectField
 from apps.common.ids import uuid7
-from apps.runs.models import Run
+from apps.runs.models import COMMENT_MAX, Rating, Run
 from apps.runs.states import RunStatus
 
 ALL: Final = "all"
@@ -66,6 +66,17 @@ class ConsoleForm(forms.Form):
     mode = forms.ChoiceField(
         choices=[(Run.Mode.SYNC, "Wait for the result"), (Run.Mode.ASYNC, "In the background")],
         label="How",
+    )
+
+
+class FeedbackForm(forms.Form):
+    """What one thinks of a run."""
+
+    rating = forms.ChoiceField(
+        choices=Rating.choices, widget=forms.RadioSelect, label="Was it good?"
+    )
+    comment = forms.CharField(
+        required=False, max_length=COMMENT_MAX, widget=forms.Textarea({"rows": 3})
     )
 
 

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from apps.common.actors import Actor, ActorType
 from apps.common.fsm import states_constraint
 from apps.common.json import JsonDecoder
 from apps.common.models import TenantModel
@@ -21,7 +22,7 @@ class Run(TenantModel):
     record; the queue's entry with its lease (`lease_no` is the fencing token: who holds an older
     one can change nothing); and the memory of an Idempotency-Key (`principal`, `idempotency_key`,
     `fingerprint`), which a refused run doesn't keep. `lineage` is the agents from the root's to
-    this run's own.
+    this run's own. What happens in one that is `told` becomes events (`RunEvent`) as well.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -76,6 +77,7 @@ class Run(TenantModel):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    told = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "runs"
@@ -203,3 +205,79 @@ class RunLog(TenantModel):
 
     def __str__(self) -> str:
         return self.message
+
+
+class EventKind(models.TextChoices):
+    STATUS = "status", "Status"
+    STEP = "step", "Step"
+    LOG = "log", "Log"
+    DELTA = "delta", "Delta"
+
+
+class RunEvent(TenantModel):
+    """What somebody who follows a run is told, in the order of commits.
+
+    Written by triggers and `tell` (migrations/sql) for runs that are `told`: `seq` counts from 1
+    without a gap, and an event is to be seen only after all before it are. So a stream goes on
+    anywhere, exactly after the last event that arrived.
+    """
+
+    app_grants: ClassVar = ("select", "insert")
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="+", db_index=False)
+    seq = models.PositiveIntegerField()
+    kind = models.CharField(
+        max_length=10, choices=EventKind.choices, db_default=EventKind.STATUS.value
+    )
+    data = models.JSONField(decoder=JsonDecoder)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "run_events"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq"),
+            states_constraint("kind", EventKind, name="run_event_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.kind}"
+
+
+COMMENT_MAX = 2000
+
+
+class Rating(models.TextChoices):
+    UP = "up", "Thumbs up"
+    DOWN = "down", "Thumbs down"
+
+
+class Feedback(TenantModel):
+    """What one principal thinks of a run; the row says who, and when for the last time."""
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="+", db_index=False)
+    principal = models.CharField(max_length=130)
+    rating = models.CharField(max_length=4, choices=Rating.choices, db_default=Rating.UP.value)
+    comment = models.CharField(max_length=COMMENT_MAX, blank=True)
+    by_type = models.CharField(max_length=20)
+    by_id = models.CharField(max_length=40)
+    by_label = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "run_feedback"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "principal"], name="run_feedback_once"),
+            states_constraint("rating", Rating, name="run_feedback_rating"),
+        ]
+
+    def __str__(self) -> str:
+        return self.rating
+
+    @property
+    def author(self) -> Actor:
+        return Actor(ActorType(self.by_type), self.by_id, self.by_label)
+
+    @property
+    def icon(self) -> str:
+        return f"thumbs-{self.rating}"

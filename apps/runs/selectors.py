@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from apps.agents.models import Agent, AgentStatus
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.json import Object
-from apps.runs.models import Run, RunLog, Step
+from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, Step
 from apps.runs.spine import Ending
 from apps.runs.states import CLOSED, RunStatus
 
@@ -112,6 +112,43 @@ def list_steps(run_id: UUID) -> QuerySet[Step]:
 def list_logs(run_id: UUID) -> QuerySet[RunLog]:
     """A run's log, oldest line first."""
     return RunLog.objects.filter(run_id=run_id).order_by("at", "id")
+
+
+def is_over(run_id: UUID) -> bool:
+    """Whether a run has ended. All of its events were committed with its end or before."""
+    return Run.objects.filter(id=run_id, finished_at__isnull=False).exists()
+
+
+def list_events(run_id: UUID, *, after: int) -> QuerySet[RunEvent]:
+    """What was told of a run after an event, in order and without a gap."""
+    return RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackOfRun:
+    """All that is thought of a run."""
+
+    up: int
+    down: int
+    own: Feedback | None
+    latest: list[Feedback]
+
+
+def list_feedback(run_id: UUID) -> QuerySet[Feedback]:
+    """What is thought of a run, the newest first."""
+    return Feedback.objects.filter(run_id=run_id).order_by("-updated_at", "-id")
+
+
+def get_feedback(run_id: UUID, *, principal: str, limit: int) -> FeedbackOfRun:
+    """How many are for and against, what this principal thinks, and the latest; three queries."""
+    rows = list_feedback(run_id)
+    counts = dict(rows.order_by().values_list("rating").annotate(number=Count("id")))
+    return FeedbackOfRun(
+        up=counts.get(Rating.UP, 0),
+        down=counts.get(Rating.DOWN, 0),
+        own=rows.filter(principal=principal).first(),
+        latest=list(rows[:limit]),
+    )
 
 
 def view_of(row: Run) -> RunView:

@@ -137,13 +137,20 @@ class Admission:
 
 @dataclass(slots=True)
 class Notes:
-    """What an execution gathers between two calls: log lines, and steps that are over."""
+    """What an execution gathers between two calls: log lines, and steps that are over.
+
+    `delta` is text of an answer under way, which came before them; it is kept as events only.
+    """
 
     logs: list[Object] = field(default_factory=list)
     steps: list[Object] = field(default_factory=list)
+    delta: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.logs or self.steps)
+        return bool(self.logs or self.steps or self.delta)
+
+    def as_json(self) -> Object:
+        return {"logs": self.logs, "steps": self.steps, "delta": self.delta}
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +337,11 @@ def reap_runs(*, limit: int, at: datetime) -> list[tuple[UUID, RunStatus]]:
     return reaped
 
 
+def watch_run(run_id: UUID) -> None:
+    """Have what happens in an open run become events from now on, if it doesn't yet."""
+    _all("select watch_run(%s)", run_id)
+
+
 def forget_keys(*, before: datetime, limit: int) -> int:
     """Forget the oldest keys of runs that are over and began before then; gives how many."""
     forgotten: int = _one("select forget_keys(%s, %s::int)", before, limit)[0]
@@ -338,7 +350,7 @@ def forget_keys(*, before: datetime, limit: int) -> int:
 
 def _json(value: Notes | Object | None) -> Jsonb | None:
     if isinstance(value, Notes):
-        return Jsonb({"logs": value.logs, "steps": value.steps}) if value else None
+        return Jsonb(value.as_json()) if value else None
     return None if value is None else Jsonb(value)
 
 

@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from apps.runs.views import console, detail, listing
+from apps.runs.views import console, detail, feedback, listing
 
 app_name = "runs"
 urlpatterns = [
     path("runs/", listing.index, name="runs"),
     path("runs/<str:ref>/", detail.detail, name="run"),
+    path("runs/<str:ref>/events/", detail.events, name="events"),
+    path("runs/<str:ref>/feedback/", feedback.give, name="feedback"),
+    path("runs/<str:ref>/feedback/remove/", feedback.take_back, name="feedback_take_back"),
     path("runs/<str:ref>/cancel/", detail.cancel, name="cancel"),
     path("agents/<str:ref>/try/", console.console, name="try"),
     path("agents/<str:ref>/runs/", listing.of_agent, name="of_agent"),

@@ -10,7 +10,6 @@ import structlog
 from allauth.usersessions.middleware import UserSessionsMiddleware
 from django.conf import settings
 from django.contrib.auth import logout
-from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.http.request import split_domain_port
 from django.urls import reverse, set_urlconf
@@ -22,6 +21,7 @@ from apps.common.errors import NotFound, Unauthenticated
 from apps.common.htmx import hx_redirect
 from apps.tenants import keys, proofs, selectors
 from apps.tenants.access import user_id_of
+from apps.tenants.backend.apart import release_connections
 from apps.tenants.errors import ProofNeeded
 from apps.tenants.services import activity
 from apps.tenants.sessions import ORG
@@ -57,7 +57,7 @@ class HostMiddleware:
         response = self.get_response(request)
         if getattr(response, "streaming", False):
             # A stream may last for hours; eight of them on a pool of eight would stop everything.
-            connections.close_all()
+            release_connections()
         return response
 
     def find(self, host: str) -> selectors.OrgRef | None:

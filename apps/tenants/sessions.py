@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.tenants.models import Session
@@ -38,21 +38,23 @@ class SessionStore(DatabaseStore):
 
     def _get_session_from_db(self) -> Session | None:
         """The row, unless it or the parent it hangs on has ended."""
-        now = timezone.now()
-        alive = Q(parent=None) | Q(parent__expire_date__gt=now)
-        row = Session.objects.filter(
-            alive, session_key=self.session_key, expire_date__gt=now
-        ).first()
+        row = _alive(self.session_key, timezone.now()).first()
         if row is None:
             self._session_key = None
         return row
 
     async def _aget_session_from_db(self) -> Session | None:
-        now = timezone.now()
-        alive = Q(parent=None) | Q(parent__expire_date__gt=now)
-        row = await Session.objects.filter(
-            alive, session_key=self.session_key, expire_date__gt=now
-        ).afirst()
+        row = await _alive(self.session_key, timezone.now()).afirst()
         if row is None:
             self._session_key = None
         return row
+
+
+def is_alive(session_key: str, *, at: datetime) -> bool:
+    """Whether a session, and the one that it hangs on, lasts still."""
+    return _alive(session_key, at).exists()
+
+
+def _alive(session_key: str | None, at: datetime) -> QuerySet[Session]:
+    with_parent = Q(parent=None) | Q(parent__expire_date__gt=at)
+    return Session.objects.filter(with_parent, session_key=session_key, expire_date__gt=at)

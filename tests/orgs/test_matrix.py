@@ -19,7 +19,7 @@ from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
-from apps.runs.models import Run
+from apps.runs.models import Feedback, Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
@@ -90,6 +90,10 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/runs"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}"): (ALL, None, {200}),
     ("POST", "/v1/runs/{run}/cancel"): (WORKERS, None, {200}),
+    ("GET", "/v1/runs/{run}/events"): (ALL, None, {200}),
+    ("GET", "/v1/runs/{run}/feedback"): (ALL, None, {200}),
+    ("PUT", "/v1/runs/{run}/feedback"): (WORKERS, {"rating": "up"}, {200}),
+    ("DELETE", "/v1/runs/{run}/feedback"): (WORKERS, None, {404}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
 }
@@ -217,7 +221,7 @@ class World:
 
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
-            kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run)
+            kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

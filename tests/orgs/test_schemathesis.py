@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from django.conf import settings as django_settings
 from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
@@ -42,6 +43,7 @@ def test_no_answer_contradicts_the_description(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(egress, "request", nobody_there)
+    monkeypatch.setattr(django_settings, "STREAM_SECONDS", 0)
     org = throwaway_org()
     member = {"owner": owner_of, "viewer": lambda o: join(o, "viewer")}.get(who)
     headers = {"Authorization": f"Bearer {token_for(org, member(org))}"} if member else {}

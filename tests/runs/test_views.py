@@ -259,8 +259,9 @@ def test_an_open_run_is_followed_until_it_is_over(browser: Browser, echo: Any) -
     url = url_of(admission.run_id)
 
     page = browser.get(url)
-    assert is_page(page) and b"every 2s" in page.content
+    assert is_page(page) and b"every 5s" in page.content
     assert b'<meta http-equiv="refresh" content="5">' in page.content
+    assert f'sse-connect="{url}events/" sse-close="end"'.encode() in page.content
     poll_url = page.context["poll_url"]
     assert poll_url.startswith(f"{url}?seen=")
 
@@ -281,10 +282,11 @@ def test_an_open_run_is_followed_until_it_is_over(browser: Browser, echo: Any) -
     assert spine.close_run(admission.hold, ending, at=timezone.now()) == "ours"
     over = browser.part(changed.context["poll_url"])
     assert over.status_code == 286 and is_part(over)
-    assert b"Succeeded" in over.content and b"every 2s" not in over.content
+    assert b"Succeeded" in over.content and b"every 5s" not in over.content
     assert b"Cancel run" not in over.content
     whole = browser.get(url)
     assert whole.status_code == 200 and b"http-equiv" not in whole.content
+    assert b"sse-connect" not in whole.content
 
 
 def test_a_poll_that_finds_nothing_new_is_sent_nothing(

@@ -91,6 +91,13 @@ class CallContext(Protocol):
     def log(self, level: Level, message: str, **fields: Any) -> None:
         """Add a line to the run's log."""
 
+    def delta(self, text: str) -> None:
+        """Say the next part of an answer that is under way to whoever follows the run.
+
+        Costs nothing where nobody can. It is no output: an attempt that begins again says it
+        again, and what the run returns alone counts.
+        """
+
     def remaining(self) -> float:
         """Seconds until the run is out of time."""
 

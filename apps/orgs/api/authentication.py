@@ -7,6 +7,7 @@ wrong with a key isn't told: unknown, revoked, expired and another org's all end
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -61,6 +62,20 @@ def bearer_token(header: str) -> str | None:
     """The key in an Authorization header, if there can be one (RFC 6750 §2.1)."""
     match = _BEARER.fullmatch(header)
     return match[1] if match and is_token(match[1]) else None
+
+
+def still_may(request: Request, code: str) -> Callable[[], bool]:
+    """Asks, whenever it is called, whether this request's key works still and may that: for what
+    lasts longer than a request. Needs the org's keys held.
+    """
+    token = bearer_token(request.headers.get("Authorization", ""))
+    key_hash = hash_of(token or "")
+
+    def ask() -> bool:
+        found = selectors.find_key_principal(key_hash=key_hash, at=timezone.now())
+        return found is not None and found[0].may(code)
+
+    return ask
 
 
 def _enter(org: OrgRef, key_hash: bytes, at: datetime, *, writes: bool) -> Principal | None:

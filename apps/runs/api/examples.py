@@ -66,3 +66,13 @@ CANCELLED: Final = [
         {**_RUN, "status": "cancelled", "reason": "by_hand", "output": None},
     )
 ]
+EVENTS: Final = [
+    example(
+        "The last events of a run",
+        f'id: 3\nevent: delta\ndata: {{"run":"{_RUN_ID}","at":"{_AT}","attempt":1,'
+        '"text":"Hel"}\n\n'
+        f'id: 4\nevent: status\ndata: {{"run":"{_RUN_ID}","at":"{_AT}","attempt":1,'
+        '"status":"succeeded","reason":null}\n\n'
+        "event: end\ndata: {…the run object…}\n\n",
+    )
+]

@@ -19,6 +19,16 @@ from apps.runs.states import RunStatus, StepStatus
 STEP: Final = "stp"
 Read = serializers.Serializer[Any]
 
+EVENT: Final[Object] = {
+    "type": "object",
+    "description": "One event of the stream; `data` is a JSON object as text.",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"enum": ["status", "step", "log", "delta", "end"]},
+        "data": {"type": "string"},
+    },
+    "required": ["event", "data"],
+}
 INVOKE_BODY: Final[Object] = {
     "type": "object",
     "properties": {

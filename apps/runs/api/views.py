@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from django.http.response import HttpResponseBase
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,19 +17,35 @@ from apps.agents.selectors import get_agent
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
+from apps.orgs.api.authentication import still_may
 from apps.orgs.api.base import OrgView
 from apps.orgs.api.idempotency import HEADER, REPLAYED
 from apps.orgs.selectors import get_project
 from apps.orgs.services.idempotency import check_key
-from apps.runs import selectors
+from apps.runs import selectors, streams
 from apps.runs.api import examples
 from apps.runs.api import serializers as s
 from apps.runs.errors import RUN
+from apps.runs.models import Run
 from apps.runs.services.control import cancel_run
 from apps.runs.services.invoke import Ask, invoke
 
 IN_ORDER: Final = Keyset(("attempt", "ordinal", "id"), descending=False)
 BY_TIME: Final = Keyset(("at", "id"), descending=False)
+JSON: Final = JSONRenderer.media_type
+EVENTS: Final = (
+    "Server-Sent Events. `status`, `step`, `log` and `delta` each have an `id` that counts from 1; "
+    "`end` has the run object and closes the stream. Lines that begin with a colon only say that "
+    "the stream lives."
+)
+
+
+class EventRenderer(BaseRenderer):
+    """What `Accept` may ask for; a stream renders itself."""
+
+    media_type = streams.CONTENT_TYPE
+    format = "events"
+    charset = None
 
 
 class InvokeView(OrgView):
@@ -34,26 +53,38 @@ class InvokeView(OrgView):
 
     required = {"POST": "agents.invoke"}
     keeps_keys = True
+    renderer_classes = (JSONRenderer, EventRenderer)
 
     @extend_schema(
         operation_id="agents_invoke",
         tags=["runs"],
         request={"application/json": s.INVOKE_BODY},
         responses={
-            200: OpenApiResponse(s.RunRead, description="The run is over; see its `status`."),
-            202: OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+            (200, JSON): OpenApiResponse(
+                s.RunRead, description="The run is over; see its `status`. Or its events."
+            ),
+            (200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS),
+            (202, JSON): OpenApiResponse(s.RunRead, description="The run is queued or under way."),
             **examples.REFUSALS,
         },
         examples=examples.INVOKE,
     )
-    def post(self, request: Request, agent: str) -> Response:
-        """Run one tool of an agent, now or in the background."""
+    def post(self, request: Request, agent: str) -> Any:
+        """Run one tool of an agent, now or in the background.
+
+        With `Accept: text/event-stream` it is run in the background, whatever `mode` says, and
+        the answer is its events, as `GET /v1/runs/{run}/events` gives them.
+        """
         key = request.headers.get(HEADER)
         ask = Ask(
             agent=agent,
             key=check_key(key) if key is not None else None,
             **s.read_invocation(request.data),
         )
+        if isinstance(request.accepted_renderer, EventRenderer):
+            ask = replace(ask, mode=Run.Mode.ASYNC)
+            started = invoke(ask, caller=self.by.actor, at=timezone.now())
+            return _events(self, request, started.run, "agents.invoke")
         answer = invoke(ask, caller=self.by.actor, at=timezone.now())
         return Response(
             s.run_object(answer.run),
@@ -106,6 +137,35 @@ class RunCancelView(OrgView):
         return Response(s.run_object(ended))
 
 
+class RunEventsView(OrgView):
+    required = {"GET": "runs.view"}
+    renderer_classes = (EventRenderer,)
+    http_method_names = ["get"]
+
+    @extend_schema(
+        operation_id="runs_events",
+        tags=["runs"],
+        parameters=[
+            OpenApiParameter(
+                streams.LAST_ID,
+                {"type": "integer", "minimum": 0, "maximum": streams.SEQ_MAX},
+                OpenApiParameter.HEADER,
+                description="The id of the last event that you have; the stream goes on after it.",
+            )
+        ],
+        responses={(200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS)},
+        examples=examples.EVENTS,
+    )
+    def get(self, request: Request, run: str) -> HttpResponseBase:
+        """Follow a run: Server-Sent Events, from its first to its end.
+
+        A stream may end before the run does: ask again with the last `id`. Nothing is lost and
+        nothing comes twice, whichever process answers.
+        """
+        found = selectors.get_run(parse_id(RUN, run))
+        return _events(self, request, found, "runs.view")
+
+
 class RunStepsView(OrgView):
     required = {"GET": "runs.view"}
     list_keyset = IN_ORDER
@@ -128,6 +188,17 @@ class RunLogsView(OrgView):
         """What the run wrote while it worked, the oldest line first."""
         rows = selectors.list_logs(_existing(run))
         return self.answer_page(s.LogRead, rows, keyset=BY_TIME)
+
+
+def _events(view: OrgView, request: Request, run: selectors.RunView, code: str) -> HttpResponseBase:
+    """A run's events, as long as the key may what `code` says."""
+    return streams.stream_run(
+        request._request,
+        run,
+        principal=view.by.rate_limit_key,
+        may=still_may(request, code),
+        told=s.run_object,
+    )
 
 
 def _existing(run: str) -> Any:

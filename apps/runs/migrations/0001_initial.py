@@ -90,6 +90,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
+                ("told", models.BooleanField(db_default=False)),
                 (
                     "agent",
                     models.ForeignKey(
@@ -249,6 +250,111 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "steps",
+            },
+        ),
+        migrations.CreateModel(
+            name="RunEvent",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=apps.common.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "org_id",
+                    models.UUIDField(db_default=apps.common.models.CurrentOrg(), editable=False),
+                ),
+                ("seq", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("status", "Status"),
+                            ("step", "Step"),
+                            ("log", "Log"),
+                            ("delta", "Delta"),
+                        ],
+                        db_default="status",
+                        max_length=10,
+                    ),
+                ),
+                ("data", models.JSONField(decoder=apps.common.json.JsonDecoder)),
+                ("at", models.DateTimeField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="runs.run",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "run_events",
+                "constraints": [
+                    models.UniqueConstraint(fields=("run", "seq"), name="run_event_seq"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["status", "step", "log", "delta"])),
+                        name="run_event_kind",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Feedback",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=apps.common.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "org_id",
+                    models.UUIDField(db_default=apps.common.models.CurrentOrg(), editable=False),
+                ),
+                ("principal", models.CharField(max_length=130)),
+                (
+                    "rating",
+                    models.CharField(
+                        choices=[("up", "Thumbs up"), ("down", "Thumbs down")],
+                        db_default="up",
+                        max_length=4,
+                    ),
+                ),
+                ("comment", models.CharField(blank=True, max_length=2000)),
+                ("by_type", models.CharField(max_length=20)),
+                ("by_id", models.CharField(max_length=40)),
+                ("by_label", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="runs.run",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "run_feedback",
+                "constraints": [
+                    models.UniqueConstraint(fields=("run", "principal"), name="run_feedback_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("rating__in", ["up", "down"])),
+                        name="run_feedback_rating",
+                    ),
+                ],
             },
         ),
         migrations.AddIndex(

@@ -31,6 +31,9 @@ SURE_FOR: Final = 0.5
 NAME_MAX: Final = 200
 MESSAGE_MAX: Final = 2000
 NOTES_MAX: Final = 200
+DELTA_EVERY: Final = 0.05
+"""Seconds within which the parts of an answer under way are one event."""
+DELTA_MAX: Final = 4096
 
 
 class OutOfTime(Stopped):
@@ -48,7 +51,8 @@ class Delegate(Protocol):
 class Context:
     """The `CallContext` of one execution.
 
-    What needs no answer from the database is noted and goes along with the next call.
+    What needs no answer from the database is noted and goes along with the next call; where the
+    run `is_told` somebody may be following it, and it goes at once.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Context:
         deadline_at: datetime,
         delegate: Delegate,
         lost: Event,
+        is_told: bool = False,
     ) -> None:
         self.hold = hold
         self.agent = agent
@@ -71,6 +76,8 @@ class Context:
         self._notes = Notes()
         self._ordinal = 0
         self._sure_until = time.monotonic() + SURE_FOR
+        self._is_told = is_told
+        self._delta_at = 0.0
 
     def tools(self) -> Sequence[GrantedTool]:
         return list_granted_tools(caller_id=self.agent_id, at=timezone.now())
@@ -87,7 +94,15 @@ class Context:
             "fields": as_kept(fields),
         }
         self._notes.logs.append(line)
-        self._keep_notes_few()
+        self._noted()
+
+    def delta(self, text: str) -> None:
+        if not self._is_told:
+            return
+        self._notes.delta += kept_text(text)
+        if len(self._notes.delta) >= DELTA_MAX or time.monotonic() >= self._delta_at:
+            self._delta_at = time.monotonic() + DELTA_EVERY
+            self.make_sure()
 
     @contextmanager
     def step(self, name: str, input: Object | None = None) -> Iterator[None]:
@@ -203,10 +218,11 @@ class Context:
             "finished_at": timezone.now().isoformat(),
         }
         self._notes.steps.append(note)
-        self._keep_notes_few()
+        self._noted()
 
-    def _keep_notes_few(self) -> None:
-        if len(self._notes.logs) + len(self._notes.steps) >= NOTES_MAX:
+    def _noted(self) -> None:
+        """Send what was noted if somebody may wait for it, or if it is a lot."""
+        if self._is_told or len(self._notes.logs) + len(self._notes.steps) >= NOTES_MAX:
             self.make_sure()
 
     def _next(self) -> int:

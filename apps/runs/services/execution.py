@@ -49,6 +49,7 @@ class Work:
     frozen: Frozen
     tool: Tool
     input: Object
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         deadline_at=work.deadline_at,
         delegate=delegate,
         lost=lost,
+        is_told=work.is_told,
     )
     return _settle(work, _work(work, context), context)
 

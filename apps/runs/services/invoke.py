@@ -118,6 +118,7 @@ def work_one(*, at: datetime) -> bool:
             frozen=frozen,
             tool=frozen.tools[row.tool],
             input=row.input,
+            is_told=row.told,
         )
     )
     return True

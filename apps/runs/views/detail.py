@@ -7,20 +7,23 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.common.htmx import render_page_or_partial, see_other, wants_partial
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link, with_query
-from apps.orgs.pages import command, needs, principal_of
+from apps.orgs.pages import command, needs, principal_of, still_may
 from apps.runs import selectors, trace
 from apps.runs.errors import RUN
 from apps.runs.models import Run
 from apps.runs.presenting import facts_of, milliseconds, run_url
 from apps.runs.selectors import RunView
 from apps.runs.services.control import cancel_run
+from apps.runs.streams import stream_run
+from apps.runs.views.feedback import feedback_card
 from apps.runs.wording import why
 
 SHOWN: Final = 200
@@ -36,8 +39,10 @@ STOP_POLLING: Final = 286
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """A run and the whole tree that it stands in.
 
-    While it is open the page asks for its changing part again. Nothing is sent while nothing has
-    changed (204), so that what somebody reads or has selected stays; 286 ends the asking.
+    While it is open the page asks for its changing part again: when the stream of its events says
+    that there is something new, and every few seconds in case no stream holds. Nothing is sent
+    while nothing has changed (204), so that what somebody reads or has selected stays; 286 ends
+    the asking.
     """
     run = selectors.get_run(parse_id(RUN, ref))
     tree, steps_of_tree = selectors.list_trace(run.root_id, limit=SHOWN)
@@ -56,8 +61,11 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         "shown": SHOWN,
         "is_live": wants_partial(request),
         "poll_url": with_query(request.path, {"seen": seen}),
+        "events_url": link(request, "runs:events", public_id(RUN, run.id)),
         **_actions(request, run, tree),
     }
+    if not wants_partial(request):
+        context["feedback"] = feedback_card(request, run.id)
     status = STOP_POLLING if wants_partial(request) and run.is_closed else 200
     return render_page_or_partial(request, "runs/detail.html", "live", context, status=status)
 
@@ -137,6 +145,20 @@ def _step(request: HttpRequest, step: Any) -> dict[str, Any]:
         "started_at": step.started_at,
         "duration_ms": milliseconds(step.started_at, step.finished_at),
     }
+
+
+@require_GET
+@never_cache
+@needs("runs.view")
+def events(request: HttpRequest, ref: str) -> HttpResponseBase:
+    """Tells an open page that there is something new; it then asks for its changing part."""
+    return stream_run(
+        request,
+        selectors.get_run(parse_id(RUN, ref)),
+        principal=principal_of(request).rate_limit_key,
+        may=still_may(request, "runs.view"),
+        told=lambda run: {"status": run.status},
+    )
 
 
 @require_POST

@@ -1,4 +1,6 @@
-"""A connection beside the pool, for what must go on when every pooled one is taken."""
+"""Connections beside the pool, for what must go on when every pooled one is taken, and giving
+pooled ones back.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +22,10 @@ def open_apart(*, lock_ms: int, statement_ms: int, alias: str = "default") -> Da
     options["options"] = f"-c lock_timeout={lock_ms} -c statement_timeout={statement_ms}"
     own.settings_dict["CONN_MAX_AGE"] = None
     return own
+
+
+def release_connections() -> None:
+    """Give back what this thread holds, but for a connection whose transaction is still open."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()

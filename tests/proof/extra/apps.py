@@ -7,7 +7,8 @@ class ExtraConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.agents.runtimes import base
-        from tests.proof.extra.runtimes import BUSY, RELAY
+        from tests.proof.extra.runtimes import BUSY, RELAY, TELLER
 
         base.register(BUSY)
         base.register(RELAY)
+        base.register(TELLER)

@@ -1,7 +1,10 @@
-"""Agents that no builtin is: one that calls outside again and again, one that calls another."""
+"""Agents that no builtin is: one that calls outside again and again, one that calls another, and
+one that tells what it does.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -56,6 +59,23 @@ class Relay(Declared):
         )
 
 
+class Teller(Declared):
+    """Config: `{"parts", "pause_ms"}`; says so many words, with a step and a log line each ten."""
+
+    kind = "teller"
+
+    def run(self, invocation: Invocation, ctx: CallContext) -> Object:
+        said = [f"word {number} " for number in range(invocation.config["parts"])]
+        for number, word in enumerate(said):
+            ctx.delta(word)
+            if number % 10 == 9:
+                ctx.log("info", f"{number + 1} words")
+                with ctx.step("breathe"):
+                    pass
+            time.sleep(invocation.config["pause_ms"] / 1000)
+        return {"text": "".join(said)}
+
+
 def _post(invocation: Invocation, key: str, ctx: CallContext) -> Object:
     egress.request(
         "POST",
@@ -76,3 +96,4 @@ def _post(invocation: Invocation, key: str, ctx: CallContext) -> Object:
 
 BUSY: Final = Busy()
 RELAY: Final = Relay()
+TELLER: Final = Teller()

@@ -11,12 +11,44 @@
 -- How many agents a call may pass through.
 create function depth_limit() returns int language sql immutable as 'select 8';
 
--- What an execution has gathered since it last spoke to the database: log lines, and steps of its own
--- that are over already. The ids are the caller's, so that a repeated call is refused by them.
+-- Events: what those who follow a run are told. An event takes the number after the last one that is to be
+-- seen; who finds it taken has waited for that commit and takes the next. So numbers have no gap, and nobody
+-- sees one before all lower ones: whoever has read up to one has read everything before it.
+create function tell(p_run uuid, p_kind text, p_data jsonb) returns void
+language plpgsql as $$
+begin
+  loop
+    insert into run_events (id, run_id, seq, kind, data, at)
+      select gen_random_uuid(), p_run, coalesce(max(e.seq), 0) + 1, p_kind, p_data, clock_timestamp()
+      from run_events e where e.run_id = p_run
+      on conflict (run_id, seq) do nothing;
+    exit when found;
+  end loop;
+  perform pg_notify('run_events', p_run::text);
+end $$;
+
+-- What has become of runs, for those of them that are told. An end is told after all else that ends with it.
+create function tell_status(p_runs uuid[]) returns void language sql as $$
+  select tell(r.id, 'status', jsonb_build_object('status', r.status, 'reason', nullif(r.reason, ''), 'attempt', r.lease_no))
+    from (select id, status, reason, lease_no from runs where id = any(p_runs) and told order by id) as r
+$$;
+
+-- From now on what happens in an open run is told; until now nobody has asked.
+create function watch_run(p_run uuid) returns void language plpgsql as $$
+begin
+  update runs set told = true where id = p_run and not told and finished_at is null;
+  if found then perform tell_status(array[p_run]); end if;
+end $$;
+
+-- What an execution has gathered since it last spoke to the database: text of an answer under way, log lines,
+-- and steps of its own that are over already. The ids are the caller's, so that a repeated call is refused by them.
 create function put_notes(p_run uuid, p_attempt int, p_notes jsonb) returns void
 language plpgsql as $$
 begin
   if p_notes is null then return; end if;
+  if p_notes ->> 'delta' <> '' then
+    perform tell(p_run, 'delta', jsonb_build_object('attempt', p_attempt, 'text', p_notes ->> 'delta'));
+  end if;
   insert into run_logs (id, run_id, attempt, at, level, message, fields)
     select n.id, p_run, p_attempt, n.at, n.level, n.message, n.fields
     from jsonb_to_recordset(p_notes -> 'logs') as n(id uuid, at timestamptz, level text, message text, fields jsonb);
@@ -138,12 +170,12 @@ begin
     lease_no := case status when 'running' then 1 else 0 end;
     insert into runs (id, agent_id, manifest_id, project_id, tool, title, status, reason, mode, environment, input,
         cost_micros, parent_id, root_id, lineage, caller_type, caller_id, caller_label, principal, idempotency_key,
-        fingerprint, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at, finished_at)
+        fingerprint, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at, finished_at, told)
       values (p_run, p_agent, p_manifest, project, p_tool, p_title, status, coalesce(refusal, ''), p_mode, 'live', p_input,
         0, p_parent, root_id, lineage, p_caller_type, p_caller_id, p_caller_label, p_principal, p_key,
         p_fingerprint, lease_no, case when lease_no = 1 and p_parent is null then now() + p_lease end, p_timeout,
         case when lease_no = 1 then deadline end, p_at, case when lease_no = 1 then p_at end,
-        case when refusal is not null then p_at end)
+        case when refusal is not null then p_at end, p_mode = 'async')
       on conflict (principal, idempotency_key) where idempotency_key is not null and status <> 'denied' do nothing;
     if found then
       run_id := p_run;
@@ -184,6 +216,7 @@ begin
   -- A parent that goes on sees that its call has failed.
   update steps set status = 'failed', error = jsonb_build_object('code', 'stopped'), finished_at = p_at
     where child_id = any(stopped) and status = 'running';
+  perform tell_status(stopped);
   return query select unnest(stopped);
 end $$;
 
@@ -193,13 +226,13 @@ end $$;
 create function close_run(p_run uuid, p_lease_no int, p_status text, p_reason text, p_output jsonb, p_error jsonb,
   p_cost bigint, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
 language plpgsql as $$
-declare parent uuid;
+declare parent uuid; is_told boolean;
 begin
   -- 1. The run's end.
   update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, cost_micros = p_cost,
       finished_at = p_at, lease_until = null
     where id = p_run and lease_no = p_lease_no and status = 'running' and (p_status = 'timed_out' or deadline_at > now())
-    returning parent_id into parent;
+    returning parent_id, told into parent, is_told;
   if not found then
     return case when exists (select from runs where lease_no = p_lease_no and id = p_run and status = 'running')
                 then 'late' else 'lost' end;
@@ -225,6 +258,9 @@ begin
 
   -- 5. The provenance: the signed statement and its leaf. No key signs runs yet, so it has no place to go.
   assert p_statement is null, 'a statement cannot be kept yet';
+
+  -- 6. Who follows it is told last.
+  if is_told then perform tell_status(array[p_run]); end if;
   return 'ours';
 end $$;
 
@@ -353,3 +389,35 @@ create trigger run_moves before update of status on runs
 
 -- A run is written twice; the second time finds room beside the first.
 alter table runs set (fillfactor = 70);
+
+-- What happens in a run that is told, as its events.
+create function tell_move() returns trigger language plpgsql as $$
+begin
+  perform tell_status(array[new.id]);
+  return null;
+end $$;
+create trigger run_told after insert on runs
+  for each row when (new.told and new.finished_at is null) execute function tell_move();
+create trigger run_move_told after update of status on runs
+  for each row when (new.told and new.finished_at is null) execute function tell_move();
+
+create function tell_step() returns trigger language plpgsql as $$
+begin
+  if exists (select from runs where id = new.run_id and told) then
+    perform tell(new.run_id, 'step', jsonb_build_object('id', 'stp_' || replace(new.id::text, '-', ''),
+      'attempt', new.attempt, 'ordinal', new.ordinal, 'kind', new.kind, 'name', new.name, 'status', new.status,
+      'error', new.error, 'child', 'run_' || replace(new.child_id::text, '-', '')));
+  end if;
+  return null;
+end $$;
+create trigger step_told after insert or update of status on steps for each row execute function tell_step();
+
+create function tell_log() returns trigger language plpgsql as $$
+begin
+  if exists (select from runs where id = new.run_id and told) then
+    perform tell(new.run_id, 'log', jsonb_build_object('attempt', new.attempt, 'level', new.level,
+      'message', new.message, 'fields', new.fields));
+  end if;
+  return null;
+end $$;
+create trigger log_told after insert on run_logs for each row execute function tell_log();
