@@ -9,6 +9,8 @@ os.environ.setdefault("MANDATE_KEK", base64.b64encode(bytes(range(32))).decode()
 os.environ.setdefault("DATABASE_URL", "postgresql://mandate_app@127.0.0.1:1/none")
 os.environ.setdefault("DATABASE_OWNER_URL", "postgresql://mandate_owner@127.0.0.1:1/none")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
+# Tests of what happens at once hold more connections than a web process does.
+os.environ.setdefault("DATABASE_POOL", "8")
 
 os.environ.setdefault("MANDATE_PROCESS", "web" if "pytest" in sys.modules else "command")
 
