@@ -229,7 +229,7 @@ class ModelProvider(TenantModel):
     name = models.CharField(max_length=40)
     kind = models.CharField(max_length=10, choices=ProviderKind.choices)
     base_url = models.CharField(max_length=500)
-    key_hint = models.CharField(max_length=4, blank=True)
+    key_hint = models.CharField(max_length=10, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("base_url", models.CharField(max_length=500)),
-                ("key_hint", models.CharField(blank=True, max_length=4)),
+                ("key_hint", models.CharField(blank=True, max_length=10)),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
             ],
