@@ -227,7 +227,9 @@ class ModelProvider(TenantModel):
     Kind = ProviderKind
 
     name = models.CharField(max_length=40)
-    kind = models.CharField(max_length=10, choices=ProviderKind.choices)
+    kind = models.CharField(
+        max_length=10, choices=ProviderKind.choices, db_default=ProviderKind.OPENAI.value
+    )
     base_url = models.CharField(max_length=500)
     key_hint = models.CharField(max_length=10, blank=True)
     created_at = models.DateTimeField()

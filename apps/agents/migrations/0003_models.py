@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                     "kind",
                     models.CharField(
                         choices=[("openai", "OpenAI-compatible"), ("anthropic", "Anthropic")],
+                        db_default="openai",
                         max_length=10,
                     ),
                 ),
