@@ -7,10 +7,11 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from apps.agents.runtimes import base, builtin, http
+        from apps.agents.runtimes import base, builtin, http, llm
         from apps.agents.services import keys
         from apps.orgs import holders
 
         base.register(builtin.RUNTIME)
         base.register(http.RUNTIME)
+        base.register(llm.RUNTIME)
         holders.register(keys.hold_agent)

@@ -41,6 +41,7 @@ class Tool:
     price_micros: int
     input: Validator
     output: Validator
+    output_schema: Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +179,5 @@ def _tool(capability: Mapping[str, Any]) -> Tool:
         price_micros=capability["price_micros"],
         input=compile_schema(capability["input_schema"]),
         output=compile_schema(capability["output_schema"]),
+        output_schema=capability["output_schema"],
     )

@@ -52,3 +52,24 @@ class NotSigned(Conflict):
 
     code = "not_signed"
     title = "This agent has no signing secret"
+
+
+class ProviderNameInUse(Conflict):
+    """Another provider of the org has this name."""
+
+    code = "provider_name_in_use"
+    title = "That name is taken"
+
+
+class ProviderInUse(Conflict):
+    """Agents would be left without their model."""
+
+    code = "provider_in_use"
+    title = "Agents use this provider"
+
+
+class PriceExists(Conflict):
+    """The org has a price for this model; it can be changed."""
+
+    code = "price_exists"
+    title = "There is a price for this model already"

@@ -11,23 +11,36 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 
-from apps.agents.models import AuthRequirement
+from apps.agents.models import AuthRequirement, ProviderKind
 from apps.agents.runtimes.builtin import SKILLS
 from apps.agents.runtimes.http import check_headers
+from apps.agents.runtimes.llm.config import INSTRUCTIONS_MAX
+from apps.agents.selectors import list_providers
 from apps.agents.services.agents import NOTE_MAX, PURPOSE_MAX, TIMEOUT_MAX
 from apps.agents.services.capabilities import ANNOTATIONS, PRICE_MAX
 from apps.agents.services.grants import EVERY_TOOL
+from apps.agents.services.models import KEY_MAX, MODEL_MAX, PER_MILLION_MAX, URL_MAX
 from apps.common.errors import Invalid
 from apps.common.forms import JsonObjectField
 from apps.common.json import Object
 
 Choices = Iterable[tuple[str, str]]
 # kind → what it is, for whoever chooses one
-RUNTIMES: Final = {"builtin": "Built-in skill", "http": "Your own endpoint"}
+RUNTIMES: Final = {
+    "builtin": "Built-in skill",
+    "http": "Your own endpoint",
+    "llm": "Language model",
+}
 LIFETIMES: Final = (("", "Never"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
 KEEP: Final = "keep"
 MICROS: Final = 1_000_000
 SCHEMA_ROWS: Final = 10
+
+
+def _dollars(most_micros: int) -> dict[str, Any]:
+    """How an amount in dollars is typed that is kept in micro-dollars."""
+    most = Decimal(most_micros) / MICROS
+    return {"min_value": Decimal(0), "max_value": most, "decimal_places": 6, "max_digits": 14}
 
 
 class RuntimeForm(forms.Form):
@@ -115,12 +128,7 @@ class CapabilityForm(forms.Form):
     )
     auth = forms.ChoiceField(label="Who may call it", choices=AuthRequirement.choices)
     price = forms.DecimalField(
-        label="Price of a call, in US dollars",
-        min_value=Decimal(0),
-        max_value=Decimal(PRICE_MAX) / MICROS,
-        decimal_places=6,
-        max_digits=14,
-        initial=0,
+        label="Price of a call, in US dollars", initial=0, **_dollars(PRICE_MAX)
     )
 
     def __init__(self, *args: Any, free: bool, new: bool = False, **kwargs: Any) -> None:
@@ -269,6 +277,58 @@ def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
         raise forms.ValidationError([text.removeprefix(": ") for text in said]) from error
 
 
+class ProviderForm(forms.Form):
+    """Somebody's language models, and the key to them."""
+
+    name = forms.SlugField(max_length=40, help_text="Agents name it so; it never changes.")
+    kind = forms.ChoiceField(label="API", choices=ProviderKind.choices)
+    base_url = forms.CharField(
+        label="Address of the API",
+        required=False,
+        max_length=URL_MAX,
+        help_text="Empty for the provider’s own; such as https://models.example.com/v1.",
+    )
+    api_key = forms.CharField(
+        label="API key",
+        max_length=KEY_MAX,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Sealed at once and never shown again.",
+    )
+
+
+class ProviderKeyForm(forms.Form):
+    """Another key, and where it may be sent."""
+
+    base_url = forms.CharField(label="Address of the API", max_length=URL_MAX)
+    api_key = forms.CharField(
+        label="New API key",
+        max_length=KEY_MAX,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="It takes the present one’s place at once.",
+    )
+
+
+class PriceForm(forms.Form):
+    """What the org pays for a model's tokens."""
+
+    model = forms.CharField(max_length=MODEL_MAX, help_text="As agents name it.")
+    input_price = forms.DecimalField(
+        label="US dollars for a million tokens in", **_dollars(PER_MILLION_MAX)
+    )
+    output_price = forms.DecimalField(
+        label="US dollars for a million tokens out", **_dollars(PER_MILLION_MAX)
+    )
+
+    def values(self) -> dict[str, Any]:
+        """What was given, as the services take it."""
+        data = self.cleaned_data
+        return {
+            "model": data["model"],
+            "input_micros": int(data["input_price"] * MICROS),
+            "output_micros": int(data["output_price"] * MICROS),
+        }
+
+
 def pretty(value: Object) -> str:
     """JSON as it stands in a text area."""
     return json.dumps(value, indent=2, ensure_ascii=False)
@@ -306,7 +366,48 @@ def _runtime_fields(runtime: str) -> dict[str, forms.Field]:
             ),
             "headers": HeadersField(),
         }
-    return {}
+    return _model_fields() if runtime == "llm" else {}
+
+
+def _model_fields() -> dict[str, forms.Field]:
+    """What an agent that is a language model is made of."""
+    return {
+        "provider": forms.ChoiceField(
+            choices=lambda: [(row.name, row.name) for row in list_providers()],
+            help_text="Whose model it is; admins add providers under Settings, Models.",
+        ),
+        "model": forms.CharField(
+            max_length=120, help_text="As the provider names it. Its price must be known."
+        ),
+        "instructions": forms.CharField(
+            required=False,
+            max_length=INSTRUCTIONS_MAX,
+            widget=forms.Textarea(attrs={"rows": 6}),
+            help_text="What the model is told before every task.",
+        ),
+        "limits": _numbers_field(
+            "Limits of a run",
+            'requests, tool_calls, tokens and cost_micros, such as {"requests": 10}.',
+        ),
+        "parameters": _numbers_field(
+            "Parameters", 'temperature, top_p, max_tokens and seed, such as {"temperature": 0}.'
+        ),
+        "redact": forms.BooleanField(
+            label="Leave what is said out of the record of model requests",
+            required=False,
+            help_text="Counts, costs and names of tools stay; so do the run’s input and output.",
+        ),
+    }
+
+
+def _numbers_field(label: str, told: str) -> forms.Field:
+    return JsonObjectField(
+        label=label,
+        rows=2,
+        required=False,
+        otherwise="Give an object of numbers.",
+        help_text=told[0].upper() + told[1:],
+    )
 
 
 def _says(skill: str) -> str:

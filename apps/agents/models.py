@@ -208,3 +208,62 @@ class Grant(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.caller_id} may call {self.callee_id}"
+
+
+class ProviderKind(models.TextChoices):
+    """Which API a provider of language models speaks."""
+
+    OPENAI = "openai", "OpenAI-compatible"
+    ANTHROPIC = "anthropic", "Anthropic"
+
+
+class ModelProvider(TenantModel):
+    """Somebody who runs language models for the org. Its key is in the secret store alone.
+
+    `key_hint` is the end of the key, by which people tell one from another; of a short key it is
+    empty. Agents name their provider by `name`, which is for good.
+    """
+
+    Kind = ProviderKind
+
+    name = models.CharField(max_length=40)
+    kind = models.CharField(
+        max_length=10, choices=ProviderKind.choices, db_default=ProviderKind.OPENAI.value
+    )
+    base_url = models.CharField(max_length=500)
+    key_hint = models.CharField(max_length=10, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "model_providers"
+        constraints = [
+            models.UniqueConstraint(fields=["org_id", "name"], name="model_provider_name"),
+            states_constraint("kind", ProviderKind, name="model_provider_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelPrice(TenantModel):
+    """What the org pays for a model's tokens, in micro-USD a million; it goes before the list."""
+
+    model = models.CharField(max_length=120)
+    input_micros = models.BigIntegerField()
+    output_micros = models.BigIntegerField()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "model_prices"
+        constraints = [
+            models.UniqueConstraint(fields=["org_id", "model"], name="model_price_model"),
+            models.CheckConstraint(
+                condition=Q(input_micros__gte=0, output_micros__gte=0),
+                name="model_price_is_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.model

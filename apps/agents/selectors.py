@@ -7,13 +7,23 @@ from uuid import UUID
 from django.db.models import Prefetch, Q, QuerySet
 
 from apps.agents.directory import AGENT
-from apps.agents.models import Agent, AgentStatus, Capability, Grant, Manifest
+from apps.agents.models import (
+    Agent,
+    AgentStatus,
+    Capability,
+    Grant,
+    Manifest,
+    ModelPrice,
+    ModelProvider,
+)
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.pagination import Keyset
 from apps.common.text import is_slug
 
 GRANT = "gnt"
+MODEL_PROVIDER = "mpv"
+MODEL_PRICE = "mpr"
 EVERY_STATUS = "all"
 BY_VERSION = Keyset(("version",))
 
@@ -97,6 +107,36 @@ def get_grant_between(callee_id: UUID, caller_id: UUID) -> Grant:
     found = rows.order_by("-active", "-created_at", "-id").first()
     if found is None:
         raise NotFound("There is no such grant.")
+    return found
+
+
+def list_providers() -> QuerySet[ModelProvider]:
+    """Whose language models the org's agents may use, by name."""
+    return ModelProvider.objects.order_by("name")
+
+
+def get_provider(id_or_name: str) -> ModelProvider:
+    """A provider by its public id or its name; raises NotFound."""
+    if is_slug(id_or_name):
+        rows = ModelProvider.objects.filter(name=id_or_name)
+    else:
+        rows = ModelProvider.objects.filter(id=parse_id(MODEL_PROVIDER, id_or_name))
+    found = rows.first()
+    if found is None:
+        raise NotFound("There is no such provider.")
+    return found
+
+
+def list_prices() -> QuerySet[ModelPrice]:
+    """What the org itself says of models' prices, by model."""
+    return ModelPrice.objects.order_by("model")
+
+
+def get_price(price: str) -> ModelPrice:
+    """One of the org's own prices by its public id; raises NotFound."""
+    found = ModelPrice.objects.filter(id=parse_id(MODEL_PRICE, price)).first()
+    if found is None:
+        raise NotFound("There is no such price.")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.agents.views import detail, grants, keys, listing, settings, tools
+from apps.agents.views import detail, grants, keys, listing, providers, settings, tools
 
 app_name = "agents"
 urlpatterns = [
@@ -25,4 +25,9 @@ urlpatterns = [
     path("agents/<str:ref>/kill/", settings.kill, name="kill"),
     path("agents/<str:ref>/retire/", settings.retire, name="retire"),
     path("agents/<str:ref>/secret/", settings.secret, name="secret"),
+    path("settings/models/", providers.index, name="models"),
+    path("settings/models/prices/", providers.add_price, name="price_add"),
+    path("settings/models/prices/<str:price>/remove/", providers.remove_price, name="price_remove"),
+    path("settings/models/<str:provider>/", providers.provider, name="provider"),
+    path("settings/models/<str:provider>/remove/", providers.remove, name="provider_remove"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from django import forms
@@ -21,6 +22,8 @@ FIELDS: Final = {
     "already_invited": "email",
     "capability_exists": "name",
     "grant_exists": "caller",
+    "provider_name_in_use": "name",
+    "price_exists": "model",
 }
 
 
@@ -45,6 +48,9 @@ class JsonObjectField(forms.CharField):
         attrs = {"rows": rows, "spellcheck": "false", "class": "mono"}
         super().__init__(widget=forms.Textarea(attrs=attrs), strip=False, **options)
         self.otherwise = otherwise
+
+    def prepare_value(self, value: Any) -> Any:
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value) or ""

@@ -56,6 +56,8 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "agents.delete": ("Retire agents for good", _ADMINS),
     "grants.view": ("See which agents may call which", _EVERYONE),
     "grants.manage": ("Let agents call each other, and stop it", _ADMINS),
+    "models.view": ("See providers of language models and their prices", _EVERYONE),
+    "models.manage": ("Change providers, their keys and prices", _ADMINS),
     "runs.view": ("See runs, their steps and logs", _EVERYONE),
     "runs.cancel": ("Cancel runs", _WORKERS),
     "members.view": ("See who is a member", _EVERYONE),
@@ -71,11 +73,11 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 NOT_FOR_AGENTS: Final = frozenset(
     {
         *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
-        *("grants.manage", "keys.own", "keys.manage"),
+        *("grants.manage", "keys.own", "keys.manage", "models.manage"),
     }
 )
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
-limits that grants put on an agent."""
+limits that grants put on an agent, and who names a provider gets what agents say to models."""
 
 
 def codes_of(role: str) -> frozenset[str]:

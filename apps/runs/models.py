@@ -59,6 +59,7 @@ class Run(TenantModel):
     output = models.JSONField(null=True, decoder=JsonDecoder)
     error = models.JSONField(null=True)
     cost_micros = models.BigIntegerField(default=0)
+    usage = models.JSONField(null=True)
     parent = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )

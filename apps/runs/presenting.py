@@ -61,6 +61,7 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "output": run.output,
         "error": run.error,
         "cost_micros": run.cost_micros,
+        "usage": run.usage,
         "attempt": run.attempt,
         "manifest": {
             "version": run.manifest_version,

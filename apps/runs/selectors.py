@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -38,6 +39,7 @@ class RunView:
     output: Object | None
     error: Object | None
     cost_micros: int
+    usage: Object | None
     parent_id: UUID | None
     root_id: UUID
     children: tuple[UUID, ...]
@@ -59,6 +61,9 @@ class RunView:
         if self.started_at is None or self.finished_at is None:
             return None
         return max(self.finished_at - self.started_at, timedelta())
+
+
+ENDING: Final = ("status", "reason", "output", "error", "cost_micros", "usage")
 
 
 def list_runs(
@@ -95,8 +100,9 @@ def get_run(run_id: UUID) -> RunView:
 
 def get_ending(run_id: UUID) -> Ending:
     """How a run ended."""
-    row = Run.objects.only("status", "reason", "output", "error", "cost_micros").get(id=run_id)
-    return Ending(RunStatus(row.status), row.reason, row.output, row.error, row.cost_micros)
+    row = Run.objects.only(*ENDING).get(id=run_id)
+    facts = {name: getattr(row, name) for name in ENDING}
+    return Ending(**{**facts, "status": RunStatus(row.status)})
 
 
 def get_manifest_id(run_id: UUID) -> UUID:
@@ -169,6 +175,7 @@ def view_of(row: Run) -> RunView:
         output=row.output,
         error=row.error,
         cost_micros=row.cost_micros,
+        usage=row.usage,
         parent_id=row.parent_id,
         root_id=row.root_id,
         children=tuple(row.child_ids),  # type: ignore[attr-defined]

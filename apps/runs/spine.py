@@ -155,13 +155,16 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended; `error` is `{"code", "message"}` of one that didn't succeed."""
+    """How a run ended; `error` is `{"code", "message"}` of one that didn't succeed, `usage` what it
+    asked of models.
+    """
 
     status: RunStatus
     reason: str = NO_REASON
     output: Object | None = None
     error: Object | None = None
     cost_micros: int = 0
+    usage: Object | None = None
 
 
 def admit(order: Order, *, at: datetime) -> Admission:
@@ -223,7 +226,7 @@ def close_run(
 ) -> Standing:
     """End a run that is ours. What is late can only end as timed out; else nothing happens."""
     standing: Standing = _one(
-        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s, %s)",
+        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         ending.status,
@@ -231,6 +234,7 @@ def close_run(
         _json(ending.output),
         _json(ending.error),
         ending.cost_micros,
+        _json(ending.usage),
         _json(statement),
         _json(notes),
         at,

@@ -13,8 +13,8 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
-from apps.agents.models import Agent, Capability, Grant
-from apps.agents.services import agents, grants
+from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
+from apps.agents.services import agents, grants, models
 from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.services import invitations, projects
@@ -82,6 +82,24 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/agents/{agent}/grants/{grant}"): (ALL, None, {200}),
     ("PATCH", "/v1/agents/{agent}/grants/{grant}"): (ADMINS, {"tools": ["*"]}, {200}),
     ("DELETE", "/v1/agents/{agent}/grants/{grant}"): (ADMINS, None, {204}),
+    ("GET", "/v1/model-providers"): (ALL, None, {200}),
+    ("POST", "/v1/model-providers"): (
+        ADMINS,
+        {"name": "new", "kind": "openai", "api_key": "a-key"},
+        {201},
+    ),
+    ("GET", "/v1/model-providers/{provider}"): (ALL, None, {200}),
+    ("PATCH", "/v1/model-providers/{provider}"): (ADMINS, {"api_key": "another"}, {200}),
+    ("DELETE", "/v1/model-providers/{provider}"): (ADMINS, None, {204}),
+    ("GET", "/v1/model-prices"): (ALL, None, {200}),
+    ("POST", "/v1/model-prices"): (
+        ADMINS,
+        {"model": "new", "input_micros": 1, "output_micros": 2},
+        {201},
+    ),
+    ("GET", "/v1/model-prices/{price}"): (ALL, None, {200}),
+    ("PATCH", "/v1/model-prices/{price}"): (ADMINS, {"input_micros": 5}, {200}),
+    ("DELETE", "/v1/model-prices/{price}"): (ADMINS, None, {204}),
     ("POST", "/v1/agents/{agent}/invoke"): (
         WORKERS,
         {"tool": "act", "input": {}, "mode": "async"},
@@ -212,7 +230,24 @@ class World:
             "version": "1",
             "grant": public_id("gnt", grant.id),
             "holder": public_id("agt", holder.id),
+            **self._model(mark),
             "run": public_id("run", run.id),
+        }
+
+    def _model(self, mark: str) -> dict[str, str]:
+        """A provider of language models, and a model's price."""
+        by: dict[str, Any] = {"actor": self.owner.actor, "at": AT}
+        provider = models.create_provider(
+            name=f"p{mark}",
+            kind="openai",
+            base_url="https://93.184.215.14/v1",
+            api_key="a-key",
+            **by,
+        )
+        price = models.create_price(model=mark, input_micros=1, output_micros=2, **by)
+        return {
+            "provider": public_id("mpv", provider.id),
+            "price": public_id("mpr", price.id),
         }
 
     def state(self) -> str:
@@ -222,6 +257,7 @@ class World:
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
+            kinds += (ModelProvider, ModelPrice)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

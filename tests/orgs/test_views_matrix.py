@@ -13,10 +13,11 @@ import pytest
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 
-from apps.agents.models import Agent, Capability, Grant
+from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
 from apps.agents.services.agents import create_agent
 from apps.agents.services.changing import version_of
 from apps.agents.services.grants import create_grant
+from apps.agents.services.models import create_price, create_provider
 from apps.common.ids import public_id
 from apps.orgs.models import ApiKey, Invitation, Member, Project
 from apps.orgs.services import invitations, projects
@@ -78,6 +79,15 @@ TABLE = {
     "agents:kill": Row(post=WORKERS),
     "agents:retire": Row(post=ADMINS),
     "agents:secret": Row(post=WORKERS, done=200),
+    "agents:models": Row(ALL, ADMINS, {"name": "newest", "kind": "openai", "api_key": "a-key"}),
+    "agents:provider": Row(
+        ADMINS, ADMINS, {"base_url": "https://93.184.216.34/v2", "api_key": "another"}
+    ),
+    "agents:provider_remove": Row(post=ADMINS),
+    "agents:price_add": Row(
+        post=ADMINS, data={"model": "newest", "input_price": "0.15", "output_price": "0.6"}
+    ),
+    "agents:price_remove": Row(post=ADMINS),
     "runs:runs": Row(get=ALL),
     "runs:run": Row(get=ALL),
     "runs:events": Row(get=ALL),
@@ -109,12 +119,13 @@ GETS = [name for name, row in TABLE.items() if row.get]
 CASES = [*((name, "GET") for name in GETS), *((name, "POST") for name in FORMS)]
 
 
+BARE = ("agents:agents", "agents:new", "agents:models", "agents:price_add")
 REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
     *("orgs:member_role", "orgs:member_remove"),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke"),
-    *(n for n in TABLE if n.startswith("agents:") and n not in ("agents:agents", "agents:new")),
+    *(n for n in TABLE if n.startswith("agents:") and n not in BARE),
     *(
         "runs:run",
         "runs:events",
@@ -199,6 +210,15 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
             actor=owner.actor,
             at=AT,
         )
+        provider = create_provider(
+            name="models",
+            kind="openai",
+            base_url="https://93.184.216.34/v1",
+            api_key="a-key",
+            actor=owner.actor,
+            at=AT,
+        )
+        price = create_price(model="m", input_micros=1, output_micros=2, actor=owner.actor, at=AT)
         agent_key = api_keys.create_key(name="Of echo", by=who, at=AT).key
         ApiKey.objects.filter(id=agent_key.id).update(agent=echo)
         over, queued = (
@@ -223,6 +243,9 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
         **{name: echo_id for name in REFS if name.startswith("agents:")},
         **{f"agents:{name}": desk_id for name in on_desk},
         "agents:activate": public_id("agt", draft.id),
+        "agents:provider": public_id("mpv", provider.id),
+        "agents:provider_remove": public_id("mpv", provider.id),
+        "agents:price_remove": public_id("mpr", price.id),
         "runs:run": public_id("run", over),
         "runs:events": public_id("run", over),
         "runs:feedback": public_id("run", queued),
@@ -261,8 +284,9 @@ def data_of(name: str, refs: dict[str, Any]) -> dict[str, str]:
 def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
-        models = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
-        rows = [list(model.objects.order_by("pk").values()) for model in models]
+        kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
+        kinds += (ModelProvider, ModelPrice)
+        rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]
 

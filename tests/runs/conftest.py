@@ -18,6 +18,7 @@ class Scripted:
 
     kind = "scripted"
     signs = False
+    offers = base.ANYTHING
 
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}

@@ -51,6 +51,7 @@ def test_a_sync_run_is_answered_whole(api: Api, echo: Any) -> None:
         "output": {"text": "hello"},
         "error": None,
         "cost_micros": 0,
+        "usage": None,
         "parent": None,
         "root": varying["id"],
         "children": [],

@@ -120,3 +120,37 @@ KEY_CREATE: Final = [
     ),
 ]
 GRANT: Final = [example("A grant", _GRANT)]
+MODEL_PROVIDER_CREATE: Final = [
+    example(
+        "A provider",
+        {"name": "openai", "kind": "openai", "api_key": "sk-…"},
+        request=True,
+    ),
+    example(
+        "The provider",
+        {
+            "id": "mpv_0190f7c26d1e7b5a9c3e2f4b6a8d0e18",
+            "name": "openai",
+            "kind": "openai",
+            "base_url": "https://api.openai.com/v1",
+            "key_hint": "9xQ2",
+            "created_at": _AT,
+            "updated_at": _AT,
+        },
+        status=201,
+    ),
+]
+_PRICE: Final = {"model": "qwen3-8b", "input_micros": 200_000, "output_micros": 600_000}
+MODEL_PRICE_CREATE: Final = [
+    example("A price", _PRICE, request=True),
+    example(
+        "The price",
+        {
+            "id": "mpr_0190f7c26d1e7b5a9c3e2f4b6a8d0e19",
+            **_PRICE,
+            "created_at": _AT,
+            "updated_at": _AT,
+        },
+        status=201,
+    ),
+]

@@ -16,6 +16,10 @@ from apps.orgs.api.fields import Flag, Moment, PublicId, Strict, Text, Whole
 from apps.orgs.selectors import MEMBER
 
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+CONFIG_HELP = (
+    '{"skill"} for builtin, {"url", "headers"?} for http, {"provider", "model", "instructions"?, '
+    '"parameters"?, "limits"?, "fallback"?, "redact"?} for llm.'
+)
 Read = serializers.Serializer[Any]
 
 
@@ -118,7 +122,7 @@ class AgentWrite(Strict):
     project = Text(max_length=40, required=False, help_text="Slug or id; else the default one.")
     accountable = Text(max_length=40, required=False, help_text="A member's id; else yours.")
     runtime = Text(max_length=20, help_text="One of the kinds that there are, such as builtin.")
-    config = Json(required=False, help_text='{"skill"} for builtin, {"url", "headers"?} for http.')
+    config = Json(required=False, help_text=CONFIG_HELP)
     timeout_seconds = Whole(min_value=1, max_value=TIMEOUT_MAX, required=False)
     status = serializers.ChoiceField(choices=["draft", "active"], required=False)
     capabilities = serializers.ListField(child=CapabilityWrite(), required=False, max_length=MOST)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.agents.api import views
+from apps.agents.api import providers, views
 
 urlpatterns = [
     path("agents", views.AgentsView.as_view()),
@@ -16,4 +16,8 @@ urlpatterns = [
     path("agents/<str:agent>/keys", views.AgentKeysView.as_view()),
     path("agents/<str:agent>/grants", views.GrantsView.as_view()),
     path("agents/<str:agent>/grants/<str:grant>", views.GrantView.as_view()),
+    path("model-providers", providers.ModelProvidersView.as_view()),
+    path("model-providers/<str:provider>", providers.ModelProviderView.as_view()),
+    path("model-prices", providers.ModelPricesView.as_view()),
+    path("model-prices/<str:price>", providers.ModelPriceView.as_view()),
 ]

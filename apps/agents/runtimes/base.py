@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -53,7 +54,10 @@ class GrantedTool:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One execution of one tool of one agent; `config` is the agent's as its manifest froze it."""
+    """One execution of one tool of one agent; `config` is the agent's as its manifest froze it.
+
+    So are the tool's description and the schema of what it promises.
+    """
 
     run_id: UUID
     attempt: int
@@ -62,6 +66,8 @@ class Invocation:
     tool: str
     input: Object
     config: Object
+    description: str = ""
+    output_schema: Object = field(default_factory=dict)
 
 
 class CallContext(Protocol):
@@ -101,12 +107,21 @@ class CallContext(Protocol):
     def remaining(self) -> float:
         """Seconds until the run is out of time."""
 
+    def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
+        """Count what a request to a model took; the run's end says the sum, however it ends."""
+
+    @property
+    def spent_micros(self) -> Decimal:
+        """What was spent until now, exactly, in micro-USD."""
+
 
 class Runtime(Protocol):
     """A kind of agent; one that `signs` has a secret for each agent, to sign its calls with."""
 
     kind: str
     signs: bool
+    offers: Sequence[Mapping[str, Any]]
+    """What an agent offers whose owner declares nothing."""
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
         """The config as it is kept; raises Invalid with fields named `config.…`.
@@ -146,6 +161,9 @@ class WorkFailed(Exception):
 class CallFailed(WorkFailed):
     """Another agent could not or may not do what was asked of it."""
 
+
+ANYTHING: Sequence[Mapping[str, Any]] = ({"name": "invoke"},)
+"""One tool that takes and gives any object."""
 
 _runtimes: dict[str, Runtime] = {}
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
 
-from apps.agents.runtimes.base import CallContext, Invocation, WorkFailed
+from apps.agents.runtimes.base import ANYTHING, CallContext, Invocation, WorkFailed
 from apps.agents.runtimes.signing import secret_ref, signed_headers
 from apps.common import egress
 from apps.common.egress import (
@@ -62,6 +62,7 @@ class HttpRuntime:
 
     kind = "http"
     signs = True
+    offers = ANYTHING
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
         if unknown := sorted(set(config) - {"url", "headers"}):

@@ -231,13 +231,13 @@ def _revoke_grants(agent: Agent, at: datetime) -> list[str]:
 def _capabilities(
     agent: Agent, kind: Runtime, declared: Iterable[Mapping[str, Any]] | None
 ) -> list[Capability]:
-    """What the runtime fixes, or what the owner declares; without either, one that takes all."""
+    """What the runtime fixes, or what the owner declares; without either, what its kind offers."""
     fixed = kind.tools(agent.config)
     if fixed is not None:
         if declared is not None:
             raise Invalid.of("capabilities", "This runtime says by itself what the agent can do.")
         return [offers.from_spec(agent, spec) for spec in fixed]
-    return offers.build_all(agent, declared or [{"name": "invoke"}])
+    return offers.build_all(agent, declared or kind.offers)
 
 
 def _check_config(agent_id: UUID, config: Mapping[str, Any]) -> Object:

@@ -17,7 +17,7 @@ from apps.orgs.key_pages import SHOWN, KeyForm, key_row, make_key, show_key_once
 from apps.orgs.models import ApiKey
 from apps.orgs.pages import check, command, needs, principal_of
 from apps.orgs.services import keys
-from apps.orgs.views.common import page
+from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 
 

@@ -23,7 +23,7 @@ from apps.orgs.pages import command, needs, principal_of
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
-from apps.orgs.views.common import page
+from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 
 GROUPS = {

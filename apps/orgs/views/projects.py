@@ -23,7 +23,7 @@ from apps.orgs.forms import ProjectEditForm, ProjectForm
 from apps.orgs.models import Project
 from apps.orgs.pages import check, command, needs, principal_of
 from apps.orgs.services import projects as services
-from apps.orgs.views.common import page
+from apps.orgs.settings_pages import page
 
 ARCHIVED = {"": None, "active": False, "archived": True}
 FILTERS = ("q", "status")

@@ -18,7 +18,7 @@ from apps.common.ids import public_id
 from apps.orgs.forms import CloseForm, NameForm
 from apps.orgs.pages import check, needs, org_of, principal_of
 from apps.orgs.services.org import close_org, rename_org
-from apps.orgs.views.common import page
+from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 from apps.tenants.services.orgs import GRACE
 

@@ -33,6 +33,7 @@ _RUN: Final[dict[str, Any]] = {
     "output": {"text": "hello"},
     "error": None,
     "cost_micros": 0,
+    "usage": None,
     "parent": None,
     "root": _RUN_ID,
     "children": [],

@@ -79,6 +79,14 @@ class FailureRead(Read):
     message = serializers.CharField(required=False)
 
 
+class UsageRead(Read):
+    """What a run asked of language models, in its last attempt; their price is its cost."""
+
+    requests = serializers.IntegerField()
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+
+
 class RunManifestRead(Read):
     """The manifest that a run ran under."""
 
@@ -103,6 +111,7 @@ class RunRead(Read):
     output = serializers.JSONField()
     error: Any = FailureRead(allow_null=True)
     cost_micros = serializers.IntegerField()
+    usage: Any = UsageRead(allow_null=True)
     parent: Any = serializers.CharField(allow_null=True)
     root: Any = serializers.CharField()
     children = serializers.ListField(child=serializers.CharField())
@@ -135,6 +144,7 @@ def run_object(run: RunView) -> Object:
         "output": run.output,
         "error": run.error,
         "cost_micros": run.cost_micros,
+        "usage": run.usage,
         "parent": public_id(RUN, run.parent_id) if run.parent_id else None,
         "root": public_id(RUN, run.root_id),
         "children": [public_id(RUN, child) for child in run.children],

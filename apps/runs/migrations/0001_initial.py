@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ("output", models.JSONField(decoder=apps.common.json.JsonDecoder, null=True)),
                 ("error", models.JSONField(null=True)),
                 ("cost_micros", models.BigIntegerField(default=0)),
+                ("usage", models.JSONField(null=True)),
                 ("root_id", models.UUIDField()),
                 (
                     "lineage",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from threading import Event
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -78,12 +80,40 @@ class Context:
         self._sure_until = time.monotonic() + SURE_FOR
         self._is_told = is_told
         self._delta_at = 0.0
+        self._spent = Decimal(0)
+        self._requests = self._input_tokens = self._output_tokens = 0
 
     def tools(self) -> Sequence[GrantedTool]:
         return list_granted_tools(caller_id=self.agent_id, at=timezone.now())
 
     def remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def spent_micros(self) -> Decimal:
+        return self._spent
+
+    @property
+    def cost_micros(self) -> int:
+        """What the run is charged: a micro-dollar that was begun counts whole."""
+        return math.ceil(self._spent)
+
+    @property
+    def usage(self) -> Object | None:
+        """What was asked of models; None if nothing was."""
+        if not self._requests:
+            return None
+        return {
+            "requests": self._requests,
+            "input_tokens": self._input_tokens,
+            "output_tokens": self._output_tokens,
+        }
+
+    def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
+        self._requests += 1
+        self._input_tokens += input_tokens
+        self._output_tokens += output_tokens
+        self._spent += cost_micros
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         line = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -111,13 +111,15 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
     """Close the run as it ended; if Postgres has no place for that or finds it late, as that."""
     at = timezone.now()
     notes: Notes | None = context.take_notes()
+    took: Any = {"cost_micros": context.cost_micros, "usage": context.usage}
+    ending = replace(ending, **took)
     try:
         standing = _close(work, ending, notes, at)
     except REFUSED as error:
-        ending, notes = _broken(work, error), None
+        ending, notes = replace(_broken(work, error), **took), None
         standing = _close(work, ending, notes, at)
     if standing == "late":
-        ending = timed_out()
+        ending = replace(timed_out(), **took)
         standing = _close(work, ending, notes, at)
     return Settled(ending, standing == "ours", at, tuple(context.children))
 
@@ -143,6 +145,8 @@ def _invocation(work: Work) -> Invocation:
         tool=work.tool.name,
         input=work.input,
         config=work.frozen.config,
+        description=work.tool.description,
+        output_schema=work.tool.output_schema,
     )
 
 

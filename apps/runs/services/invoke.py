@@ -235,6 +235,7 @@ def _view(call: Call, admission: Admission, settled: Settled | None, at: datetim
         output=ending.output,
         error=ending.error,
         cost_micros=ending.cost_micros,
+        usage=ending.usage,
         parent_id=None,
         root_id=admission.root_id,
         children=settled.children if settled else (),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from apps.agents.runtimes.base import CallContext, Invocation
+from apps.agents.runtimes.base import ANYTHING, CallContext, Invocation
 from apps.common import egress
 from apps.common.ids import public_id
 from apps.common.json import Object
@@ -19,6 +19,7 @@ class Declared:
     """What both have in common: their tools are their owner's to declare, and they wait."""
 
     signs = False
+    offers = ANYTHING
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
         return dict(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from apps.agents.runtimes.base import CallContext, Invocation, ToolSpec
+from apps.agents.runtimes.base import ANYTHING, CallContext, Invocation, ToolSpec
 from apps.agents.runtimes.builtin import calculator, concierge, echo, json_transform, summarizer
 from apps.agents.runtimes.builtin.skill import Skill
 from apps.common.errors import Invalid
@@ -28,6 +28,7 @@ class BuiltinRuntime:
 
     kind = "builtin"
     signs = False
+    offers = ANYTHING
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
         name = config.get("skill")

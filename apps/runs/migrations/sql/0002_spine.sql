@@ -224,13 +224,13 @@ end $$;
 -- then nothing happens at all. Nor does it when time is up: the run can only be ended as timed out.
 -- Answers ours, late or lost.
 create function close_run(p_run uuid, p_lease_no int, p_status text, p_reason text, p_output jsonb, p_error jsonb,
-  p_cost bigint, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
+  p_cost bigint, p_usage jsonb, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare parent uuid; is_told boolean;
 begin
   -- 1. The run's end.
   update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, cost_micros = p_cost,
-      finished_at = p_at, lease_until = null
+      usage = p_usage, finished_at = p_at, lease_until = null
     where id = p_run and lease_no = p_lease_no and status = 'running' and (p_status = 'timed_out' or deadline_at > now())
     returning parent_id, told into parent, is_told;
   if not found then

@@ -1,4 +1,4 @@
-"""What every page of the settings shares: the tabs above it."""
+"""What every page of the settings shares, in whichever app: the tabs above it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ TABS = (
     ("Roles", "/settings/roles/", "roles.view"),
     ("Projects", "/projects/", "projects.view"),
     ("API keys", "/settings/keys/", None),
+    ("Models", "/settings/models/", "models.view"),
     ("Close", "/settings/danger/", "org.close"),
 )
 
