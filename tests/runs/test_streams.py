@@ -97,6 +97,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def world(throwaway_org: Any, scripts: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(context, "DELTA_EVERY", 0.0)
+    monkeypatch.setattr(streams, "places", streams.Places())  # other tests leave streams unread
 
     def tell(invocation: Any, ctx: Any) -> dict[str, Any]:
         for word in ("one", "two", "three", "four"):
