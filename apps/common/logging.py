@@ -18,9 +18,10 @@ _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     structlog.processors.StackInfoRenderer(),
 ]
+# After the secrets were taken out, for a time looks as if it might hold one.
+_TIME: Processor = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
 
 
 def redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -78,6 +79,7 @@ def _formatter(renderer: Processor) -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             redact_event,
+            _TIME,
             renderer,
         ],
     )

@@ -65,9 +65,8 @@ _KEY: Final = " ".join(
     (
         "select k.id, k.name, k.scopes::text, least(k.expires_at, k.grace_until), k.last_used_at,",
         "m.id, m.label, m.email, r.slug, r.name,",
-        "array(select p.code from role_permissions rp",
-        "join permissions p on p.id = rp.permission_id",
-        "where rp.role_id = r.id), a.id, a.slug",
+        "array(select p.code from permissions p where p.id = any(array(",
+        "select rp.permission_id from role_permissions rp where rp.role_id = r.id))), a.id, a.slug",
         "from api_keys k join members m on m.id = k.member_id join roles r on r.id = m.role_id",
         "left join agents a on a.id = k.agent_id",
         "where k.key_hash = %(key_hash)s and k.revoked_at is null and m.left_at is null",

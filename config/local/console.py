@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import select
+from collections.abc import Iterator, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -32,18 +33,21 @@ class Console:
 
     def say(self, name: str, text: str) -> None:
         """One line, or several, of one process."""
-        for line in text.splitlines() or [""]:
-            self.print(f"{name:<{WIDTH}} | {line}")
+        self._put([f"{name:<{WIDTH}} | {line}" for line in text.splitlines() or [""]])
 
     def print(self, text: str) -> None:
         """Text without a prefix, such as what people copy from."""
-        self.logger.info("%s", text)
-        self._print(text)
+        self._put([text])
 
-    def _print(self, line: str) -> None:
-        data = f"{line}\n".encode()
+    def _put(self, texts: Sequence[str]) -> None:
+        """All of it to the log in one piece, and as few as go whole to whoever reads."""
+        self.logger.info("%s", "\n".join(texts))
+        for data, lines in _pieces(texts):
+            self._print(data, lines)
+
+    def _print(self, data: bytes, lines: int) -> None:
         if self.closed or not self._is_read():
-            self.dropped += 1
+            self.dropped += lines
             return
         if self.dropped:
             note = f"{'run':<{WIDTH}} | … {self.dropped} lines went to the log file only\n"
@@ -65,3 +69,15 @@ class Console:
                 os.write(self.fd, data[start : start + PIPE_BUF])
         except BrokenPipeError:
             self.closed = True
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[tuple[bytes, int]]:
+    """The texts joined into pieces that a pipe takes at once, and of how many each is."""
+    piece, count = b"", 0
+    for text in texts:
+        data = f"{text}\n".encode()
+        if count and len(piece) + len(data) > PIPE_BUF:
+            yield piece, count
+            piece, count = b"", 0
+        piece, count = piece + data, count + 1
+    yield piece, count

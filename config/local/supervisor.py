@@ -33,6 +33,8 @@ STOP_ORDER = (
     (("postgres",), 10.0),
 )
 READY_NOTICE_SECONDS = 30.0
+# Lines that come within this time are passed on together: one by one each request would wake us.
+GATHER_SECONDS = 0.02
 # What the database was last set up with; see `fingerprint`.
 SET_UP = "setup.json"
 
@@ -216,14 +218,16 @@ class Supervisor:
                 self._pass_on(key.data)
             else:
                 os.read(key.fd, 1024)
+                return
+        time.sleep(GATHER_SECONDS)
 
     def _watched(self) -> set[object]:
         return {key.fileobj for key in self.selector.get_map().values()}
 
     def _pass_on(self, part: Part) -> None:
         stdout = part.process.stdout if part.process else None
-        for line in part.take_lines():
-            self.console.say(part.name, line)
+        if lines := part.take_lines():
+            self.console.say(part.name, "\n".join(lines))
         if stdout is not None and stdout.closed and stdout in self._watched():
             self.selector.unregister(stdout)
 
