@@ -17,12 +17,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from allauth.account.adapter import get_adapter
 from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.http import urlencode
 
+from apps.common.errors import PermissionDenied
 from apps.tenants import factors
 from apps.tenants.access import user_id_of
 from apps.tenants.errors import ProofNeeded
@@ -69,6 +72,18 @@ def require(request: HttpRequest, act: str, *, at: datetime) -> None:
     if not is_fresh(request.session, user_id=user_id_of(request), at=at):
         raise ProofNeeded(act)
     request.session.pop(KEPT, None)
+
+
+def ask(request: HttpRequest) -> HttpResponse:
+    """Have the person before the apex prove who they are, and come back to this very page.
+
+    Raises PermissionDenied for who has no way to prove it but to sign in anew.
+    """
+    ways = get_adapter().get_reauthentication_methods(request.user)
+    if not ways:
+        raise PermissionDenied("Sign out and sign in again, then send the form again.")
+    query = urlencode({"next": request.get_full_path()})
+    return HttpResponseRedirect(f"{ways[0]['url']}?{query}")
 
 
 def keep_form(request: HttpRequest, act: str) -> None:

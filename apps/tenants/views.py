@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from allauth.account.adapter import get_adapter
 from allauth.account.internal.stagekit import unstash_login
 from allauth.usersessions.models import UserSession
 from csp.decorators import csp_update
@@ -22,7 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.common.errors import Conflict, PermissionDenied
+from apps.common.errors import Conflict
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
 from apps.tenants import factors, proofs, selectors
 from apps.tenants.access import user_id_of
@@ -142,7 +141,7 @@ def handover(request: HttpRequest) -> HttpResponseBase:
     if FRESH in request.GET and not proofs.is_fresh(
         request.session, user_id=request.user.pk, at=now
     ):
-        return _ask_for_proof(request)
+        return proofs.ask(request)
     token = tickets.issue_ticket(
         org_id=org.id,
         user_id=request.user.pk,
@@ -152,15 +151,6 @@ def handover(request: HttpRequest) -> HttpResponseBase:
     )
     query = urlencode({"ticket": token, "next": request.GET.get("next", "/")})
     return HttpResponseRedirect(f"{org.url}/session?{query}")
-
-
-def _ask_for_proof(request: HttpRequest) -> HttpResponse:
-    """Have the person prove who they are, and come back to this very hand-over."""
-    ways = get_adapter().get_reauthentication_methods(request.user)
-    if not ways:
-        raise PermissionDenied("Sign out and sign in again, then send the form again.")
-    query = urlencode({"next": request.get_full_path()})
-    return HttpResponseRedirect(f"{ways[0]['url']}?{query}")
 
 
 def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.urls import include, path
 
+from apps.workspace.operators.shared_site import site
 from config.urls.shared import handler400, handler403, handler404, handler500  # noqa: F401
 from config.urls.shared import urlpatterns as shared
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("apps.orgs.apex_urls")),
     path("account/", include("apps.tenants.account_urls")),
     path("account/", include("allauth.urls")),
-    path("admin/", admin.site.urls),
+    path("admin/", include("apps.workspace.operators.urls")),
+    path("admin/", site.urls),
     path("ui/", include("apps.workspace.gallery_urls")),
 ]

@@ -1,4 +1,4 @@
-"""The operators' view of the shared tables; no row of any org is in here."""
+"""The first site, `/admin/`: the shared tables. No row of any org is in here."""
 
 from __future__ import annotations
 
@@ -7,39 +7,32 @@ from typing import Any
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
-from apps.common.actors import Actor, ActorType
 from apps.common.errors import DomainError
-from apps.common.ids import public_id
-from apps.tenants.access import user_id_of
 from apps.tenants.models import Domain, KeyIndex, Membership, Org, OrgActivity, Session, User
 from apps.tenants.services import orgs
+from apps.workspace.operators.base import OperatorSite, operator
+from apps.workspace.operators.rows import ReadOnly
 
+site = OperatorSite(name="admin")
+site.index_title = "Organizations and people"
 # Operators sign in where everybody does: with its rate limits, verified address and second factor.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+site.login = secure_admin_login(site.login)  # type: ignore[method-assign]
 
 
-def operator(request: HttpRequest) -> Actor:
-    """The operator as the log names them."""
-    user = request.user
-    return Actor(ActorType.OPERATOR, public_id("usr", user_id_of(request)), str(user))
+class WithoutPages(ReadOnly):
+    """Rows whose key is a secret or its hash: a list, and no address that would have it inside."""
+
+    list_display_links = None
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        raise Http404
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that only services write."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(Org)
+@admin.register(Org, site=site)
 class OrgAdmin(ReadOnly):
     list_display = ("slug", "name", "state", "schema_version", "owner", "created_at", "erase_at")
     list_filter = ("state",)
@@ -77,7 +70,7 @@ class OrgAdmin(ReadOnly):
                 self.message_user(request, f"{org.slug} is {done.state} now.")
 
 
-@admin.register(User)
+@admin.register(User, site=site)
 class UserAdmin(ReadOnly):
     list_display = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff")
@@ -85,38 +78,37 @@ class UserAdmin(ReadOnly):
     exclude = ("password",)
 
 
-@admin.register(Membership)
+@admin.register(Membership, site=site)
 class MembershipAdmin(ReadOnly):
     list_display = ("user", "org", "created_at")
     list_select_related = ("user", "org")
     search_fields = ("user__email", "org__slug")
 
 
-@admin.register(Domain)
+@admin.register(Domain, site=site)
 class DomainAdmin(ReadOnly):
     list_display = ("domain", "tenant", "is_primary")
     list_select_related = ("tenant",)
     search_fields = ("domain",)
 
 
-@admin.register(OrgActivity)
+@admin.register(OrgActivity, site=site)
 class OrgActivityAdmin(ReadOnly):
     list_display = ("org", "last_write_at", "next_due_at", "visited_at")
     list_select_related = ("org",)
 
 
-@admin.register(KeyIndex)
-class KeyIndexAdmin(ReadOnly):
+@admin.register(KeyIndex, site=site)
+class KeyIndexAdmin(WithoutPages):
     list_display = ("org", "expires_at")
     list_select_related = ("org",)
     fields = ("org", "expires_at")
 
 
-@admin.register(Session)
-class SessionAdmin(ReadOnly):
+@admin.register(Session, site=site)
+class SessionAdmin(WithoutPages):
     """Who is signed in where; the key itself would open the session and is never shown."""
 
     list_display = ("user", "org", "via", "mfa_at", "expire_date")
-    list_display_links = None
     list_select_related = ("user", "org")
     fields = ("user", "org", "via", "mfa_at", "expire_date")

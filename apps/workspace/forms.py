@@ -1,0 +1,29 @@
+"""What an operator is asked before they may look into an org."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django import forms
+
+from apps.workspace.services.inspections import REASON_MAX
+
+
+class InspectionForm(forms.Form):
+    """Why, and for how long."""
+
+    reason = forms.CharField(
+        max_length=REASON_MAX,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="The organization reads it in its audit log. Name the ticket, if there is one.",
+    )
+    minutes = forms.TypedChoiceField(
+        label="For how long",
+        choices=[(15, "15 minutes"), (30, "30 minutes"), (60, "60 minutes")],
+        coerce=int,
+        initial=30,
+    )
+
+    @property
+    def duration(self) -> timedelta:
+        return timedelta(minutes=self.cleaned_data["minutes"])

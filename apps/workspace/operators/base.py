@@ -1,0 +1,27 @@
+"""What both operators' sites have in common."""
+
+from __future__ import annotations
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+
+from apps.common.actors import Actor, ActorType
+from apps.common.ids import public_id
+from apps.tenants.access import user_id_of
+
+
+def operator(request: HttpRequest) -> Actor:
+    """The operator as the logs name them."""
+    return Actor(ActorType.OPERATOR, public_id("usr", user_id_of(request)), str(request.user))
+
+
+class OperatorSite(AdminSite):
+    """A site that shows what was registered on it and nothing else.
+
+    Not Django's default one: other packages put their tables there, to be written and with their
+    secrets in sight.
+    """
+
+    site_title = site_header = "Mandate operators"
+    index_template = app_index_template = "operators/index.html"
+    final_catch_all_view = False

@@ -1,0 +1,136 @@
+"""The second site: every table of one org, while an operator's door to it is open.
+
+Which models there are comes from the registry, so a new one is on the site the day it exists. What
+is said here of a model is only what must be hidden and what a list shows best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Field, ForeignKey, Model
+from django.http import HttpRequest
+
+from apps.tenants import rls
+from apps.workspace.operators.base import OperatorSite
+from apps.workspace.operators.rows import HEAVY, ReadOnly
+
+HIDDEN: Final[Mapping[str, frozenset[str]]] = {
+    "trust.SigningKey": frozenset({"secret_ref"}),
+    "trust.DataKey": frozenset({"nonce", "wrapped"}),
+    "trust.SealedSecret": frozenset({"nonce", "ciphertext"}),
+    "trust.AuditEvent": frozenset({"prev", "hash"}),
+    "trust.AuditHead": frozenset({"hash"}),
+    "orgs.Invitation": frozenset({"token_hash"}),
+    "orgs.ApiKey": frozenset({"key_hash"}),
+    "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
+    "agents.ModelProvider": frozenset({"key_hint"}),
+    "runs.Run": frozenset({"fingerprint"}),
+}
+"""Columns that nobody is shown: secrets, what opens or proves one, and what is only bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """How the list of a model looks, where more can be said than follows from its fields.
+
+    `order` has an index, as has every filter and each row that it can be `followed` from.
+    """
+
+    columns: tuple[str, ...] = ()
+    order: tuple[str, ...] = ("-pk",)
+    filters: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
+
+
+NEWEST: Final = ("-created_at", "-id")
+OF_A_RUN: Final = ("run",)
+LISTED: Final[Mapping[str, Listed]] = {
+    "trust.AuditEvent": Listed(
+        ("seq", "at", "action", "actor_label", "subject_type", "subject_id"), ("-seq",)
+    ),
+    "agents.Agent": Listed(
+        ("slug", "name", "status", "runtime", "project", "accountable", "created_at"),
+        NEWEST,
+        filters=("status",),
+    ),
+    "runs.Run": Listed(
+        ("tool", "agent", "status", "reason", "caller_label", "created_at", "finished_at"),
+        NEWEST,
+        filters=("status",),
+        followed=("agent", "project"),
+    ),
+    "runs.Step": Listed(
+        ("name", "run", "attempt", "ordinal", "kind", "status", "started_at", "finished_at"),
+        ("-run_id", "-attempt", "-ordinal"),
+        followed=OF_A_RUN,
+    ),
+    "runs.RunLog": Listed(
+        ("message", "run", "attempt", "level", "at"), ("-run_id", "-at", "-id"), followed=OF_A_RUN
+    ),
+    "runs.RunEvent": Listed(("seq", "run", "kind", "at"), ("-run_id", "-seq"), followed=OF_A_RUN),
+}
+COLUMNS: Final = 6
+"""How many a list has of a model that nothing is said of."""
+
+
+def shown(model: type[Model]) -> list[str]:
+    """The columns that an operator may see, in the model's order."""
+    hidden = HIDDEN.get(model._meta.label, frozenset())
+    return [field.name for field in model._meta.concrete_fields if field.name not in hidden]
+
+
+class TenantAdmin(ReadOnly):
+    """The rows of one kind of one org."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever the door was opened to: it is what asks who may, why, and until when."""
+        return True
+
+
+def admin_of(model: type[Model]) -> type[TenantAdmin]:
+    """The pages of one model: all that isn't hidden in the detail, a few columns in the list."""
+    listed = LISTED.get(model._meta.label, Listed())
+    columns = listed.columns or tuple(_plain_columns(model))
+    pointers = {f.name for f in model._meta.concrete_fields if isinstance(f, ForeignKey)}
+    return type(
+        f"{model.__name__}Admin",
+        (TenantAdmin,),
+        {
+            "fields": shown(model),
+            "readonly_fields": shown(model),
+            "list_display": columns,
+            "list_select_related": tuple(name for name in columns if name in pointers),
+            "list_filter": listed.filters,
+            "followed": listed.followed,
+            "ordering": listed.order,
+        },
+    )
+
+
+def _plain_columns(model: type[Model]) -> Iterator[str]:
+    """The first few fields that are short enough for a line."""
+    fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in shown(model)]  # type: ignore[misc]
+    short = [f.name for f in fields if not isinstance(f, HEAVY) and f.name not in {"id", "org_id"}]
+    yield from short[:COLUMNS]
+
+
+class OrgSite(OperatorSite):
+    """All tenant models, under the keys of the org whose door was opened."""
+
+    index_title = "Everything of this organization"
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        look: Any = request.look  # type: ignore[attr-defined]
+        header = f"{look.org.name} ({look.org.slug})"
+        return {**super().each_context(request), "look": look, "site_header": header}
+
+
+site = OrgSite(name="org_admin")
+for _model in rls.tenant_models():
+    site.register(_model, admin_of(_model))

@@ -1,0 +1,118 @@
+"""Read-only pages of Django's admin that stay cheap however many rows a table has."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import BinaryField, ForeignKey, JSONField, Model, QuerySet, TextField
+from django.http import Http404, HttpRequest
+from django.utils.functional import cached_property
+
+ROWS_A_PAGE: Final = 50
+LAST_PAGE: Final = 200
+"""An offset reads all rows before it, so no list goes further than this."""
+HEAVY: Final = (JSONField, TextField, BinaryField, ArrayField)
+"""Columns that a list never loads: one row of them may be a megabyte."""
+
+
+class Pager(Paginator):  # type: ignore[type-arg]
+    """Pages without COUNT: it looks at the page that is asked for and one row beyond."""
+
+    def __init__(self, rows: QuerySet[Any], per_page: int, *, page: int) -> None:
+        super().__init__(rows, per_page)
+        self.page_asked_for = min(max(page, 1), LAST_PAGE)
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows are known of: never more than the end of the page after the asked one."""
+        start = (self.page_asked_for - 1) * self.per_page
+        rows: Any = self.object_list
+        seen = rows.values_list("pk", flat=True)[start : start + self.per_page + 1]
+        return min(start + len(seen), LAST_PAGE * self.per_page)
+
+    @property
+    def summary(self) -> str:
+        """What can be said of the number of rows without counting them."""
+        known = self.page_asked_for * self.per_page
+        return f"more than {known}" if self.count > known else f"{self.count} in all"
+
+
+class Rows(ChangeList):
+    """A list in the one order that an index gives, without the columns that it doesn't show."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """The admin's own order, whatever the address asks for: that may have no index."""
+        self.params.pop(ORDER_VAR, None)
+        ordered: list[Any] = super().get_ordering(request, queryset)
+        return ordered
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        return rows.defer(*_unseen(self.model, self.list_select_related or ()))
+
+
+def _unseen(model: type[Model], related: Any) -> list[str]:
+    """The heavy columns of a model and of those that its list joins."""
+    joined = [(f"{name}__", model._meta.get_field(name).related_model) for name in related]
+    return [
+        f"{prefix}{field.name}"
+        for prefix, other in [("", model), *joined]
+        for field in other._meta.concrete_fields  # type: ignore[union-attr]
+        if isinstance(field, HEAVY)
+    ]
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that only services write."""
+
+    list_per_page = ROWS_A_PAGE
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    followed: tuple[str, ...] = ()
+    """What points at another row and has an index: its rows can be listed for that one."""
+    ordering = ("-pk",)
+    change_form_template = "operators/row.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only offered filters: others could tell of columns that aren't shown, or be slow."""
+        offered = {*map(str, self.get_list_filter(request)), *self.followed}
+        return lookup.removesuffix("__exact") in offered
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Rows
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any
+    ) -> Paginator[Any]:
+        page = request.GET.get(PAGE_VAR, "")
+        return Pager(queryset, per_page, page=int(page) if page.isdecimal() else 1)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Model:
+        """The row with all that it points at, in one query; 404 where there is none."""
+        joined = [f.name for f in self.opts.concrete_fields if isinstance(f, ForeignKey)]
+        try:
+            pk = self.opts.pk.to_python(object_id)
+            found = self.get_queryset(request).select_related(*joined).filter(pk=pk).first()
+        except (ValueError, ValidationError) as error:
+            raise Http404 from error
+        if found is None:
+            raise Http404
+        return found  # type: ignore[no-any-return]

@@ -1,0 +1,13 @@
+"""The operators' addresses beside those of Django's admin."""
+
+from django.urls import path
+
+from apps.workspace.operators import door
+from apps.workspace.operators.shared_site import site
+
+app_name = "operators"
+enter = site.admin_view(door.enter)
+urlpatterns = [
+    path("orgs/<slug:slug>/", enter, name="org"),
+    path("orgs/<slug:slug>/<path:rest>", enter, name="org_page"),
+]
