@@ -260,3 +260,26 @@ class OrgActivity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.org_id} at {self.last_write_at:%F %T}"
+
+
+class OrgStats(models.Model):
+    """What operators see of an org in their list, as it was at `counted_at`.
+
+    Counted at the sweeper's visits, so that no page of theirs opens hundreds of schemas.
+    """
+
+    org = models.OneToOneField(
+        Org, primary_key=True, on_delete=models.CASCADE, related_name="stats"
+    )
+    members = models.PositiveIntegerField()
+    runs_in_a_day = models.PositiveIntegerField(help_text="counted no further than 10,000")
+    last_run_at = models.DateTimeField(null=True)
+    waiting_since = models.DateTimeField(null=True, help_text="when its oldest queued run came")
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tenants_org_stats"
+        verbose_name_plural = "org stats"
+
+    def __str__(self) -> str:
+        return f"{self.org_id} at {self.counted_at:%F %T}"

@@ -4,3 +4,9 @@ from django.apps import AppConfig
 class WorkspaceConfig(AppConfig):
     name = "apps.workspace"
     label = "workspace"
+
+    def ready(self) -> None:
+        from apps.tenants import sweeping
+        from apps.workspace.services import stats
+
+        sweeping.every_visit(stats.count_org)

@@ -27,6 +27,7 @@ SHARED_TABLES = frozenset(
         "tenants_membership",
         "tenants_org",
         "tenants_org_activity",
+        "tenants_org_stats",
         "tenants_session",
         "tenants_ticket",
         "users",

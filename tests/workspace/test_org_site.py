@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, models
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from apps.common.models import TenantModel
@@ -87,7 +88,9 @@ def test_no_column_that_looks_like_a_secret_is_shown(model: type[TenantModel]) -
 
     secret = {field.name for field in model._meta.concrete_fields if looks_secret(field)}
     admin = site._registry[model]
-    seen = {*admin.fields, *admin.readonly_fields, *admin.list_display, *shown(model)}
+    request = RequestFactory().get("/")
+    fields = {*admin.get_fields(request), *admin.get_readonly_fields(request)}
+    seen = {*fields, *admin.list_display, *shown(model)}
     assert seen & secret == set()
     assert HIDDEN.get(model._meta.label, frozenset()) == secret
 

@@ -150,6 +150,36 @@ class Migration(migrations.Migration):
                 "db_table": "tenants_org_activity",
             },
         ),
+        migrations.CreateModel(
+            name="OrgStats",
+            fields=[
+                (
+                    "org",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="stats",
+                        serialize=False,
+                        to="tenants.org",
+                    ),
+                ),
+                ("members", models.PositiveIntegerField()),
+                (
+                    "runs_in_a_day",
+                    models.PositiveIntegerField(help_text="counted no further than 10,000"),
+                ),
+                ("last_run_at", models.DateTimeField(null=True)),
+                (
+                    "waiting_since",
+                    models.DateTimeField(help_text="when its oldest queued run came", null=True),
+                ),
+                ("counted_at", models.DateTimeField()),
+            ],
+            options={
+                "verbose_name_plural": "org stats",
+                "db_table": "tenants_org_stats",
+            },
+        ),
         migrations.AddField(
             model_name="org",
             name="owner",

@@ -31,6 +31,7 @@ from apps.tenants.models import (
     Membership,
     Org,
     OrgActivity,
+    OrgStats,
     Session,
     Ticket,
 )
@@ -46,6 +47,15 @@ PAST: Final = {
     "close": "closed",
     "reopen": "reopened",
 }
+LEADING_TO_IT: Final = (
+    Membership,
+    KeyIndex,
+    InvitationIndex,
+    Ticket,
+    Session,
+    OrgActivity,
+    OrgStats,
+)
 GRACE: Final = timedelta(days=30)
 SYSTEM_SLUG: Final = "system"
 SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -177,7 +187,7 @@ def erase_org(*, org_id: UUID, at: datetime) -> OrgRef:
         if org.state != Org.State.CLOSING or org.erase_at is None or org.erase_at > at:
             return ref(org)
         schemas.drop(schema=org.schema_name, org_id=org.id)
-        for model in (Membership, KeyIndex, InvitationIndex, Ticket, Session, OrgActivity):
+        for model in LEADING_TO_IT:
             model._default_manager.filter(org_id=org.id).delete()
         org.erase()
         org.save()

@@ -103,7 +103,6 @@ def admin_of(model: type[Model]) -> type[TenantAdmin]:
         (TenantAdmin,),
         {
             "fields": shown(model),
-            "readonly_fields": shown(model),
             "list_display": columns,
             "list_select_related": tuple(name for name in columns if name in pointers),
             "list_filter": listed.filters,

@@ -89,6 +89,15 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.get_fields(request, obj)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """All that isn't left out, also what no form would have."""
+        if self.fields:
+            return self.fields
+        return [f.name for f in self.opts.concrete_fields if f.name not in (self.exclude or ())]
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only offered filters: others could tell of columns that aren't shown, or be slow."""
         offered = {*map(str, self.get_list_filter(request)), *self.followed}

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 
 from apps.common.errors import DomainError
-from apps.tenants.models import Domain, KeyIndex, Membership, Org, OrgActivity, Session, User
+from apps.tenants import schemas
+from apps.tenants.models import (
+    Domain,
+    KeyIndex,
+    Membership,
+    Org,
+    OrgActivity,
+    OrgStats,
+    Session,
+    User,
+)
 from apps.tenants.services import orgs
 from apps.workspace.operators.base import OperatorSite, operator
+from apps.workspace.operators.door import HAS_ROWS
+from apps.workspace.operators.health import health_of
 from apps.workspace.operators.rows import ReadOnly
+from apps.workspace.services.stats import RUNS_COUNTED
 
 site = OperatorSite(name="admin")
 site.index_title = "Organizations and people"
 # Operators sign in where everybody does: with its rate limits, verified address and second factor.
 site.login = secure_admin_login(site.login)  # type: ignore[method-assign]
+
+
+def stats_of(org: Org) -> OrgStats | None:
+    """The org's figures; none before the sweeper's first visit."""
+    return getattr(org, "stats", None)
 
 
 class WithoutPages(ReadOnly):
@@ -34,18 +56,60 @@ class WithoutPages(ReadOnly):
 
 @admin.register(Org, site=site)
 class OrgAdmin(ReadOnly):
-    list_display = ("slug", "name", "state", "schema_version", "owner", "created_at", "erase_at")
+    list_display = (
+        "slug",
+        "name",
+        "state",
+        "members",
+        "runs_in_a_day",
+        "last_run",
+        "version",
+        "health",
+        "look_into",
+    )
     list_filter = ("state",)
     search_fields = ("slug", "name")
-    list_select_related = ("owner",)
+    list_select_related = ("owner", "stats")
     actions = ("suspend", "resume", "retry")
+    # "All of them" would be more than the page knows of.
+    actions_selection_counter = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Actions ask for it; a form would have no field to change."""
-        return super(ReadOnly, self).has_change_permission(request, obj)
+        """Actions ask for it; of one org there is nothing to change."""
+        return obj is None and super(ReadOnly, self).has_change_permission(request)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [field.name for field in Org._meta.fields]
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*(field.name for field in Org._meta.concrete_fields), *self.list_display[3:]]
+
+    @admin.display(empty_value="?")
+    def members(self, org: Org) -> int | None:
+        return stats.members if (stats := stats_of(org)) else None
+
+    @admin.display(description="Runs, 24 h", empty_value="?")
+    def runs_in_a_day(self, org: Org) -> str | None:
+        if (stats := stats_of(org)) is None:
+            return None
+        many = stats.runs_in_a_day >= RUNS_COUNTED
+        return f"{stats.runs_in_a_day:,}{'+' if many else ''}"
+
+    @admin.display(description="Last run")
+    def last_run(self, org: Org) -> datetime | None:
+        return stats.last_run_at if (stats := stats_of(org)) else None
+
+    @admin.display(description="Schema")
+    def version(self, org: Org) -> str:
+        current = org.schema_version == schemas.current_version()
+        return "current" if current else org.schema_version or "none"
+
+    @admin.display(description="Health")
+    def health(self, org: Org) -> str:
+        return health_of(org, at=timezone.now())
+
+    @admin.display(description="")
+    def look_into(self, org: Org) -> str:
+        if org.state not in HAS_ROWS:
+            return ""
+        return format_html('<a href="{}">Look into</a>', reverse("operators:org", args=[org.slug]))
 
     @admin.action(description="Suspend: end every session, key and task", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Org]) -> None:

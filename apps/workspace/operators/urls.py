@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from apps.workspace.operators import door
+from apps.workspace.operators import door, system
 from apps.workspace.operators.shared_site import site
 
 app_name = "operators"
 enter = site.admin_view(door.enter)
 urlpatterns = [
+    path("system/", site.admin_view(system.page), name="system"),
     path("orgs/<slug:slug>/", enter, name="org"),
     path("orgs/<slug:slug>/<path:rest>", enter, name="org_page"),
 ]
