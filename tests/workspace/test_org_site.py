@@ -11,9 +11,10 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from apps.common.models import TenantModel
-from apps.runs.models import Run
+from apps.runs.models import Run, Step
 from apps.tenants import keys, rls
-from apps.workspace.operators.org_site import HIDDEN, LISTED, shown, site
+from apps.workspace.operators.actions import ACTIONS
+from apps.workspace.operators.org_site import HIDDEN, LISTED, TenantAdmin, shown, site
 from tests.workspace.filling import fill
 from tests.workspace.operators import door, look_into
 
@@ -117,9 +118,11 @@ def test_nothing_can_be_written(org: Any, model: type[TenantModel]) -> None:
     with keys.holding(org.schema, org.id):
         before = list(model._default_manager.order_by("id").values())
     pk = before[0]["id"]
-    for rest in ("", "add/", f"{pk}/change/", f"{pk}/delete/", f"{pk}/history/"):
-        answer = browser.post(page_of(org, model, rest), {"action": "delete_selected", "post": "1"})
-        assert answer.status_code == 403, rest
+    form = {"action": "delete_selected", "_selected_action": str(pk), "post": "yes"}
+    listed = browser.post(page_of(org, model), form)
+    assert listed.status_code == (302 if model._meta.label in ACTIONS else 403)
+    for rest in ("add/", f"{pk}/change/", f"{pk}/delete/", f"{pk}/history/"):
+        assert browser.post(page_of(org, model, rest), form).status_code == 403, rest
     for rest in ("add/", f"{pk}/delete/"):
         assert browser.get(page_of(org, model, rest)).status_code == 403
     assert browser.get(page_of(org, model, f"{pk}/change/")).status_code == 200
@@ -166,8 +169,6 @@ def test_an_address_can_ask_for_no_order_and_no_column_but_the_offered(org: Any)
 
 
 def test_long_lists_are_turned_page_by_page(org: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apps.workspace.operators.org_site import TenantAdmin
-
     monkeypatch.setattr(TenantAdmin, "list_per_page", 2)
     for _ in range(5):
         fill()
@@ -183,3 +184,15 @@ def test_long_lists_are_turned_page_by_page(org: Any, monkeypatch: pytest.Monkey
     for beyond in ("4", "1000000", "0", "-1"):
         assert browser.get(f"{path}?p={beyond}")["Location"].endswith("?e=1")
     assert browser.get(f"{path}?p=x").status_code == 200
+
+
+def test_a_row_leads_to_what_points_at_it(org: Any) -> None:
+    fill()
+    browser = look_into(org)
+    run = Run.objects.get(id=Step.objects.order_by("id").last().run_id)  # type: ignore[union-attr]
+    page = browser.get(page_of(org, Run, f"{run.pk}/change/"))
+    links = dict(page.context["row_links"])
+    assert set(links) == {"Steps", "Run logs", "Run events"}
+    steps = browser.get(links["Steps"])
+    assert {step.run_id for step in steps.context["cl"].result_list} == {run.pk}
+    assert f'href="{links["Steps"].replace("&", "&amp;")}"'.encode() in page.content

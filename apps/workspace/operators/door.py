@@ -1,7 +1,8 @@
 """The one way into the site of an org: asked for with a reason, opened for a time, recorded.
 
 No address below `/admin/orgs/<slug>/` is an address of the apex: everything goes through `enter`,
-which holds both of the org's keys around the whole answer and lets nothing be written.
+which holds both of the org's keys around the whole answer and lets nothing be sent but to a list
+with actions (actions.py).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from apps.tenants.access import user_id_of
 from apps.tenants.errors import OrgNotReady
 from apps.tenants.models import Org
 from apps.tenants.selectors import OrgRef, ref
+from apps.tenants.services import activity
 from apps.workspace.forms import InspectionForm
+from apps.workspace.operators.actions import acts_at
 from apps.workspace.operators.base import operator
 from apps.workspace.services import inspections
 
@@ -70,7 +73,9 @@ def enter(request: HttpRequest, slug: str, rest: str = "") -> HttpResponseBase:
     if rest == CLOSE and request.method == "POST":
         return _close(request, org, now)
     if request.method not in READS:
-        raise PermissionDenied("Nothing can be changed here: only the organization's own may.")
+        if request.method != "POST" or not acts_at(rest):
+            raise PermissionDenied("Nothing of an organization is changed by hand.")
+        activity.touch(org_id=org.id, at=now)
     return _show(request, look, rest)
 
 

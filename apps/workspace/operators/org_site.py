@@ -10,10 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.apps import apps
+from django.contrib.admin.utils import unquote
 from django.db.models import Field, ForeignKey, Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from apps.tenants import rls
+from apps.workspace.operators.actions import actions_of
 from apps.workspace.operators.base import OperatorSite
 from apps.workspace.operators.rows import HEAVY, ReadOnly
 
@@ -85,12 +90,33 @@ def shown(model: type[Model]) -> list[str]:
 class TenantAdmin(ReadOnly):
     """The rows of one kind of one org."""
 
+    # "All of them" would be more than the page knows of.
+    actions_selection_counter = False
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return True
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever the door was opened to: it is what asks who may, why, and until when."""
         return True
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The row, and the ways to what points at it."""
+        links = list(_followers(self.model, unquote(object_id)))
+        return super().change_view(request, object_id, form_url, {"row_links": links})
+
+
+def _followers(model: type[Model], pk: str) -> Iterator[tuple[str, str]]:
+    """The lists that can be had for one row of a model, with their addresses."""
+    for label, listed in LISTED.items():
+        other = apps.get_model(label)
+        for name in listed.followed:
+            if other._meta.get_field(name).related_model is model:
+                path = reverse(f"admin:{other._meta.label_lower.replace('.', '_')}_changelist")
+                query = urlencode({f"{name}__exact": pk})
+                yield str(other._meta.verbose_name_plural).capitalize(), f"{path}?{query}"
 
 
 def admin_of(model: type[Model]) -> type[TenantAdmin]:
@@ -108,6 +134,7 @@ def admin_of(model: type[Model]) -> type[TenantAdmin]:
             "list_filter": listed.filters,
             "followed": listed.followed,
             "ordering": listed.order,
+            "actions": actions_of(model),
         },
     )
 

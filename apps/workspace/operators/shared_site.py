@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from allauth.account.decorators import secure_admin_login
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from apps.common.errors import DomainError
 from apps.tenants import schemas
 from apps.tenants.models import (
     Domain,
@@ -26,7 +25,8 @@ from apps.tenants.models import (
     User,
 )
 from apps.tenants.services import orgs
-from apps.workspace.operators.base import OperatorSite, operator
+from apps.workspace.operators.actions import for_each
+from apps.workspace.operators.base import OperatorSite
 from apps.workspace.operators.door import HAS_ROWS
 from apps.workspace.operators.health import health_of
 from apps.workspace.operators.rows import ReadOnly
@@ -124,14 +124,12 @@ class OrgAdmin(ReadOnly):
         self._each(request, queryset, orgs.retry_provisioning)
 
     def _each(self, request: HttpRequest, queryset: QuerySet[Org], do: Any) -> None:
-        """Say of every org what happened to it; one refusal keeps no other waiting."""
-        for org in queryset:
-            try:
-                done = do(org_id=org.id, actor=operator(request))
-            except DomainError as error:
-                self.message_user(request, f"{org.slug}: {error}", messages.ERROR)
-            else:
-                self.message_user(request, f"{org.slug} is {done.state} now.")
+        for_each(
+            self,
+            request,
+            queryset,
+            lambda org, actor: f"is {do(org_id=org.id, actor=actor).state} now",
+        )
 
 
 @admin.register(User, site=site)
