@@ -183,6 +183,7 @@ class KeyIndex(models.Model):
 
     class Meta:
         db_table = "tenants_key_index"
+        verbose_name_plural = "key indexes"
 
     def __str__(self) -> str:
         return f"a key of {self.org_id}"
@@ -257,6 +258,7 @@ class OrgActivity(models.Model):
 
     class Meta:
         db_table = "tenants_org_activity"
+        verbose_name_plural = "org activity"
 
     def __str__(self) -> str:
         return f"{self.org_id} at {self.last_write_at:%F %T}"

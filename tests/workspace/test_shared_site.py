@@ -52,7 +52,7 @@ def row_of(browser: Any, org: Any) -> dict[str, str]:
     row = next(row for row in cl.result_list if row.slug == org.slug)
     set_urlconf(settings.PUBLIC_SCHEMA_URLCONF)
     try:
-        columns = cl.model_admin.list_display[3:]
+        columns = set(cl.model_admin.list_display) - {"slug", "name", "state"}
         return {name: getattr(cl.model_admin, name)(row) for name in columns}
     finally:
         set_urlconf(None)
@@ -160,6 +160,15 @@ def test_an_org_is_suspended_and_resumed_and_the_apex_has_it_on_record(acme: Any
     with keys.holding(system.schema_name, system.id):
         rows = AuditEvent.objects.filter(actor_label=user.email).order_by("seq")
         assert [row.action for row in rows] == ["tenants.org.suspended", "tenants.org.resumed"]
+
+
+def test_an_action_is_for_chosen_rows_and_never_for_all(acme: Any) -> None:
+    form = {"action": "suspend", "_selected_action": str(acme.id), "select_across": "1"}
+    browser = signed_in(make_operator())
+    assert browser.post("/admin/tenants/org/", form).status_code == 403
+    assert not Org.objects.filter(state="suspended").exists()
+    assert browser.post("/admin/tenants/org/", {**form, "select_across": "0"}).status_code == 302
+    assert [org.slug for org in Org.objects.filter(state="suspended")] == ["acme"]
 
 
 def test_a_failed_org_says_why_and_is_made_again(acme: Any) -> None:

@@ -147,6 +147,7 @@ class Migration(migrations.Migration):
                 ("visited_at", models.DateTimeField(db_index=True, null=True)),
             ],
             options={
+                "verbose_name_plural": "org activity",
                 "db_table": "tenants_org_activity",
             },
         ),
@@ -240,6 +241,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name_plural": "key indexes",
                 "db_table": "tenants_key_index",
             },
         ),

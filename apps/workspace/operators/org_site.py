@@ -90,9 +90,6 @@ def shown(model: type[Model]) -> list[str]:
 class TenantAdmin(ReadOnly):
     """The rows of one kind of one org."""
 
-    # "All of them" would be more than the page knows of.
-    actions_selection_counter = False
-
     def has_module_permission(self, request: HttpRequest) -> bool:
         return True
 

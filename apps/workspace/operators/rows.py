@@ -13,6 +13,8 @@ from django.db.models import BinaryField, ForeignKey, JSONField, Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils.functional import cached_property
 
+from apps.common.errors import PermissionDenied
+
 ROWS_A_PAGE: Final = 50
 LAST_PAGE: Final = 200
 """An offset reads all rows before it, so no list goes further than this."""
@@ -111,6 +113,12 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> Paginator[Any]:
         page = request.GET.get(PAGE_VAR, "")
         return Pager(queryset, per_page, page=int(page) if page.isdecimal() else 1)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> Any:
+        """Do it with the chosen rows; "all there are" may be more than anybody has seen."""
+        if request.POST.get("select_across", "0") != "0":
+            raise PermissionDenied("Choose the rows one by one.")
+        return super().response_action(request, queryset, *rest)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None

@@ -58,6 +58,7 @@ class WithoutPages(ReadOnly):
 class OrgAdmin(ReadOnly):
     list_display = (
         "slug",
+        "look_into",
         "name",
         "state",
         "members",
@@ -65,21 +66,22 @@ class OrgAdmin(ReadOnly):
         "last_run",
         "version",
         "health",
-        "look_into",
     )
     list_filter = ("state",)
     search_fields = ("slug", "name")
     list_select_related = ("owner", "stats")
     actions = ("suspend", "resume", "retry")
-    # "All of them" would be more than the page knows of.
-    actions_selection_counter = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Actions ask for it; of one org there is nothing to change."""
         return obj is None and super(ReadOnly, self).has_change_permission(request)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [*(field.name for field in Org._meta.concrete_fields), *self.list_display[3:]]
+        columns = [field.name for field in Org._meta.concrete_fields]
+        return [*columns, *(name for name in self.list_display if name not in columns)]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Organizations"})
 
     @admin.display(empty_value="?")
     def members(self, org: Org) -> int | None:
