@@ -13,6 +13,7 @@ from django import forms
 
 from apps.agents.models import AuthRequirement, ProviderKind
 from apps.agents.runtimes.builtin import SKILLS
+from apps.agents.runtimes.conversation import FIELD, TURNS_MAX
 from apps.agents.runtimes.http import check_headers
 from apps.agents.runtimes.llm.config import INSTRUCTIONS_MAX
 from apps.agents.selectors import list_providers
@@ -265,6 +266,27 @@ class HeadersField(forms.CharField):
         return "\n".join(f"{name}: {said}" for name, said in value.items())
 
 
+class TurnsField(forms.IntegerField):
+    """How many earlier turns of a conversation an agent is given; empty for none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Earlier turns of a conversation",
+            required=False,
+            min_value=1,
+            max_value=TURNS_MAX,
+            help_text="How many it is given of what the same caller asked in the same session. "
+            f"None if empty, at most {TURNS_MAX}.",
+        )
+
+    def clean(self, value: Any) -> Any:
+        turns = super().clean(value)
+        return {"turns": turns} if turns else {}
+
+    def prepare_value(self, value: Any) -> Any:
+        return value.get("turns") if isinstance(value, dict) else value
+
+
 def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
     """As the runtime takes them; its refusals name the header, for there is one field for all."""
     try:
@@ -365,6 +387,7 @@ def _runtime_fields(runtime: str) -> dict[str, forms.Field]:
                 help_text="It gets a signed POST for each call and answers with a JSON object.",
             ),
             "headers": HeadersField(),
+            FIELD: TurnsField(),
         }
     return _model_fields() if runtime == "llm" else {}
 
@@ -385,6 +408,7 @@ def _model_fields() -> dict[str, forms.Field]:
             widget=forms.Textarea(attrs={"rows": 6}),
             help_text="What the model is told before every task.",
         ),
+        FIELD: TurnsField(),
         "limits": _numbers_field(
             "Limits of a run",
             'requests, tool_calls, tokens and cost_micros, such as {"requests": 10}.',

@@ -53,6 +53,25 @@ class GrantedTool:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """The conversation that a run belongs to: its name, and the id of whose call began the run.
+
+    The name is a client's own word. Two callers that use one have two conversations.
+    """
+
+    id: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a tool was asked in a conversation, and what it answered."""
+
+    input: Object
+    output: Object
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One execution of one tool of one agent; `config` is the agent's as its manifest froze it.
 
@@ -68,6 +87,7 @@ class Invocation:
     config: Object
     description: str = ""
     output_schema: Object = field(default_factory=dict)
+    session: Session | None = None
 
 
 class CallContext(Protocol):
@@ -79,6 +99,13 @@ class CallContext(Protocol):
 
     def tools(self) -> Sequence[GrantedTool]:
         """The tools of other agents that this agent may call now."""
+
+    def history(self, turns: int) -> Sequence[Turn]:
+        """The newest turns of the run's conversation before it, the oldest first.
+
+        Only what the same caller has asked of the same tool and was answered before this run was
+        asked for, so that every attempt is given the same; nothing without a session.
+        """
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         """Have another agent do something, as a child run; raises CallFailed."""

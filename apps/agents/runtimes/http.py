@@ -11,12 +11,14 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
 
 from apps.agents.runtimes.base import ANYTHING, CallContext, Invocation, WorkFailed
+from apps.agents.runtimes.conversation import FIELD, check_conversation, turns_of
 from apps.agents.runtimes.signing import secret_ref, signed_headers
 from apps.common import egress
 from apps.common.egress import (
@@ -58,18 +60,21 @@ _INSTEAD: Final = "Everybody who sees agents sees it; check the call's signature
 
 
 class HttpRuntime:
-    """Config: `{"url"}`, the endpoint, and `{"headers"}` that it wants beside ours."""
+    """Config: `{"url"}`, the endpoint, `{"headers"}` that it wants beside ours, and of how many
+    turns of a conversation it is told.
+    """
 
     kind = "http"
     signs = True
     offers = ANYTHING
 
     def check_config(self, config: Mapping[str, Any]) -> Object:
-        if unknown := sorted(set(config) - {"url", "headers"}):
+        if unknown := sorted(set(config) - {"url", "headers", FIELD}):
             raise Invalid.of(f"config.{unknown[0]}", "Unknown field.")
         headers = check_headers(config.get("headers", {}))
         url = check_url(config.get("url"))
-        return {"url": url, "headers": headers} if headers else {"url": url}
+        kept = {"url": url, "headers": headers} if headers else {"url": url}
+        return kept | check_conversation(config)
 
     def waits(self, config: Object) -> bool:
         return True
@@ -85,9 +90,12 @@ class HttpRuntime:
         scope = keys.current().schema
         url: str = invocation.config["url"]
         said = {**invocation.config.get("headers", {}), **outgoing_headers()}
+        session = _session(invocation, ctx)
 
         def call(key: str) -> Object:
-            body = json.dumps(_message(invocation, key), separators=(",", ":")).encode()
+            body = json.dumps(
+                {**_message(invocation, key), **session}, separators=(",", ":")
+            ).encode()
             signature = signed_headers(secret, id=key, timestamp=int(time.time()), body=body)
             return _post(url, body, said | signature, key, scope=scope, ctx=ctx)
 
@@ -151,6 +159,18 @@ def _message(invocation: Invocation, key: str) -> Object:
         "attempt": invocation.attempt,
         "idempotency_key": key,
     }
+
+
+def _session(invocation: Invocation, ctx: CallContext) -> Object:
+    """What the endpoint is told of the conversation, if there is one. Whoever remembers something
+    for it does so by caller and id: another caller's of the same id is another.
+    """
+    if (session := invocation.session) is None:
+        return {}
+    told: Object = {"id": session.id, "caller": session.caller}
+    if turns := turns_of(invocation.config):
+        told["turns"] = [asdict(turn) for turn in ctx.history(turns)]
+    return {"session": told}
 
 
 def _post(

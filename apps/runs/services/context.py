@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agents.directory import list_granted_tools
-from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
+from apps.agents.runtimes.base import GrantedTool, Level, Session, Stopped, Turn, WorkFailed
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object, as_kept, find_flaw, kept_text
@@ -33,6 +33,8 @@ SURE_FOR: Final = 0.5
 NAME_MAX: Final = 200
 MESSAGE_MAX: Final = 2000
 NOTES_MAX: Final = 200
+HISTORY_MAX: Final = 200_000
+"""Characters of JSON that the earlier turns of a conversation may have in all."""
 DELTA_EVERY: Final = 0.05
 """Seconds within which the parts of an answer under way are one event."""
 DELTA_MAX: Final = 4096
@@ -67,12 +69,14 @@ class Context:
         delegate: Delegate,
         lost: Event,
         is_told: bool = False,
+        session: Session | None = None,
     ) -> None:
         self.hold = hold
         self.agent = agent
         self.children: list[UUID] = []
         self.lost = lost
         self.agent_id = agent_id
+        self.session = session
         self._deadline = time.monotonic() + (deadline_at - timezone.now()).total_seconds()
         self._delegate = delegate
         self._notes = Notes()
@@ -85,6 +89,11 @@ class Context:
 
     def tools(self) -> Sequence[GrantedTool]:
         return list_granted_tools(caller_id=self.agent_id, at=timezone.now())
+
+    def history(self, turns: int) -> Sequence[Turn]:
+        if self.session is None:
+            return ()
+        return spine.list_turns_before(self.hold.run_id, turns=turns, size=HISTORY_MAX)
 
     def remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())

@@ -15,7 +15,14 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from apps.agents.directory import Frozen, Tool
-from apps.agents.runtimes.base import CallFailed, Invocation, Stopped, WorkFailed, runtime_of
+from apps.agents.runtimes.base import (
+    CallFailed,
+    Invocation,
+    Session,
+    Stopped,
+    WorkFailed,
+    runtime_of,
+)
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
@@ -50,6 +57,7 @@ class Work:
     tool: Tool
     input: Object
     is_told: bool = False
+    session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         delegate=delegate,
         lost=lost,
         is_told=work.is_told,
+        session=work.session,
     )
     return _settle(work, _work(work, context), context)
 
@@ -147,6 +156,7 @@ def _invocation(work: Work) -> Invocation:
         config=work.frozen.config,
         description=work.tool.description,
         output_schema=work.tool.output_schema,
+        session=work.session,
     )
 
 

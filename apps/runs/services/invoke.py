@@ -15,7 +15,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from apps.agents.directory import get_frozen
-from apps.agents.runtimes.base import CallFailed, Stopped
+from apps.agents.runtimes.base import CallFailed, Session, Stopped
 from apps.common.actors import Actor
 from apps.common.errors import DomainError, Invalid, NotFound
 from apps.common.ids import public_id
@@ -58,8 +58,8 @@ class Answer:
 def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
     """Have an agent do something, once per caller and key.
 
-    Raises NotFound, Invalid with fields `input.…`, RunDenied, IdempotencyInFlight while a sync run
-    of the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
+    Raises NotFound, Invalid naming each field, RunDenied, IdempotencyInFlight while a sync run of
+    the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
     """
     check_kept(ask.input)
     with seats.seat() as seat:
@@ -119,6 +119,7 @@ def work_one(*, at: datetime) -> bool:
             tool=frozen.tools[row.tool],
             input=row.input,
             is_told=row.told,
+            session=Session(row.session_id, row.caller_id) if row.session_id else None,
         )
     )
     return True
@@ -212,6 +213,7 @@ def _work(call: Call, admission: Admission) -> Work:
         frozen=frozen,
         tool=frozen.tools[call.tool.name],
         input=call.input,
+        session=call.session,
     )
 
 
@@ -231,6 +233,7 @@ def _view(call: Call, admission: Admission, settled: Settled | None, at: datetim
         reason=ending.reason,
         mode=call.mode,
         environment=Run.Environment.LIVE,
+        session_id=call.session.id if call.session else None,
         input=call.input,
         output=ending.output,
         error=ending.error,

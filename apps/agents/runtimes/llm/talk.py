@@ -12,6 +12,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
+    TextPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
@@ -21,6 +22,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from apps.agents.runtimes.base import CallContext, CallFailed, Invocation, WorkFailed
+from apps.agents.runtimes.conversation import turns_of
 from apps.agents.runtimes.llm import recording, tools, wire
 from apps.agents.runtimes.llm.config import Limits
 from apps.agents.runtimes.llm.endpoints import Endpoint, open_endpoint
@@ -44,7 +46,8 @@ class Talk:
         self._tools = tools.named(ctx.tools())
         self._schema = None if tools.is_text(invocation.output_schema) else invocation.output_schema
         self._parameters = self._told()
-        self._messages: list[ModelMessage] = [self._request([_prompt(invocation.input)])]
+        self._messages = self._earlier(turns_of(config))
+        self._messages.append(self._request([UserPromptPart(_said(invocation.input))]))
         self._requests = self._calls = self._tokens = 0
 
     def run(self) -> Object:
@@ -61,6 +64,17 @@ class Talk:
             if not parts and self._schema is None:
                 return _text(response)
             self._messages.append(self._request(parts or [UserPromptPart(NO_ANSWER)]))
+
+    def _earlier(self, turns: int) -> list[ModelMessage]:
+        """The conversation's earlier turns. The log says how many, and their own runs what."""
+        told: list[ModelMessage] = []
+        given = self._ctx.history(turns) if turns else ()
+        for turn in given:
+            told.append(self._request([UserPromptPart(_said(turn.input))]))
+            told.append(ModelResponse(parts=[TextPart(_said(turn.output))]))
+        if given:
+            self._ctx.log("info", "The model was given earlier turns.", turns=len(given))
+        return told
 
     def _told(self) -> ModelRequestParameters:
         """What the model is told of its tools and of how to answer."""
@@ -187,11 +201,11 @@ def _instructions(invocation: Invocation) -> str:
     return "\n\n".join(filter(None, [own, task if invocation.description else ""]))
 
 
-def _prompt(input: Object) -> UserPromptPart:
-    """The run's input: a text as it is, all else as JSON."""
-    if set(input) == {"text"} and isinstance(input["text"], str):
-        return UserPromptPart(input["text"])
-    return UserPromptPart(json.dumps(input, ensure_ascii=False, indent=2))
+def _said(value: Object) -> str:
+    """A run's input or output for the model: a text as it is, all else as JSON."""
+    if set(value) == {"text"} and isinstance(value["text"], str):
+        return value["text"]
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _text(response: ModelResponse) -> Object:

@@ -92,14 +92,14 @@ create function admit(
   p_input jsonb, p_timeout int, p_caller_type text, p_caller_id text, p_caller_label text,
   p_principal text, p_key text, p_fingerprint bytea, p_refusal text, p_scopes uuid[], p_price bigint,
   p_parent uuid, p_parent_lease int, p_step uuid, p_step_name text, p_ordinal int, p_notes jsonb,
-  p_lease interval, p_at timestamptz,
+  p_session text, p_lease interval, p_at timestamptz,
   out outcome text, out run_id uuid, out lease_no int, out status text, out reason text,
   out root_id uuid, out lineage uuid[], out deadline_at timestamptz)
 language plpgsql as $$
 #variable_conflict use_column
 declare
   gate record; up record; known record; refusal text := p_refusal;
-  project uuid := p_project; deadline timestamptz := now() + make_interval(secs => p_timeout);
+  project uuid := p_project; session text := p_session; deadline timestamptz := now() + make_interval(secs => p_timeout);
   calling uuid;                                  -- the agent that asks, if one does
 begin
   -- 0. An agent's own key: its agent calls, with no run of it around. Both rows are held, in the order in which
@@ -122,7 +122,7 @@ begin
 
   -- 2. The parent, whose lineage is the server's and never the caller's word.
   if p_parent is not null then
-    select r.root_id, r.lineage, r.agent_id, r.project_id, r.deadline_at into up from runs r
+    select r.root_id, r.lineage, r.agent_id, r.project_id, r.session_id, r.deadline_at into up from runs r
       where r.id = p_parent and r.lease_no = p_parent_lease and r.status = 'running' for share;
     outcome := case when not found then 'fenced' when up.deadline_at <= now() then 'late'
                     when p_agent = any(up.lineage) then 'cycle'
@@ -132,6 +132,7 @@ begin
     root_id := up.root_id;
     lineage := up.lineage || p_agent;
     project := up.project_id;
+    session := up.session_id;
     deadline := least(deadline, up.deadline_at);
   end if;
   if calling is not null and not exists (
@@ -170,10 +171,10 @@ begin
     lease_no := case status when 'running' then 1 else 0 end;
     insert into runs (id, agent_id, manifest_id, project_id, tool, title, status, reason, mode, environment, input,
         cost_micros, parent_id, root_id, lineage, caller_type, caller_id, caller_label, principal, idempotency_key,
-        fingerprint, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at, finished_at, told)
+        fingerprint, session_id, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at, finished_at, told)
       values (p_run, p_agent, p_manifest, project, p_tool, p_title, status, coalesce(refusal, ''), p_mode, 'live', p_input,
         0, p_parent, root_id, lineage, p_caller_type, p_caller_id, p_caller_label, p_principal, p_key,
-        p_fingerprint, lease_no, case when lease_no = 1 and p_parent is null then now() + p_lease end, p_timeout,
+        p_fingerprint, session, lease_no, case when lease_no = 1 and p_parent is null then now() + p_lease end, p_timeout,
         case when lease_no = 1 then deadline end, p_at, case when lease_no = 1 then p_at end,
         case when refusal is not null then p_at end, p_mode = 'async')
       on conflict (principal, idempotency_key) where idempotency_key is not null and status <> 'denied' do nothing;
@@ -195,6 +196,31 @@ begin
         case when outcome <> 'admitted' then p_at end);
   end if;
   deadline_at := deadline;
+end $$;
+
+-- What was said in a run's session before it: input and output of the newest p_turns runs that succeeded by
+-- the time this one was asked for, of the same tool of the same agent, the oldest first; so every attempt is
+-- given the same. Only what the same caller asked on behalf of the same one whose call began it all: a session's
+-- name is a client's own word, and what somebody else said under that name is not told. From the first on that
+-- would make more than p_size characters, the older ones are left out.
+create function turns_before(p_run uuid, p_turns int, p_size int) returns table (input text, output text)
+language plpgsql stable as $$
+#variable_conflict use_column
+declare me record;
+begin
+  select r.session_id, r.agent_id, r.tool, r.caller_type, r.caller_id, r.created_at,
+      root.caller_type as root_type, root.caller_id as root_caller
+    into me from runs r join runs root on root.id = r.root_id where r.id = p_run;
+  return query select kept.input, kept.output from (
+    select t.*, sum(length(t.input) + length(t.output)) over (order by t.created_at desc, t.id desc) as size
+      from (
+        select r.id, r.created_at, r.input::text, r.output::text from runs r join runs root on root.id = r.root_id
+          where r.session_id = me.session_id and r.agent_id = me.agent_id and r.caller_id = me.caller_id
+            and r.caller_type = me.caller_type and r.tool = me.tool and r.status = 'succeeded'
+            and r.finished_at < me.created_at and r.created_at < me.created_at
+            and root.caller_type = me.root_type and root.caller_id = me.root_caller
+          order by r.created_at desc, r.id desc limit p_turns) as t) as kept
+    where kept.size <= p_size order by kept.created_at, kept.id;
 end $$;
 
 -- What becomes of steps whose run is over, or is another execution's: nobody will end them.
