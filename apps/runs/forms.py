@@ -79,8 +79,8 @@ class ConsoleForm(forms.Form):
 
     def tell_turns(self, turns: int) -> None:
         """Say what a session means to an agent that is given so many earlier turns."""
-        given = f"the last {turns} of yours" if turns else "none of them"
-        told = f"Runs with one session are a conversation. This agent is told {given}."
+        given = f"the last {turns} of yours" if turns else "none of the earlier ones"
+        told = f"Runs with the same session are a conversation. This agent is given {given}."
         self.fields["session_id"].help_text = told
 
 

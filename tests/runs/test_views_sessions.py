@@ -101,9 +101,9 @@ def test_the_same_form_with_another_session_is_another_run(browser: Browser, ech
 
 
 def test_the_form_says_what_a_session_means_to_the_agent(browser: Browser, echo: Agent) -> None:
-    assert b"This agent is told the last 10 of yours." in browser.get(URL).content
+    assert b"This agent is given the last 10 of yours." in browser.get(URL).content
     make_agent("plain")
-    assert b"This agent is told none of them." in browser.get("/agents/plain/try/").content
+    assert b"is given none of the earlier ones." in browser.get("/agents/plain/try/").content
 
 
 # A run's page
