@@ -132,7 +132,21 @@ def test_an_index_answers_the_filter_in_order(org: Any) -> None:
     rows = selectors.list_runs(session_id=SESSION).order_by("-created_at", "-id")
     with connection.cursor() as cursor:
         cursor.execute("set local enable_seqscan = off; set local enable_sort = off")
-    assert "run_of_session" in rows[:50].explain()
+    plan = rows[:50].explain()
+    assert "run_of_session" in plan and "Sort" not in plan
+
+
+def test_the_description_has_it_wherever_it_is_said(api: Api) -> None:
+    whole = api.get("/schema").json()
+    invoke_post = whole["paths"]["/v1/agents/{agent}/invoke"]["post"]
+    said = invoke_post["requestBody"]["content"]["application/json"]["schema"]
+    told = said["properties"]["session_id"]
+    assert (told["type"], told["maxLength"]) == ("string", 128)
+    assert "session_id" not in said["required"]
+    asked = [p["name"] for p in whole["paths"]["/v1/runs"]["get"]["parameters"]]
+    assert "session_id" in asked
+    run = whole["components"]["schemas"]["RunRead"]
+    assert set(run["properties"]["session_id"]["type"]) == {"string", "null"}
 
 
 # What is told of it

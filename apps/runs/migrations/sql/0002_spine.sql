@@ -171,7 +171,8 @@ begin
     lease_no := case status when 'running' then 1 else 0 end;
     insert into runs (id, agent_id, manifest_id, project_id, tool, title, status, reason, mode, environment, input,
         cost_micros, parent_id, root_id, lineage, caller_type, caller_id, caller_label, principal, idempotency_key,
-        fingerprint, session_id, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at, finished_at, told)
+        fingerprint, session_id, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at,
+        finished_at, told)
       values (p_run, p_agent, p_manifest, project, p_tool, p_title, status, coalesce(refusal, ''), p_mode, 'live', p_input,
         0, p_parent, root_id, lineage, p_caller_type, p_caller_id, p_caller_label, p_principal, p_key,
         p_fingerprint, session, lease_no, case when lease_no = 1 and p_parent is null then now() + p_lease end, p_timeout,
@@ -198,11 +199,11 @@ begin
   deadline_at := deadline;
 end $$;
 
--- What was said in a run's session before it: input and output of the newest p_turns runs that succeeded by
--- the time this one was asked for, of the same tool of the same agent, the oldest first; so every attempt is
--- given the same. Only what the same caller asked on behalf of the same one whose call began it all: a session's
--- name is a client's own word, and what somebody else said under that name is not told. From the first on that
--- would make more than p_size characters, the older ones are left out.
+-- What was said in a run's session before it, the oldest first: input and output of the newest p_turns runs of
+-- the same tool of the same agent. Only what had succeeded when this run was asked for, so that every attempt is
+-- given the same. Only what the same caller asked, in runs that the same one's call began: a session's name is a
+-- client's own word, and what somebody else said under it is not told. Where they would have more than p_size
+-- characters in all, the oldest are left out.
 create function turns_before(p_run uuid, p_turns int, p_size int) returns table (input text, output text)
 language plpgsql stable as $$
 #variable_conflict use_column
