@@ -68,7 +68,7 @@ def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
 
 def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     try:
-        call, admission = admit(lambda: _seated(find_call(ask, caller), seat), at=at)
+        call, admission = admit(lambda by: _seated(find_call(ask, caller, lookup=by), seat), at=at)
     except (NotFound, Invalid):
         known = find_keyed(ask, caller)
         if known is None:
@@ -140,8 +140,8 @@ def _call_agent(
     """The way from one agent to another: the same road, as a child run within the same thread."""
     try:
         call, admission = admit(
-            lambda: find_child_call(
-                parent=parent, context=context, agent=agent, tool=tool, input=input
+            lambda by: find_child_call(
+                parent=parent, context=context, agent=agent, tool=tool, input=input, lookup=by
             ),
             at=timezone.now(),
         )
