@@ -22,7 +22,8 @@ class Run(TenantModel):
     record; the queue's entry with its lease (`lease_no` is the fencing token: who holds an older
     one can change nothing); and the memory of an Idempotency-Key (`principal`, `idempotency_key`,
     `fingerprint`), which a refused run doesn't keep. `lineage` is the agents from the root's to
-    this run's own. What happens in one that is `told` becomes events (`RunEvent`) as well.
+    this run's own. What happens in one that is `told` becomes events (`RunEvent`) as well. `spent`
+    is by attempt what `cost_micros` and `usage` are the sums of.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -60,6 +61,7 @@ class Run(TenantModel):
     error = models.JSONField(null=True)
     cost_micros = models.BigIntegerField(default=0)
     usage = models.JSONField(null=True)
+    spent = models.JSONField(null=True)
     parent = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )

@@ -108,7 +108,9 @@ class CallContext(Protocol):
         """Seconds until the run is out of time."""
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
-        """Count what a request to a model took; the run's end says the sum, however it ends."""
+        """Count what a request to a model took, within the `call_tool` that made it: its end puts
+        it on record, even if the run was taken away meanwhile.
+        """
 
     @property
     def spent_micros(self) -> Decimal:

@@ -71,6 +71,7 @@ class Migration(migrations.Migration):
                 ("error", models.JSONField(null=True)),
                 ("cost_micros", models.BigIntegerField(default=0)),
                 ("usage", models.JSONField(null=True)),
+                ("spent", models.JSONField(null=True)),
                 ("root_id", models.UUIDField()),
                 (
                     "lineage",

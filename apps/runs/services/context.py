@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.turns import step_aside
 from apps.runs import spine
 from apps.runs.models import Step
+from apps.runs.spending import Spending
 from apps.runs.spine import Hold, Notes, Parentage, Standing
 from apps.runs.states import StepStatus
 from apps.trust.canonical import dumps
@@ -80,8 +80,7 @@ class Context:
         self._sure_until = time.monotonic() + SURE_FOR
         self._is_told = is_told
         self._delta_at = 0.0
-        self._spent = Decimal(0)
-        self._requests = self._input_tokens = self._output_tokens = 0
+        self.spending = Spending()
 
     def tools(self) -> Sequence[GrantedTool]:
         return list_granted_tools(caller_id=self.agent_id, at=timezone.now())
@@ -91,29 +90,10 @@ class Context:
 
     @property
     def spent_micros(self) -> Decimal:
-        return self._spent
-
-    @property
-    def cost_micros(self) -> int:
-        """What the run is charged: a micro-dollar that was begun counts whole."""
-        return math.ceil(self._spent)
-
-    @property
-    def usage(self) -> Object | None:
-        """What was asked of models; None if nothing was."""
-        if not self._requests:
-            return None
-        return {
-            "requests": self._requests,
-            "input_tokens": self._input_tokens,
-            "output_tokens": self._output_tokens,
-        }
+        return self.spending.cost
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
-        self._requests += 1
-        self._input_tokens += input_tokens
-        self._output_tokens += output_tokens
-        self._spent += cost_micros
+        self.spending.add(input_tokens=input_tokens, output_tokens=output_tokens, cost=cost_micros)
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         line = {
@@ -166,8 +146,10 @@ class Context:
                 status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
                 output=output,
                 error=error,
+                spent=self.spending.untold(),
                 at=timezone.now(),
             )
+            self.spending.is_told = True
         self._after(standing)
         return output
 

@@ -111,22 +111,29 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
     """Close the run as it ended; if Postgres has no place for that or finds it late, as that."""
     at = timezone.now()
     notes: Notes | None = context.take_notes()
-    took: Any = {"cost_micros": context.cost_micros, "usage": context.usage}
+    spending = context.spending
+    took: Any = {"cost_micros": spending.cost_micros, "usage": spending.usage}
+
+    def close(ending: Ending, notes: Notes | None) -> Standing:
+        return spine.close_run(
+            work.hold,
+            ending,
+            spent=spending.untold(),
+            statement=statement_of(work, ending),
+            notes=notes,
+            at=at,
+        )
+
     ending = replace(ending, **took)
     try:
-        standing = _close(work, ending, notes, at)
+        standing = close(ending, notes)
     except REFUSED as error:
         ending, notes = replace(_broken(work, error), **took), None
-        standing = _close(work, ending, notes, at)
+        standing = close(ending, notes)
     if standing == "late":
         ending = replace(timed_out(), **took)
-        standing = _close(work, ending, notes, at)
+        standing = close(ending, notes)
     return Settled(ending, standing == "ours", at, tuple(context.children))
-
-
-def _close(work: Work, ending: Ending, notes: Notes | None, at: datetime) -> Standing:
-    statement = statement_of(work, ending)
-    return spine.close_run(work.hold, ending, statement=statement, notes=notes, at=at)
 
 
 def statement_of(work: Work, ending: Ending) -> Object | None:
