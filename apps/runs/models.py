@@ -23,7 +23,8 @@ class Run(TenantModel):
     one can change nothing); and the memory of an Idempotency-Key (`principal`, `idempotency_key`,
     `fingerprint`), which a refused run doesn't keep. `lineage` is the agents from the root's to
     this run's own. What happens in one that is `told` becomes events (`RunEvent`) as well. `spent`
-    is by attempt what `cost_micros` and `usage` are the sums of.
+    is by attempt what `cost_micros` and `usage` are the sums of. `traceparent` is the span below
+    which a worker carries it out.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -81,6 +82,7 @@ class Run(TenantModel):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     told = models.BooleanField(db_default=False)
+    traceparent = models.CharField(max_length=55, blank=True, db_default="")
 
     class Meta:
         db_table = "runs"

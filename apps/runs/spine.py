@@ -305,6 +305,11 @@ def check_run(hold: Hold, *, notes: Notes | None = None) -> Standing:
     return standing
 
 
+def note_trace(run_id: UUID, traceparent: str) -> None:
+    """Keep the span below which a worker is to carry the run out."""
+    _all("update runs set traceparent = %s where id = %s returning id", traceparent, run_id)
+
+
 def claim_run(*, at: datetime) -> Hold | None:
     """Take the oldest queued run of an agent that is active; None if there is none."""
     run_id, lease_no = _one("select run_id, lease_no from claim_run(%s, %s)", LEASE, at)

@@ -11,11 +11,13 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
 
+from apps.agents.runtimes import spans
 from apps.agents.runtimes.base import ANYTHING, CallContext, Invocation, WorkFailed
 from apps.agents.runtimes.signing import secret_ref, signed_headers
 from apps.common import egress
@@ -84,14 +86,20 @@ class HttpRuntime:
         secret = get_secret_store().get(secret_ref(invocation.agent_id))
         scope = keys.current().schema
         url: str = invocation.config["url"]
-        said = {**invocation.config.get("headers", {}), **outgoing_headers()}
+        headers: dict[str, str] = invocation.config.get("headers", {})
 
         def call(key: str) -> Object:
             body = json.dumps(_message(invocation, key), separators=(",", ":")).encode()
             signature = signed_headers(secret, id=key, timestamp=int(time.time()), body=body)
-            return _post(url, body, said | signature, key, scope=scope, ctx=ctx)
+            said = headers | outgoing_headers() | signature
+            return _post(url, body, said, key, scope=scope, ctx=ctx)
 
-        return ctx.call_tool(name=f"POST {_shown(url)}", input=invocation.input, call=call)
+        return ctx.call_tool(
+            name=f"POST {_shown(url)}",
+            input=invocation.input,
+            call=call,
+            span=partial(spans.execute_tool, invocation.tool),
+        )
 
 
 def check_url(url: object) -> str:

@@ -93,6 +93,7 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
                 ("told", models.BooleanField(db_default=False)),
+                ("traceparent", models.CharField(blank=True, db_default="", max_length=55)),
                 (
                     "agent",
                     models.ForeignKey(

@@ -16,7 +16,8 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agents.directory import list_granted_tools
-from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
+from apps.agents.runtimes import spans
+from apps.agents.runtimes.base import GrantedTool, Level, OpenSpan, Stopped, WorkFailed
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object, as_kept, find_flaw, kept_text
@@ -40,6 +41,8 @@ DELTA_MAX: Final = 4096
 
 class OutOfTime(Stopped):
     """The run's deadline has passed."""
+
+    code = "timed_out"
 
 
 class Delegate(Protocol):
@@ -127,15 +130,23 @@ class Context:
         finally:
             self._note(Step.Kind.WORK, ordinal, name, begun_at, error, input=as_kept(input))
 
-    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
+    def call_tool(
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        span: OpenSpan | None = None,
+    ) -> Object:
         must_keep(input, root="input")
         ordinal, step_id, error, output = self._next(), uuid7(), None, None
         key = f"{self.hold.run_id.hex}.{call_key(ordinal, kept_text(name), input)}"
         self._begin(step_id, ordinal, name, input)
         release_connection()
         try:
-            output = call(key)
-            must_keep(output, root="output")
+            with span(step_id) if span else spans.execute_tool(name, step_id):
+                output = call(key)
+                must_keep(output, root="output")
         except BaseException as failure:
             output, error = None, error_of(failure)
             raise
@@ -171,7 +182,8 @@ class Context:
         agent, tool = kept_text(agent), kept_text(tool)
         name = shown_name(f"{agent}.{tool}")
         parent = Parentage(self.hold, uuid7(), name, self._next(), self._notes)
-        return self._delegate(context=self, parent=parent, agent=agent, tool=tool, input=input)
+        with spans.execute_tool(name, parent.step_id, kind="function"):
+            return self._delegate(context=self, parent=parent, agent=agent, tool=tool, input=input)
 
     def take_notes(self) -> Notes:
         """What was noted and not yet sent; whoever takes it sends it."""
@@ -186,7 +198,8 @@ class Context:
     def not_called(self, parent: Parentage, failure: WorkFailed) -> None:
         """A call was refused before there was a run: a step says so."""
         at, error = timezone.now(), error_of(failure)
-        self._note(Step.Kind.AGENT_CALL, parent.ordinal, parent.step_name, at, error)
+        kind, step_id = Step.Kind.AGENT_CALL, parent.step_id
+        self._note(kind, parent.ordinal, parent.step_name, at, error, step_id=step_id)
 
     def make_sure(self) -> None:
         """Ask the database whether the run is still ours; raises Stopped if not.
@@ -216,10 +229,11 @@ class Context:
         begun_at: datetime,
         error: Object | None,
         input: Object | None = None,
+        step_id: UUID | None = None,
     ) -> None:
         """Note a step that is over."""
         note = {
-            "id": uuid7().hex,
+            "id": (step_id or uuid7()).hex,
             "ordinal": ordinal,
             "kind": kind,
             "name": shown_name(name),

@@ -13,9 +13,12 @@ import structlog
 from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseError
 from django.utils import timezone
+from opentelemetry.trace import Span
 
 from apps.agents.directory import Frozen, Tool
+from apps.agents.runtimes import spans
 from apps.agents.runtimes.base import CallFailed, Invocation, Stopped, WorkFailed, runtime_of
+from apps.common import telemetry
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
@@ -34,6 +37,8 @@ from apps.runs.states import RunStatus
 log = structlog.get_logger(__name__)
 
 OUTPUT_MAX: Final = 1024 * 1024
+REMOTE: Final = "http"
+"""The runtime whose agents work somewhere else."""
 REFUSED: Final = (DataError, IntegrityError)
 """Postgres is well and has no place for a value."""
 
@@ -50,6 +55,7 @@ class Work:
     tool: Tool
     input: Object
     is_told: bool = False
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,37 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         lost=lost,
         is_told=work.is_told,
     )
-    return _settle(work, _work(work, context), context)
+    with _span_of(work) as span:
+        settled = _settle(work, _work(work, context), context)
+        if span is not None:
+            _describe(span, settled)
+    return settled
+
+
+def _span_of(work: Work) -> spans.Opening:
+    """What a trace shows of the run: below its caller's, or below the request's that a worker
+    carries out.
+    """
+    if telemetry.tracer is None:
+        return spans.OFF
+    return spans.invoke_agent(
+        _invocation(work),
+        version=work.frozen.version,
+        is_remote=work.frozen.runtime == REMOTE,
+        parent=work.traceparent,
+    )
+
+
+def _describe(span: Span, settled: Settled) -> None:
+    """Say in the trace what became of the run."""
+    ending = settled.ending
+    spans.ended(
+        span,
+        status=ending.status if settled.counts else "lost",
+        code=(ending.error or {}).get("code") if settled.counts else Stopped.code,
+        cost_micros=ending.cost_micros,
+        usage=ending.usage,
+    )
 
 
 def _work(work: Work, context: Context) -> Ending:

@@ -16,11 +16,13 @@ from django.utils import timezone
 
 from apps.agents.directory import get_frozen
 from apps.agents.runtimes.base import CallFailed, Stopped
+from apps.common import telemetry
 from apps.common.actors import Actor
 from apps.common.errors import DomainError, Invalid, NotFound
 from apps.common.ids import public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
+from apps.common.tracecontext import outgoing_headers
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
 from apps.runs import selectors, spine
 from apps.runs.errors import REASONS, RUN, RunDenied
@@ -77,12 +79,19 @@ def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     if admission.outcome != "admitted":
         return _answered(admission)
     if ask.mode == Run.Mode.ASYNC:
-        enqueue("runs.work")
+        _hand_over(admission)
         return Answer(_view(call, admission, None, at))
     settled = _carry_out(_work(call, admission))
     if settled is None or not settled.counts:
         return Answer(selectors.get_run(admission.run_id))
     return Answer(_view(call, admission, settled, at))
+
+
+def _hand_over(admission: Admission) -> None:
+    """Wake a worker for what waits; where traces are exported, it goes on with the present one."""
+    if telemetry.tracer is not None:
+        spine.note_trace(admission.run_id, outgoing_headers().get("traceparent", ""))
+    enqueue("runs.work")
 
 
 def _answered(known: Admission | Keyed) -> Answer:
@@ -119,6 +128,7 @@ def work_one(*, at: datetime) -> bool:
             tool=frozen.tools[row.tool],
             input=row.input,
             is_told=row.told,
+            traceparent=row.traceparent,
         )
     )
     return True
