@@ -12,16 +12,19 @@ from pytest_httpserver import HTTPServer
 from apps.agents.runtimes import spans
 from apps.agents.runtimes.base import Invocation, Stopped, WorkFailed
 from apps.agents.runtimes.llm import wire
+from apps.agents.runtimes.signing import secret_ref
 from apps.common import telemetry, tracecontext
 from apps.common.ids import public_id
 from apps.runs import spine
 from apps.runs.models import Run, Step
 from apps.runs.services import control
 from apps.runs.services.invoke import Ask, invoke, work_one
+from apps.trust.secrets import get_secret_store
 from tests.agents.factories import let_call, make_desk
 from tests.agents.factories import make_agent as register
 from tests.agents.llm.conftest import *  # noqa: F403
-from tests.agents.llm.conftest import KEY, MODEL, says, wants
+from tests.agents.llm.conftest import KEY, MODEL, price, provide, says, wants
+from tests.agents.llm.test_wire import completion
 from tests.orgs.conftest import Api
 from tests.runs.factories import LONG_AGO, grant, make_agent, some_id
 from tests.spans import Exported, exported, is_below
@@ -125,17 +128,6 @@ def test_a_request_to_a_model_is_a_chat(
     }
 
 
-def test_a_reason_to_finish_is_told(
-    exported: Exported, owner: Any, make_llm: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_llm()
-    answer = says("Good day.")
-    answer.finish_reason = "stop"
-    monkeypatch.setattr(wire, "send", lambda *_, **__: answer)
-    ask(owner, "assistant", text="hello")
-    assert said(exported.named(f"chat {MODEL}"))["gen_ai.response.finish_reasons"] == ("stop",)
-
-
 def fails(*path: Any) -> list[tuple[Any, Any]]:
     return [(span.status.status_code, span.attributes.get("error.type")) for span in path]
 
@@ -212,7 +204,8 @@ def test_an_http_agent_is_called_below_the_span_of_its_tool(
 ) -> None:
     httpserver.expect_request("/canary-path/agent").respond_with_json({"where": "Oslo"})
     url = httpserver.url_for("/canary-path/agent?canary=1")
-    make_desk(owner, config={"url": url, "headers": {"x-region": "canary-header"}})
+    desk = make_desk(owner, config={"url": url, "headers": {"x-region": "canary-header"}})
+    secret = get_secret_store().get(secret_ref(desk.id)).decode()
 
     run = ask(owner, "order-desk", order="canary-input")
 
@@ -224,23 +217,50 @@ def test_an_http_agent_is_called_below_the_span_of_its_tool(
     [(request, _)] = httpserver.log
     told = tracecontext.read_traceparent(request.headers["traceparent"])
     assert told == telemetry.context_of(tool)
-    assert "canary" not in exported.text()
+    text = exported.text()
+    assert "canary" not in text and secret not in text
+    assert request.headers["webhook-signature"] not in text
 
 
 def test_a_request_to_a_model_carries_its_chat(
+    exported: Exported, owner: Any, loopback: None, waits: Any, httpserver: HTTPServer
+) -> None:
+    """By the provider's own client, with one try that failed."""
+    price(owner)
+    provide(owner, base_url=httpserver.url_for("/v1").rstrip("/"))
+    register(owner, name="Assistant", runtime="llm", config={"provider": "models", "model": MODEL})
+    for answer in ({"response_data": KEY, "status": 503}, None):
+        on = httpserver.expect_ordered_request("/v1/chat/completions", method="POST")
+        if answer:
+            on.respond_with_data(**answer)
+        else:
+            on.respond_with_json(completion("canary-answer"))
+
+    assert ask(owner, "assistant", text="canary-input").status == "succeeded"
+
+    assert exported.tree() == [["invoke_agent assistant", [f"chat {MODEL}"]]]
+    chat = exported.named(f"chat {MODEL}")
+    sent = [request.headers["traceparent"] for request, _ in httpserver.log]
+    assert sent == [telemetry.context_of(chat).traceparent] * 2
+    assert said(chat)["server.port"] == httpserver.port
+    assert said(chat)["gen_ai.response.finish_reasons"] == ("stop",)
+    assert fails(chat) == [(StatusCode.UNSET, None)]
+    assert tracecontext.outgoing_headers() == {}
+    assert "canary" not in exported.text() and KEY not in exported.text()
+
+
+def test_a_model_that_cannot_answer_is_a_failed_chat(
     exported: Exported, owner: Any, make_llm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_llm()
-    sent: list[str] = []
-
     def send(*_: Any, **__: Any) -> Any:
-        sent.append(tracecontext.outgoing_headers()["traceparent"])
-        return says("Good day.")
+        raise wire.Unavailable("model_throttled", "canary")
 
+    make_llm()
     monkeypatch.setattr(wire, "send", send)
     ask(owner, "assistant", text="hello")
-    assert sent == [telemetry.context_of(exported.named(f"chat {MODEL}")).traceparent]
-    assert tracecontext.outgoing_headers() == {}
+    assert fails(*exported.spans) == [(StatusCode.ERROR, "model_throttled")] * 2
+    assert "gen_ai.usage.input_tokens" not in said(exported.named(f"chat {MODEL}"))
+    assert "canary" not in exported.text()
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])

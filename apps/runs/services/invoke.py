@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.directory import get_frozen
@@ -70,7 +71,7 @@ def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
 
 def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     try:
-        call, admission = admit(lambda: _seated(find_call(ask, caller), seat), at=at)
+        call, admission = _admit(ask, seat, caller=caller, at=at)
     except (NotFound, Invalid):
         known = find_keyed(ask, caller)
         if known is None:
@@ -79,7 +80,7 @@ def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     if admission.outcome != "admitted":
         return _answered(admission)
     if ask.mode == Run.Mode.ASYNC:
-        _hand_over(admission)
+        enqueue("runs.work")
         return Answer(_view(call, admission, None, at))
     settled = _carry_out(_work(call, admission))
     if settled is None or not settled.counts:
@@ -87,11 +88,21 @@ def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     return Answer(_view(call, admission, settled, at))
 
 
-def _hand_over(admission: Admission) -> None:
-    """Wake a worker for what waits; where traces are exported, it goes on with the present one."""
-    if telemetry.tracer is not None:
-        spine.note_trace(admission.run_id, outgoing_headers().get("traceparent", ""))
-    enqueue("runs.work")
+def _admit(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> tuple[Call, Admission]:
+    """Put a call on record; where traces are exported, what waits for a worker with its place in
+    the present one, in the same commit.
+    """
+
+    def find() -> Call:
+        return _seated(find_call(ask, caller), seat)
+
+    if telemetry.tracer is None or ask.mode != Run.Mode.ASYNC:
+        return admit(find, at=at)
+    with transaction.atomic():
+        call, admission = admit(find, at=at)
+        if admission.outcome == "admitted":
+            spine.note_trace(admission.run_id, outgoing_headers().get("traceparent", ""))
+    return call, admission
 
 
 def _answered(known: Admission | Keyed) -> Answer:
