@@ -11,6 +11,7 @@ that looks for one finds none, and exports nothing of what goes through it.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -28,6 +29,8 @@ from apps.common import tracecontext
 from apps.common.tracecontext import TraceContext
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+LAST_SECONDS: Final = 3.0
+"""What a worker's process has for sending what is left."""
 _QUIET: Final[dict[str, Any]] = {"record_exception": False, "set_status_on_exception": False}
 
 tracer: Tracer | None = None
@@ -74,8 +77,12 @@ def _process_began(**_: Any) -> None:
 
 
 def _process_ended(**_: Any) -> None:
-    """Celery's processes end without what Python does at exit."""
-    flush()
+    """Celery's processes end without what Python does at exit; for a collector that is gone they
+    don't wait long.
+    """
+    sending = threading.Thread(target=flush, daemon=True)
+    sending.start()
+    sending.join(LAST_SECONDS)
 
 
 @contextmanager

@@ -3,8 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 
+from celery import signals
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from apps.common import telemetry
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -84,3 +89,19 @@ def test_without_a_collector_nothing_is_exported_and_the_trace_still_goes_on():
     assert said["exports"] == "False"
     assert said["answer"].startswith(f"00-{TRACE}-")
     assert said["outgoing"].startswith(f"00-{TRACE}-")
+
+
+def test_a_workers_process_ends_though_the_collector_is_gone(monkeypatch):
+    held, asked = threading.Event(), []
+
+    def hang():
+        asked.append(1)
+        held.wait(30)
+
+    monkeypatch.setattr(telemetry, "flush", hang)
+    monkeypatch.setattr(telemetry, "LAST_SECONDS", 0.1)
+    began = time.monotonic()
+    signals.worker_process_shutdown.send(sender=None, pid=0, exitcode=0)
+    held.set()
+    assert asked == [1]
+    assert time.monotonic() - began < 10
