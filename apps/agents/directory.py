@@ -1,14 +1,14 @@
 """What an invocation has to know of an agent: what it is now, and what it froze itself to be.
 
-Manifests never change, so a process reads each once and keeps its tools' compiled schemas; the
-agent's own row is read every time.
+Manifests never change, so a process reads each once and keeps its tools' compiled schemas. Which is
+an agent's present one it remembers too, and never relies on: admission looks at the agent's row.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -26,9 +26,11 @@ from apps.common.lru import WeighedCache
 from apps.common.schemas import Validator, compile_schema
 from apps.common.text import is_slug
 from apps.orgs.selectors import AGENT as AGENT
+from apps.tenants import keys
 
 MANIFESTS_KEPT = 16 * 1024 * 1024
 """How many characters of manifests a process keeps; compiled schemas take several times that."""
+LISTINGS_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,21 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An agent that can be called: who it is now, and its present manifest."""
+    """An agent that can be called: who it is now, and its present manifest.
+
+    A recalled one is what that was when the agent was called the last time.
+    """
 
     id: UUID
     slug: str
     project_id: UUID
     project: str
     frozen: Frozen
+    is_recalled: bool = False
 
 
 _manifests: Final = WeighedCache[UUID, Frozen](MANIFESTS_KEPT)
+_listings: Final = WeighedCache[tuple[UUID | None, str], Listing](LISTINGS_KEPT)
 _LISTING: Final = """
 select a.id, a.slug, a.project_id, p.slug, a.manifest_id
 from agents a join projects p on p.id = a.project_id where {} limit 1
@@ -101,7 +108,19 @@ def get_listing(id_or_slug: str) -> Listing:
     if not rows:
         raise NotFound("There is no such agent.")
     agent_id, slug, project_id, project, manifest_id = rows[0]
-    return Listing(agent_id, slug, project_id, project, get_frozen(manifest_id))
+    listing = Listing(agent_id, slug, project_id, project, get_frozen(manifest_id))
+    if by_slug:
+        key = keys.current().org_id, slug
+        _listings.put(key, replace(listing, is_recalled=True), 1)
+    return listing
+
+
+def recall_listing(id_or_slug: str) -> Listing:
+    """The agent as it was when this process read it the last time, or else read now.
+
+    Good enough to let a call begin, which admission checks, and never to refuse one.
+    """
+    return _listings.find((keys.current().org_id, id_or_slug)) or get_listing(id_or_slug)
 
 
 def get_frozen(manifest_id: UUID) -> Frozen:

@@ -25,19 +25,25 @@ class WeighedCache(Generic[K, V]):
 
     def get(self, key: K, make: Callable[[K], tuple[V, int]]) -> V:
         """The value of a key; `make` gives it and its weight, at times to two who ask at once."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
+        if (found := self.find(key)) is not None:
+            return found
         value, weight = make(key)
-        with self._lock:
-            self._keep(key, value, weight)
+        self.put(key, value, weight)
         return value
 
-    def _keep(self, key: K, value: V, weight: int) -> None:
-        if key in self._kept:
-            return
-        self._kept[key] = value, weight
-        self.weight += weight
-        while self.weight > self.limit:
-            self.weight -= self._kept.popitem(last=False)[1][1]
+    def find(self, key: K) -> V | None:
+        """The value of a key if it is kept."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def put(self, key: K, value: V, weight: int) -> None:
+        """Keep a value in the place of whatever its key had."""
+        with self._lock:
+            self.weight -= self._kept.pop(key, (None, 0))[1]
+            self._kept[key] = value, weight
+            self.weight += weight
+            while self.weight > self.limit:
+                self.weight -= self._kept.popitem(last=False)[1][1]

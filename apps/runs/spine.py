@@ -51,7 +51,7 @@ select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at 
   p_run => %s, p_agent => %s, p_manifest => %s, p_project => %s, p_tool => %s, p_title => %s,
   p_mode => %s, p_input => %s, p_timeout => %s::int, p_caller_type => %s, p_caller_id => %s,
   p_caller_label => %s, p_principal => %s, p_key => %s, p_fingerprint => %s, p_refusal => %s,
-  p_scopes => %s::uuid[], p_price => %s::bigint,
+  p_recalled => %s, p_scopes => %s::uuid[], p_price => %s::bigint,
   p_parent => %s, p_parent_lease => %s::int, p_step => %s, p_step_name => %s, p_ordinal => %s::int,
   p_notes => %s, p_lease => %s, p_at => %s)
 """
@@ -90,6 +90,7 @@ class Order:
     """Everything that a run is made of; `refusal` is the code of a reason against it.
 
     `price_micros` is what it may cost, in each of the budgets (`scopes`) that it counts against.
+    An agent that `is_recalled` by its slug and is gone or retired is looked for again.
     """
 
     run_id: UUID
@@ -106,6 +107,7 @@ class Order:
     price_micros: int
     scopes: Sequence[UUID]
     refusal: str | None = None
+    is_recalled: bool = False
     parent: Parentage | None = None
 
 
@@ -188,6 +190,7 @@ def admit(order: Order, *, at: datetime) -> Admission:
         order.claim.key,
         order.claim.fingerprint,
         order.refusal,
+        order.is_recalled,
         list(order.scopes),
         order.price_micros,
         parent and parent.hold.run_id,

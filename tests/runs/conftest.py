@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from apps.agents import directory
 from apps.agents.runtimes import base
+from apps.common.lru import WeighedCache
 from tests.orgs.conftest import *  # noqa: F403
 
 Script = Callable[[Any, Any], dict[str, Any]]
@@ -37,6 +39,12 @@ class Scripted:
 
     def run(self, invocation: Any, ctx: Any) -> dict[str, Any]:
         return self.scripts[invocation.agent](invocation, ctx)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the agents of another test, whose rows are rolled back."""
+    monkeypatch.setattr(directory, "_listings", WeighedCache(directory.LISTINGS_KEPT))
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from tests.common.exchange import Exchange
 from tests.orgs.conftest import owner_of, token_for
 from tests.runs.wire import tapping
 
-ROUND_TRIPS = 6
-"""Keys turned, key checked, agent read, run admitted, run settled, keys taken off."""
+ROUND_TRIPS = 5
+"""Keys turned, key checked, run admitted, run settled, keys taken off."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def invocation(org: Any) -> Callable[[], None]:
     return ask
 
 
-def test_a_warm_invocation_takes_six_round_trips(org: Any, pool_of_one: Any) -> None:
+def test_a_warm_invocation_takes_five_round_trips(org: Any, pool_of_one: Any) -> None:
     ask = invocation(org)
     ask()
     counts = []

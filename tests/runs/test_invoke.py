@@ -484,7 +484,7 @@ def test_a_worker_that_is_woken_carries_out_all_that_waits(
     assert (Run.objects.filter(status="queued").count(), sent) == (1, ["runs.work"])
 
 
-def test_an_invocation_takes_three_round_trips(echo: Any, django_assert_num_queries: Any) -> None:
+def test_an_invocation_takes_two_round_trips(echo: Any, django_assert_num_queries: Any) -> None:
     ask()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         ask()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from apps.agents.directory import Listing, Tool, get_listing, may_call
+from apps.agents.directory import Listing, Tool, get_listing, may_call, recall_listing
 from apps.agents.models import AuthRequirement
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import Invalid, NotFound
@@ -32,6 +33,9 @@ from apps.trust.errors import JsonInvalid
 LOOKS: Final = 4
 """How often an agent that changes between being read and being admitted is read again."""
 TITLE_MAX: Final = 80
+
+Lookup = Callable[[str], Listing]
+"""Finds an agent by its id or slug; raises NotFound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,13 @@ class Ungranted(Exception):
     """An agent asked another for what it holds no grant for, and learns nothing more."""
 
 
-def admit(find: Callable[[], Call], *, at: datetime) -> tuple[Call, Admission]:
+def admit(find: Callable[[Lookup], Call], *, at: datetime) -> tuple[Call, Admission]:
     """Find a call, ask everything that it has to pass, and put it on record, admitted or not.
 
-    One commit. An agent that was changed in between is looked at again.
+    One commit. An agent that was changed since it was read is looked at again.
     """
-    for _ in range(LOOKS):
-        call = find()
+    for look in range(LOOKS):
+        call = _recalled(find) if look == 0 else find(get_listing)
         decision = decide(call)
         refusal = decision.refusal or find_approval(decision)
         scopes = scopes_of(call)
@@ -90,6 +94,13 @@ def admit(find: Callable[[], Call], *, at: datetime) -> tuple[Call, Admission]:
         if admission.outcome != "stale_manifest":
             return call, admission
     raise AgentBusyChanging("Repeat the request in a moment.")
+
+
+def _recalled(find: Callable[[Lookup], Call]) -> Call:
+    """The call by what is remembered of the agent; if that is in its way, by what the agent is."""
+    with suppress(NotFound, Invalid, Ungranted):
+        return find(recall_listing)
+    return find(get_listing)
 
 
 def decide(call: Call) -> Decision:
@@ -116,9 +127,9 @@ def scopes_of(call: Call) -> Sequence[UUID]:
     return ()
 
 
-def find_call(ask: Ask, caller: Actor) -> Call:
+def find_call(ask: Ask, caller: Actor, *, lookup: Lookup = get_listing) -> Call:
     """Find what a client asks for; raises NotFound and Invalid, naming each field."""
-    listing = get_listing(ask.agent)
+    listing = lookup(ask.agent)
     tool = listing.frozen.choose(ask.tool)
     check_input(tool, ask.input)
     project_id, project = _project_of(ask, listing)
@@ -136,7 +147,13 @@ def find_call(ask: Ask, caller: Actor) -> Call:
 
 
 def find_child_call(
-    *, parent: Parentage, context: Context, agent: str, tool: str, input: Object
+    *,
+    parent: Parentage,
+    context: Context,
+    agent: str,
+    tool: str,
+    input: Object,
+    lookup: Lookup,
 ) -> Call:
     """Find what an agent asks of another; raises NotFound, Invalid, and Ungranted before it.
 
@@ -145,7 +162,7 @@ def find_child_call(
     the parent's, by the database.
     """
     check_kept(input)
-    listing = get_listing(agent)
+    listing = lookup(agent)
     try:
         found = listing.frozen.choose(tool)
         check_input(found, input)
@@ -238,5 +255,6 @@ def _order(call: Call, refusal: str | None, scopes: Sequence[UUID]) -> Order:
         price_micros=call.tool.price_micros,
         scopes=scopes,
         refusal=refusal,
+        is_recalled=call.listing.is_recalled,
         parent=call.parent,
     )

@@ -32,6 +32,7 @@ from apps.runs.selectors import RunView
 from apps.runs.services.admission import (
     Ask,
     Call,
+    Lookup,
     Ungranted,
     admit,
     check_kept,
@@ -93,8 +94,8 @@ def _admit(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> tuple[Call, 
     the present one, in the same commit.
     """
 
-    def find() -> Call:
-        return _seated(find_call(ask, caller), seat)
+    def find(lookup: Lookup) -> Call:
+        return _seated(find_call(ask, caller, lookup=lookup), seat)
 
     if telemetry.tracer is None or ask.mode != Run.Mode.ASYNC:
         return admit(find, at=at)
@@ -160,8 +161,8 @@ def _call_agent(
     """The way from one agent to another: the same road, as a child run within the same thread."""
     try:
         call, admission = admit(
-            lambda: find_child_call(
-                parent=parent, context=context, agent=agent, tool=tool, input=input
+            lambda by: find_child_call(
+                parent=parent, context=context, agent=agent, tool=tool, input=input, lookup=by
             ),
             at=timezone.now(),
         )

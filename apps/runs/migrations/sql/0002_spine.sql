@@ -109,7 +109,7 @@ end $$;
 create function admit(
   p_run uuid, p_agent uuid, p_manifest uuid, p_project uuid, p_tool text, p_title text, p_mode text,
   p_input jsonb, p_timeout int, p_caller_type text, p_caller_id text, p_caller_label text,
-  p_principal text, p_key text, p_fingerprint bytea, p_refusal text, p_scopes uuid[], p_price bigint,
+  p_principal text, p_key text, p_fingerprint bytea, p_refusal text, p_recalled boolean, p_scopes uuid[], p_price bigint,
   p_parent uuid, p_parent_lease int, p_step uuid, p_step_name text, p_ordinal int, p_notes jsonb,
   p_lease interval, p_at timestamptz,
   out outcome text, out run_id uuid, out lease_no int, out status text, out reason text,
@@ -131,10 +131,11 @@ begin
                     else refusal end;
   end if;
 
-  -- 1. The agent as it is now.
-  select a.status, a.manifest_id into gate from agents a where a.id = p_agent for key share;
-  if not found then outcome := 'no_agent'; return; end if;
-  if gate.manifest_id is distinct from p_manifest then outcome := 'stale_manifest'; return; end if;
+  -- 1. The agent as it is now. The slug of one that was recalled by it, and is gone, may be another's by now.
+  select a.status, a.manifest_id into gate from agents a
+    where a.id = p_agent and not (p_recalled and a.status = 'retired') for key share;
+  if not found and not p_recalled then outcome := 'no_agent'; return; end if;
+  if not found or gate.manifest_id is distinct from p_manifest then outcome := 'stale_manifest'; return; end if;
   if gate.status <> 'active' then refusal := 'agent_' || gate.status; end if;
   root_id := p_run;
   lineage := array_remove(array[calling], null) || p_agent;
