@@ -29,7 +29,8 @@ class Run(TenantModel):
     `fingerprint`), which a refused run doesn't keep. `lineage` is the agents from the root's to
     this run's own. Runs of one `session_id` belong together, and a child has its parent's; which of
     them share their context, `turns_before` (migrations/sql) says. What happens in a run that is
-    `told` becomes events (`RunEvent`) as well.
+    `told` becomes events (`RunEvent`) as well. `spent` is by attempt what `cost_micros` and `usage`
+    are the sums of. `traceparent` is the span below which a worker carries it out.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -67,6 +68,7 @@ class Run(TenantModel):
     error = models.JSONField(null=True)
     cost_micros = models.BigIntegerField(default=0)
     usage = models.JSONField(null=True)
+    spent = models.JSONField(null=True)
     parent = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )
@@ -87,6 +89,7 @@ class Run(TenantModel):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     told = models.BooleanField(db_default=False)
+    traceparent = models.CharField(max_length=55, blank=True, db_default="")
 
     class Meta:
         db_table = "runs"

@@ -228,21 +228,24 @@ def close_run(
     hold: Hold,
     ending: Ending,
     *,
+    spent: Object | None = None,
     statement: Object | None = None,
     notes: Notes | None = None,
     at: datetime,
 ) -> Standing:
-    """End a run that is ours. What is late can only end as timed out; else nothing happens."""
+    """End a run that is ours. What is late can only end as timed out; else nothing happens.
+
+    What the attempt has spent counts in any case.
+    """
     standing: Standing = _one(
-        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s, %s, %s)",
+        "select close_run(%s, %s::int, %s, %s, %s, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         ending.status,
         ending.reason,
         _json(ending.output),
         _json(ending.error),
-        ending.cost_micros,
-        _json(ending.usage),
+        _json(spent),
         _json(statement),
         _json(notes),
         at,
@@ -284,17 +287,19 @@ def end_step(
     status: StepStatus,
     output: Object | None = None,
     error: Object | None = None,
+    spent: Object | None = None,
     at: datetime,
 ) -> Standing:
-    """Put a step's result on record; it is discarded if the run is lost."""
+    """Put a step's result on record; it is discarded if the run is lost. What was spent is not."""
     standing: Standing = _one(
-        "select end_step(%s, %s::int, %s, %s, %s, %s, %s)",
+        "select end_step(%s, %s::int, %s, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         step_id,
         status,
         _json(output),
         _json(error),
+        _json(spent),
         at,
     )[0]
     return standing
@@ -314,6 +319,11 @@ def list_turns_before(run_id: UUID, *, turns: int, size: int) -> list[Turn]:
     """
     rows = _all("select input, output from turns_before(%s, %s::int, %s::int)", run_id, turns, size)
     return [Turn(*(json.loads(said, cls=JsonDecoder) for said in row)) for row in rows]
+
+
+def note_trace(run_id: UUID, traceparent: str) -> None:
+    """Keep the span below which a worker is to carry the run out."""
+    _all("update runs set traceparent = %s where id = %s returning id", traceparent, run_id)
 
 
 def claim_run(*, at: datetime) -> Hold | None:

@@ -18,6 +18,8 @@ from apps.common.errors import Invalid
 from apps.common.json import Object
 
 Level = Literal["debug", "info", "warning", "error"]
+OpenSpan = Callable[[UUID], AbstractContextManager[object]]
+"""Opens what a trace shows of a step, by the step's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,18 @@ class CallContext(Protocol):
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         """Have another agent do something, as a child run; raises CallFailed."""
 
-    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
+    def call_tool(
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        span: OpenSpan | None = None,
+    ) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
         runs while no database connection is held. One that sends again asks `make_sure` before.
+
+        In a trace it is the execution of a tool called `name`, unless `span` opens something else.
         """
 
     def make_sure(self) -> None:
@@ -135,7 +146,9 @@ class CallContext(Protocol):
         """Seconds until the run is out of time."""
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
-        """Count what a request to a model took; the run's end says the sum, however it ends."""
+        """Count what a request to a model took, within the `call_tool` that made it: its end puts
+        it on record, even if the run was taken away meanwhile.
+        """
 
     @property
     def spent_micros(self) -> Decimal:
@@ -174,6 +187,8 @@ class Runtime(Protocol):
 
 class Stopped(Exception):
     """The run is no longer this execution's: cancelled, killed, taken over, or out of time."""
+
+    code = "stopped"
 
 
 class WorkFailed(Exception):

@@ -12,11 +12,13 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
 
+from apps.agents.runtimes import spans
 from apps.agents.runtimes.base import ANYTHING, CallContext, Invocation, WorkFailed
 from apps.agents.runtimes.conversation import FIELD, check_conversation, turns_of
 from apps.agents.runtimes.signing import secret_ref, signed_headers
@@ -89,7 +91,7 @@ class HttpRuntime:
         secret = get_secret_store().get(secret_ref(invocation.agent_id))
         scope = keys.current().schema
         url: str = invocation.config["url"]
-        said = {**invocation.config.get("headers", {}), **outgoing_headers()}
+        headers: dict[str, str] = invocation.config.get("headers", {})
         session = _session(invocation, ctx)
 
         def call(key: str) -> Object:
@@ -97,9 +99,15 @@ class HttpRuntime:
                 {**_message(invocation, key), **session}, separators=(",", ":")
             ).encode()
             signature = signed_headers(secret, id=key, timestamp=int(time.time()), body=body)
-            return _post(url, body, said | signature, key, scope=scope, ctx=ctx)
+            said = headers | outgoing_headers() | signature
+            return _post(url, body, said, key, scope=scope, ctx=ctx)
 
-        return ctx.call_tool(name=f"POST {_shown(url)}", input=invocation.input, call=call)
+        return ctx.call_tool(
+            name=f"POST {_shown(url)}",
+            input=invocation.input,
+            call=call,
+            span=partial(spans.execute_tool, invocation.tool),
+        )
 
 
 def check_url(url: object) -> str:

@@ -71,6 +71,7 @@ class Migration(migrations.Migration):
                 ("error", models.JSONField(null=True)),
                 ("cost_micros", models.BigIntegerField(default=0)),
                 ("usage", models.JSONField(null=True)),
+                ("spent", models.JSONField(null=True)),
                 ("root_id", models.UUIDField()),
                 (
                     "lineage",
@@ -93,6 +94,7 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
                 ("told", models.BooleanField(db_default=False)),
+                ("traceparent", models.CharField(blank=True, db_default="", max_length=55)),
                 (
                     "agent",
                     models.ForeignKey(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, cast
 
 from pydantic_ai.messages import (
@@ -21,6 +22,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
+from apps.agents.runtimes import spans
 from apps.agents.runtimes.base import CallContext, CallFailed, Invocation, WorkFailed
 from apps.agents.runtimes.conversation import turns_of
 from apps.agents.runtimes.llm import recording, tools, wire
@@ -112,13 +114,15 @@ class Talk:
 
         def call(key: str) -> Object:
             found.append(wire.send(endpoint, order, key=f"{key}.{mark}", ctx=self._ctx))
+            spans.answered(found[0])
             self._count(endpoint, found[0].usage)
             return recording.answered(found[0], redact=self._redact)
 
         asked = recording.asked(
             endpoint.model, self._messages[-1:], sorted(self._tools), redact=self._redact
         )
-        self._ctx.call_tool(name=f"chat {endpoint.model}", input=asked, call=call)
+        span = partial(spans.chat, endpoint, order.settings)
+        self._ctx.call_tool(name=f"chat {endpoint.model}", input=asked, call=call, span=span)
         return found[0]
 
     def _bounded(self) -> ModelSettings:

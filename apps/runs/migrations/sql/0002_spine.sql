@@ -58,6 +58,25 @@ begin
       input jsonb, error jsonb, started_at timestamptz, finished_at timestamptz);
 end $$;
 
+-- What an attempt has spent on models until now is a fact, whatever has become of its run: the sum stands beside
+-- those of the other attempts, and the run's cost and usage are those of all. So it may come after an end from
+-- outside, after another attempt has begun, or twice. Nothing else of the run is touched. The budgets' part comes
+-- here when there are any: what arrives late was spent all the same.
+create function put_spent(p_run uuid, p_attempt int, p_spent jsonb) returns void
+language plpgsql as $$
+declare attempts jsonb;
+begin
+  select coalesce(r.spent, '{}') || jsonb_build_object(p_attempt::text, p_spent) into attempts
+    from runs r where r.id = p_run for no key update;
+  update runs r set spent = attempts, cost_micros = s.cost, usage = s.usage
+    from (
+      select ceil(sum(a.cost_micros)) as cost, jsonb_build_object('requests', sum(a.requests),
+          'input_tokens', sum(a.input_tokens), 'output_tokens', sum(a.output_tokens)) as usage
+        from jsonb_each(attempts) as e(attempt, said), jsonb_to_record(e.said)
+          as a(requests bigint, input_tokens bigint, output_tokens bigint, cost_micros numeric)) as s
+    where r.id = p_run;
+end $$;
+
 -- What a key stands for: its run, and how a request with this fingerprint is answered.
 create function keyed_run(p_principal text, p_key text, p_fingerprint bytea)
 returns table (run_id uuid, status text, outcome text) language sql stable as $$
@@ -249,16 +268,18 @@ begin
 end $$;
 
 -- Settlement. Fenced: a run that was cancelled, reaped or taken over has another state or lease number, and
--- then nothing happens at all. Nor does it when time is up: the run can only be ended as timed out.
--- Answers ours, late or lost.
+-- then nothing happens at all, but that what was spent counts. Nor does it when time is up: the run can only be
+-- ended as timed out. Answers ours, late or lost.
 create function close_run(p_run uuid, p_lease_no int, p_status text, p_reason text, p_output jsonb, p_error jsonb,
-  p_cost bigint, p_usage jsonb, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
+  p_spent jsonb, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare parent uuid; is_told boolean;
 begin
+  if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
+
   -- 1. The run's end.
-  update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, cost_micros = p_cost,
-      usage = p_usage, finished_at = p_at, lease_until = null
+  update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, finished_at = p_at,
+      lease_until = null
     where id = p_run and lease_no = p_lease_no and status = 'running' and (p_status = 'timed_out' or deadline_at > now())
     returning parent_id, told into parent, is_told;
   if not found then
@@ -306,13 +327,14 @@ begin
   return standing;
 end $$;
 
--- The end of a step. lost: the run is no longer its execution's, and the result is discarded; late: the
--- result is on record, and nothing may follow it.
+-- The end of a step, and what its attempt has spent until now. lost: the run is no longer its execution's, and
+-- the result is discarded, not what it cost; late: the result is on record, and nothing may follow it.
 create function end_step(p_run uuid, p_lease_no int, p_step uuid, p_status text, p_output jsonb, p_error jsonb,
-  p_at timestamptz) returns text
+  p_spent jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare standing text; ours boolean;
 begin
+  if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
   select case when deadline_at > now() then 'ours' else 'late' end into standing from runs
     where id = p_run and lease_no = p_lease_no and status = 'running' for share;
   ours := standing is not null;
