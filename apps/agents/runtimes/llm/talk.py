@@ -93,12 +93,15 @@ class Talk:
     def _ask_one(self, endpoint: Endpoint) -> ModelResponse:
         """One recorded request to one model."""
         found: list[ModelResponse] = []
-        order = wire.Order(tuple(self._messages), self._parameters, self._bounded())
+        aloud = self._schema is None and self._ctx.is_followed
+        order = wire.Order(tuple(self._messages), self._parameters, self._bounded(), aloud)
         mark = recording.digest(order.messages)
 
         def call(key: str) -> Object:
             found.append(wire.send(endpoint, order, key=f"{key}.{mark}", ctx=self._ctx))
             self._count(endpoint, found[0].usage)
+            if aloud:
+                self._ctx.make_sure()  # all that was said is told before the step is over
             return recording.answered(found[0], redact=self._redact)
 
         asked = recording.asked(
