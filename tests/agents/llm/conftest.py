@@ -15,11 +15,22 @@ from apps.agents.models import Agent
 from apps.agents.runtimes.llm import wire
 from apps.agents.services import models
 from tests.agents.conftest import *  # noqa: F403
-from tests.agents.factories import make_agent
+from tests.agents.factories import URL, make_agent
 from tests.orgs.conftest import AT
 
 KEY = "sk-canary-4f9a1c77e2d05b38"
 MODEL = "test-model"
+TOOL = {
+    "name": "lookup_order",
+    "description": "Tells where an order is.",
+    "url": URL,
+    "input_schema": {
+        "type": "object",
+        "properties": {"order": {"type": "string", "maxLength": 20}},
+        "required": ["order"],
+        "additionalProperties": False,
+    },
+}
 PRICE = {"input_micros": 150_000, "output_micros": 600_000}
 
 Play = Callable[[list[Any], Any], ModelResponse]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.runs import spine
 from apps.runs.models import Run, RunEvent
 from apps.runs.selectors import get_run, list_steps
 from apps.runs.services import context
@@ -38,6 +39,8 @@ SAYS = {"openai": openai_says, "anthropic": anthropic_says}
 @pytest.fixture
 def site(loopback: None, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     monkeypatch.setattr(context, "DELTA_EVERY", 0.0)
+    # Leases are renewed on a connection of their own, which sees nothing of a test's transaction.
+    monkeypatch.setattr(spine, "renew_leases", lambda holds: {hold.run_id for hold in holds})
     with serving(Provider()) as provider:
         yield provider
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from apps.agents.runtimes.llm.endpoints import check_callable
+from apps.agents.runtimes.llm.own import check_tools
 from apps.common.errors import Invalid
 from apps.common.json import Object
 
@@ -14,7 +15,7 @@ INSTRUCTIONS_MAX: Final = 20_000
 REQUESTS: Final = 10
 TOOL_CALLS: Final = 50
 _FIELDS: Final = frozenset(
-    ("provider", "model", "instructions", "parameters", "limits", "fallback", "redact")
+    ("provider", "model", "instructions", "parameters", "limits", "fallback", "tools", "redact")
 )
 _FALLBACK: Final = frozenset(("provider", "model"))
 # name → (its kind, the least, the most)
@@ -64,6 +65,8 @@ def checked(config: Mapping[str, Any]) -> Object:
             kept[field] = found
     if config.get("fallback"):
         kept["fallback"] = _fallback(config["fallback"])
+    if tools := check_tools(config.get("tools", [])):
+        kept["tools"] = tools
     if _flag(config.get("redact", False)):
         kept["redact"] = True
     return kept
