@@ -19,7 +19,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from apps.agents.runtimes.base import Invocation, Stopped, WorkFailed
-from apps.agents.runtimes.http import OUTPUT_MAX, RUNTIME
+from apps.agents.runtimes.http import RUNTIME
+from apps.agents.runtimes.posting import OUTPUT_MAX
 from apps.agents.runtimes.signing import new_secret, signed_headers
 from apps.agents.services import agents
 from apps.common import egress, tracecontext

@@ -70,7 +70,7 @@ def test_a_run_and_its_children_are_one_tree(
     for skill in ("calculator", "summarizer"):
         let_call(owner, concierge, register(owner, name=skill.title(), config={"skill": skill}))
 
-    answer = api.post("/agents/concierge/invoke", QUESTION)
+    answer = api.post("/agents/concierge/invoke", {**QUESTION, "session_id": "ticket-1"})
 
     assert answer.json()["status"] == "succeeded"
     calls = [
@@ -81,7 +81,8 @@ def test_a_run_and_its_children_are_one_tree(
     assert {span.kind for span in exported.spans[1:]} == {SpanKind.INTERNAL}
     assert {span.status.status_code for span in exported.spans} == {StatusCode.UNSET}
     for run in Run.objects.select_related("agent"):
-        assert said(exported.named(f"invoke_agent {run.agent.slug}")) == of_agent(run, org)
+        told = of_agent(run, org, **{"gen_ai.conversation.id": "ticket-1"})
+        assert said(exported.named(f"invoke_agent {run.agent.slug}")) == told
     step = Step.objects.get(name="calculator.calculator")
     assert said(exported.named("execute_tool calculator.calculator")) == {
         "gen_ai.operation.name": "execute_tool",

@@ -135,6 +135,10 @@ class CallContext(Protocol):
     def log(self, level: Level, message: str, **fields: Any) -> None:
         """Add a line to the run's log."""
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody may be following the run, so that a `delta` has a reader."""
+
     def delta(self, text: str) -> None:
         """Say the next part of an answer that is under way to whoever follows the run.
 

@@ -126,6 +126,10 @@ class Context:
         self._notes.logs.append(line)
         self._noted()
 
+    @property
+    def is_followed(self) -> bool:
+        return self._is_told
+
     def delta(self, text: str) -> None:
         if not self._is_told:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,22 @@ from apps.agents.models import Agent
 from apps.agents.runtimes.llm import wire
 from apps.agents.services import models
 from tests.agents.conftest import *  # noqa: F403
-from tests.agents.factories import make_agent
+from tests.agents.factories import URL, make_agent
 from tests.orgs.conftest import AT
 
 KEY = "sk-canary-4f9a1c77e2d05b38"
 MODEL = "test-model"
+TOOL = {
+    "name": "lookup_order",
+    "description": "Tells where an order is.",
+    "url": URL,
+    "input_schema": {
+        "type": "object",
+        "properties": {"order": {"type": "string", "maxLength": 20}},
+        "required": ["order"],
+        "additionalProperties": False,
+    },
+}
 PRICE = {"input_micros": 150_000, "output_micros": 600_000}
 
 Play = Callable[[list[Any], Any], ModelResponse]
@@ -43,6 +55,24 @@ def provide(owner: Any, name: str = "models", **fields: Any) -> Any:
 
 def price(owner: Any, model: str = MODEL, **fields: Any) -> Any:
     return models.create_price(model=model, **{**PRICE, **fields}, actor=owner.actor, at=AT)
+
+
+def completion(text: str | None = None, **call: Any) -> dict[str, Any]:
+    """An answer as an OpenAI-compatible server writes it."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if call:
+        function = {"name": call["tool"], "arguments": json.dumps(call["input"])}
+        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_790_000_000,
+        "model": MODEL,
+        "choices": [
+            {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
+        ],
+        "usage": {"prompt_tokens": 1234, "completion_tokens": 567, "total_tokens": 1801},
+    }
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from apps.trust.errors import SecretNotFound
 from apps.trust.models import SealedSecret
 from apps.trust.secrets import get_secret_store
 from tests.agents.factories import errors, make_agent
-from tests.agents.llm.conftest import KEY, MODEL, price, provide
-from tests.agents.llm.test_wire import completion
+from tests.agents.llm.conftest import KEY, MODEL, completion, price, provide
 from tests.orgs.conftest import problem
 from tests.tenants.browsing import as_member, is_page
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from apps.agents.runtimes.conversation import FIELD, check_conversation
 from apps.agents.runtimes.llm.endpoints import check_callable
+from apps.agents.runtimes.llm.own import check_tools
 from apps.common.errors import Invalid
 from apps.common.json import Object
 
@@ -15,7 +16,10 @@ INSTRUCTIONS_MAX: Final = 20_000
 REQUESTS: Final = 10
 TOOL_CALLS: Final = 50
 _FIELDS: Final = frozenset(
-    ("provider", "model", "instructions", "parameters", "limits", "fallback", "redact", FIELD)
+    (
+        *("provider", "model", "instructions", "parameters", "limits", "fallback", "tools"),
+        *("redact", FIELD),
+    )
 )
 _FALLBACK: Final = frozenset(("provider", "model"))
 # name → (its kind, the least, the most)
@@ -66,6 +70,8 @@ def checked(config: Mapping[str, Any]) -> Object:
     if config.get("fallback"):
         kept["fallback"] = _fallback(config["fallback"])
     kept |= check_conversation(config)
+    if tools := check_tools(config.get("tools", [])):
+        kept["tools"] = tools
     if _flag(config.get("redact", False)):
         kept["redact"] = True
     return kept

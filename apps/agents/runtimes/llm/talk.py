@@ -23,15 +23,16 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from apps.agents.runtimes import spans
-from apps.agents.runtimes.base import CallContext, CallFailed, Invocation, WorkFailed
+from apps.agents.runtimes.base import CallContext, Invocation, WorkFailed
 from apps.agents.runtimes.conversation import turns_of
 from apps.agents.runtimes.llm import recording, tools, wire
 from apps.agents.runtimes.llm.config import Limits
 from apps.agents.runtimes.llm.endpoints import Endpoint, open_endpoint
+from apps.agents.runtimes.llm.own import FINAL, OwnTool, own_tools
 from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.schemas import compile_schema, find_errors
 
-NO_ANSWER: Final = f"Answer by calling {tools.FINAL}."
+NO_ANSWER: Final = f"Answer by calling {FINAL}."
 
 
 class Talk:
@@ -40,12 +41,13 @@ class Talk:
     def __init__(self, invocation: Invocation, ctx: CallContext) -> None:
         config = invocation.config
         self._ctx = ctx
+        self._invocation = invocation
         self._limits = Limits.of(config)
         self._redact: bool = config.get("redact", False)
         self._settings: Object = config.get("parameters", {})
         self._instructions = _instructions(invocation)
         self._endpoints = _endpoints(config)
-        self._tools = tools.named(ctx.tools())
+        self._tools = tools.named(ctx.tools(), own_tools(config))
         self._schema = None if tools.is_text(invocation.output_schema) else invocation.output_schema
         self._parameters = self._told()
         self._messages = self._earlier(turns_of(config))
@@ -59,7 +61,7 @@ class Talk:
             self._messages.append(response)
             parts: list[ModelRequestPart] = []
             for call in response.tool_calls:
-                answer = self._final(call) if call.tool_name == tools.FINAL else self._do(call)
+                answer = self._final(call) if call.tool_name == FINAL else self._do(call)
                 if isinstance(answer, dict):
                     return answer
                 parts.append(answer)
@@ -109,13 +111,16 @@ class Talk:
     def _ask_one(self, endpoint: Endpoint) -> ModelResponse:
         """One recorded request to one model."""
         found: list[ModelResponse] = []
-        order = wire.Order(tuple(self._messages), self._parameters, self._bounded())
+        aloud = self._schema is None and self._ctx.is_followed
+        order = wire.Order(tuple(self._messages), self._parameters, self._bounded(), aloud)
         mark = recording.digest(order.messages)
 
         def call(key: str) -> Object:
             found.append(wire.send(endpoint, order, key=f"{key}.{mark}", ctx=self._ctx))
             spans.answered(found[0])
             self._count(endpoint, found[0].usage)
+            if aloud:
+                self._ctx.make_sure()  # all that was said is told before the step is over
             return recording.answered(found[0], redact=self._redact)
 
         asked = recording.asked(
@@ -153,7 +158,7 @@ class Talk:
         _within("cost_micros", self._ctx.spent_micros, limits.cost_micros)
 
     def _do(self, call: ToolCallPart) -> ToolReturnPart[Any]:
-        """Do what the model asks for, if it is granted; what went wrong is told the model."""
+        """Do what the model asks for, if it may; what went wrong is told the model."""
         self._calls += 1
         _within("tool_calls", self._calls - 1, self._limits.tool_calls)
         tool = self._tools.get(call.tool_name)
@@ -169,12 +174,18 @@ class Talk:
         if flaw := find_flaw(input, root="input"):
             return _told(call, "input_invalid", f"{flaw['field']}: {flaw['message']}")
         try:
-            output = self._ctx.call_agent(agent=tool.agent, tool=tool.spec.name, input=input)
-        except CallFailed as failure:
+            output = self._output(tool, input)
+        except WorkFailed as failure:
             return _told(call, failure.code, failure.message)
         return ToolReturnPart(
             call.tool_name, json.dumps(output, ensure_ascii=False), call.tool_call_id
         )
+
+    def _output(self, tool: tools.Tool, input: Object) -> Object:
+        """What a tool gives: the agent's own from its endpoint, a granted one from its agent."""
+        if isinstance(tool, OwnTool):
+            return tool.call(input, self._invocation, self._ctx)
+        return self._ctx.call_agent(agent=tool.agent, tool=tool.spec.name, input=input)
 
     def _final(self, call: ToolCallPart) -> Object | ToolReturnPart[Any]:
         """The answer, or what the model is told that is wrong with it."""
