@@ -184,17 +184,18 @@ def test_only_what_succeeded_is_told(api: Api, seen: Seen, scripts: Any) -> None
     assert problem(refused) == (403, "run_denied")
     Agent.objects.filter(slug="echo").update(status="active")
 
+    talk(api, "good too")
     talk(api, "last")
     statuses = set(Run.objects.values_list("status", flat=True))
     assert statuses == {"succeeded", "failed", "cancelled", "timed_out", "queued", "denied"}
-    assert seen["last"] == ["good"]
+    assert seen["last"] == ["good", "good too"]
 
 
 def test_another_tool_and_another_agent_are_told_nothing(
     api: Api, seen: Seen, scripts: Any
 ) -> None:
     scripts["two"] = lambda invocation, ctx: note(seen, invocation, ctx)
-    make_agent("two", tools=[capability("one"), capability("other")])
+    make_agent("two", tools=[capability("one"), capability("other"), capability("echo")])
 
     def ask(tool: str, text: str) -> None:
         body = {"tool": tool, "input": {"text": text}, "session_id": SESSION}
@@ -203,7 +204,8 @@ def test_another_tool_and_another_agent_are_told_nothing(
     talk(api, "a")
     ask("one", "b")
     ask("other", "c")
-    assert (seen["b"], seen["c"]) == ([], [])
+    ask("echo", "of the same name")
+    assert seen["b"] == seen["c"] == seen["of the same name"] == []
     ask("one", "d")
     talk(api, "e")
     assert (seen["d"], seen["e"]) == (["b"], ["a"])  # the control

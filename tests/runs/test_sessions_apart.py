@@ -66,17 +66,21 @@ def test_another_orgs_session_is_another(
 @pytest.fixture
 def front(seen: Seen, scripts: Any) -> Any:
     """An agent that has `echo` answer."""
-    scripts["front"] = lambda invocation, ctx: ctx.call_agent(
+    return make_front(scripts, "front")
+
+
+def make_front(scripts: Any, slug: str) -> Agent:
+    scripts[slug] = lambda invocation, ctx: ctx.call_agent(
         agent="echo", tool="echo", input=invocation.input
     )
-    agent = make_agent("front")
+    agent = make_agent(slug)
     grant(agent, Agent.objects.get(slug="echo"))
     return agent
 
 
-def through(api: Api, text: str) -> Any:
+def through(api: Api, text: str, agent: str = "front") -> Any:
     body = {"input": {"text": text}, "session_id": SESSION}
-    run = api.post("/agents/front/invoke", body).json()
+    run = api.post(f"/agents/{agent}/invoke", body).json()
     assert run["status"] == "succeeded", run
     return run
 
@@ -90,6 +94,16 @@ def test_a_called_agent_is_told_nothing_of_another_callers_conversation(
     through(member, "member's")
     through(api, "again")
     assert seen == {"owner's": [], "member's": [], "again": ["owner's"]}
+
+
+def test_a_called_agent_is_told_nothing_of_what_another_agent_asked(
+    api: Api, seen: Seen, scripts: Any, front: Any
+) -> None:
+    make_front(scripts, "other")
+    through(api, "a")
+    through(api, "b", "other")
+    through(api, "c")
+    assert seen == {"a": [], "b": [], "c": ["a"]}
 
 
 def test_an_agent_is_told_whose_call_began_its_run(
