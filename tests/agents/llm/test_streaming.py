@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.agents.services.agents import update_agent
 from apps.runs import spine
 from apps.runs.models import Run, RunEvent
 from apps.runs.selectors import get_run, list_steps
@@ -214,6 +215,24 @@ def test_where_nobody_follows_the_request_is_as_ever(make: Any, owner: Any, site
     assert "stream_options" not in site.bodies[0]
     for name in ("status", "output", "usage", "cost_micros"):
         assert getattr(unstreamed, name) == getattr(followed, name)
+
+
+def test_a_server_that_cannot_stream_is_asked_for_the_whole(
+    make: Any, owner: Any, site: Provider
+) -> None:
+    """The control is the same server, asked to stream."""
+    agent = make(buffered=True)
+    site.answers = [whole(completion("Good day."))] * 2
+
+    run = follow(owner)
+
+    assert (run.output, words(run.id)) == ({"text": "Good day."}, [])
+    assert not site.bodies[0].get("stream")
+
+    config = {name: value for name, value in agent.config.items() if name != "buffered"}
+    at = timezone.now()
+    update_agent(agent_id=agent.id, fields={"config": config}, actor=owner.actor, at=at)
+    assert follow(owner).error["code"] == "model_answer_invalid"
 
 
 def test_an_answer_with_a_schema_is_not_told_in_parts(
