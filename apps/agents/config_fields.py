@@ -172,6 +172,11 @@ def _model_fields() -> dict[str, forms.Field]:
             "Parameters", 'temperature, top_p, max_tokens and seed, such as {"temperature": 0}.'
         ),
         "tools": ToolsField(),
+        "buffered": forms.BooleanField(
+            label="Take each answer whole",
+            required=False,
+            help_text="For servers that can’t stream, or don’t count tokens when they do.",
+        ),
         "redact": forms.BooleanField(
             label="Leave what is said out of the record of model requests",
             required=False,

@@ -18,7 +18,7 @@ from apps.orgs.selectors import MEMBER
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 CONFIG_HELP = (
     '{"skill"} for builtin, {"url", "headers"?} for http, {"provider", "model", "instructions"?, '
-    '"parameters"?, "limits"?, "fallback"?, "tools"?, "redact"?} for llm.'
+    '"parameters"?, "limits"?, "fallback"?, "tools"?, "buffered"?, "redact"?} for llm.'
 )
 Read = serializers.Serializer[Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,11 @@ from pydantic_ai.usage import RequestUsage
 from apps.agents.models import Agent
 from apps.agents.runtimes.llm import wire
 from apps.agents.services import models
+from apps.runs import spine
+from apps.runs.services import context
 from tests.agents.conftest import *  # noqa: F403
 from tests.agents.factories import URL, make_agent
+from tests.common.egress.world import serving
 from tests.orgs.conftest import AT
 
 KEY = "sk-canary-4f9a1c77e2d05b38"
@@ -116,3 +119,31 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr(wire, "sleep", waited.append)
     return waited
+
+
+@pytest.fixture
+def site(loopback: None, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A provider on this machine that streams; each part of an answer is an event of its own."""
+    from tests.agents.llm.streaming import Provider
+
+    monkeypatch.setattr(context, "DELTA_EVERY", 0.0)
+    # Leases are renewed on a connection of their own, which sees nothing of a test's transaction.
+    monkeypatch.setattr(spine, "renew_leases", lambda holds: {hold.run_id for hold in holds})
+    with serving(Provider()) as provider:
+        yield provider
+
+
+@pytest.fixture
+def make(owner: Any, site: Any) -> Callable[..., Any]:
+    """An agent of the provider on this machine: `make("anthropic")`."""
+    price(owner)
+
+    def made(kind: str = "openai", capabilities: Any = None, **config: Any) -> Any:
+        base = f"{site.url}/v1" if kind == "openai" else site.url
+        provide(owner, kind=kind, base_url=base)
+        whole = {"provider": "models", "model": MODEL, **config}
+        return make_agent(
+            owner, name="Assistant", runtime="llm", config=whole, capabilities=capabilities
+        )
+
+    return made

@@ -7,9 +7,15 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.utils import timezone
+
+from apps.runs.models import RunEvent
+from apps.runs.selectors import get_run
+from apps.runs.services.invoke import Ask, invoke, work_one
 from tests.agents.llm.conftest import MODEL
 from tests.common.egress.world import Handler, Site, reply
 
+PATIENCE = 20.0
 Answer = Callable[[Handler], None]
 
 
@@ -138,3 +144,30 @@ def anthropic_says(*texts: str, tokens: tuple[int, int] = (1234, 567)) -> list[b
         {"type": "message_stop"},
     ]
     return [_event(event, event["type"]) for event in events]
+
+
+SAYS = {"openai": openai_says, "anthropic": anthropic_says}
+
+
+def follow(owner: Any) -> Any:
+    """The run, carried out where somebody may follow it."""
+    wanted = Ask(agent="assistant", input={"text": "hello"}, mode="async")
+    run_id = invoke(wanted, caller=owner.actor, at=timezone.now()).run.id
+    assert work_one(at=timezone.now())
+    return get_run(run_id)
+
+
+def ask(owner: Any) -> Any:
+    wanted = Ask(agent="assistant", input={"text": "hello"}, mode="sync")
+    return invoke(wanted, caller=owner.actor, at=timezone.now()).run
+
+
+def told(run_id: Any) -> list[tuple[str, str]]:
+    """What who follows the run was told, each kind with its gist."""
+    rows = RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("kind", "data")
+    gist = {"delta": "text", "status": "status", "step": "status", "log": "message"}
+    return [(kind, data[gist[kind]]) for kind, data in rows]
+
+
+def words(run_id: Any) -> list[str]:
+    return [text for kind, text in told(run_id) if kind == "delta"]

@@ -28,6 +28,7 @@ def test_all_that_it_may_say(api: Any, provider: Any) -> None:
         "limits": {"requests": 3, "tool_calls": 0, "tokens": 10, "cost_micros": 5},
         "fallback": {"provider": "models", "model": MODEL},
         "tools": [TOOL, {**TOOL, "name": "cancel_order", "annotations": {"destructive": True}}],
+        "buffered": True,
         "redact": True,
     }
 
@@ -60,6 +61,7 @@ def test_all_that_it_may_say(api: Any, provider: Any) -> None:
         ({"fallback": {"provider": "nobody", "model": MODEL}}, "config.fallback.provider"),
         ({"fallback": "spare"}, "config.fallback"),
         ({"redact": "yes"}, "config.redact"),
+        ({"buffered": 1}, "config.buffered"),
         ({"tools": {}}, "config.tools"),
         ({"tools": "none"}, "config.tools"),
         ({"tools": [{**TOOL, "name": f"t{number}"} for number in range(21)]}, "config.tools"),

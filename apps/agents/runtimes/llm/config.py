@@ -18,7 +18,7 @@ TOOL_CALLS: Final = 50
 _FIELDS: Final = frozenset(
     (
         *("provider", "model", "instructions", "parameters", "limits", "fallback", "tools"),
-        *("redact", FIELD),
+        *("buffered", "redact", FIELD),
     )
 )
 _FALLBACK: Final = frozenset(("provider", "model"))
@@ -72,8 +72,7 @@ def checked(config: Mapping[str, Any]) -> Object:
     kept |= check_conversation(config)
     if tools := check_tools(config.get("tools", [])):
         kept["tools"] = tools
-    if _flag(config.get("redact", False)):
-        kept["redact"] = True
+    kept |= {name: True for name in ("buffered", "redact") if _flag(config, name)}
     return kept
 
 
@@ -114,9 +113,10 @@ def _instructions(said: Any) -> str:
     return said.strip()
 
 
-def _flag(said: Any) -> bool:
+def _flag(config: Mapping[str, Any], name: str) -> bool:
+    said = config.get(name, False)
     if not isinstance(said, bool):
-        raise Invalid.of("config.redact", "Say true or false.")
+        raise Invalid.of(f"config.{name}", "Say true or false.")
     return said
 
 

@@ -44,6 +44,7 @@ class Talk:
         self._invocation = invocation
         self._limits = Limits.of(config)
         self._redact: bool = config.get("redact", False)
+        self._buffered: bool = config.get("buffered", False)
         self._settings: Object = config.get("parameters", {})
         self._instructions = _instructions(invocation)
         self._endpoints = _endpoints(config)
@@ -111,15 +112,16 @@ class Talk:
     def _ask_one(self, endpoint: Endpoint) -> ModelResponse:
         """One recorded request to one model."""
         found: list[ModelResponse] = []
-        aloud = self._schema is None and self._ctx.is_followed
-        order = wire.Order(tuple(self._messages), self._parameters, self._bounded(), aloud)
+        order = wire.Order(
+            tuple(self._messages), self._parameters, self._bounded(), self._is_aloud()
+        )
         mark = recording.digest(order.messages)
 
         def call(key: str) -> Object:
             found.append(wire.send(endpoint, order, key=f"{key}.{mark}", ctx=self._ctx))
             spans.answered(found[0])
             self._count(endpoint, found[0].usage)
-            if aloud:
+            if order.aloud:
                 self._ctx.make_sure()  # all that was said is told before the step is over
             return recording.answered(found[0], redact=self._redact)
 
@@ -129,6 +131,10 @@ class Talk:
         span = partial(spans.chat, endpoint, order.settings)
         self._ctx.call_tool(name=f"chat {endpoint.model}", input=asked, call=call, span=span)
         return found[0]
+
+    def _is_aloud(self) -> bool:
+        """Whether the answer is told while it is given: a text, and somebody may be following."""
+        return self._schema is None and not self._buffered and self._ctx.is_followed
 
     def _bounded(self) -> ModelSettings:
         """The owner's parameters; an answer is no longer than the tokens that are left."""

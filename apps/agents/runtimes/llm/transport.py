@@ -36,6 +36,7 @@ class Transport(httpx2.AsyncBaseTransport):
         self, endpoint: Endpoint, *, key: str, left: Callable[[], float], streams: bool = False
     ) -> None:
         self.failure: DomainError | None = None
+        self._open: EgressStream | None = None
         self._endpoint = endpoint
         self._key = key
         self._left = left
@@ -61,12 +62,17 @@ class Transport(httpx2.AsyncBaseTransport):
     def _stream(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
         """A success as it comes; anything else is read, for it says why there is none."""
         answer = egress.stream(request.method, str(request.url), **self._how(request, body))
+        self._open = answer
         headers = list(answer.headers.multi_items())
         if 200 <= answer.status < 300:
             return httpx2.Response(answer.status, headers=headers, stream=_Parts(answer, self))
-        with answer:
-            _check_place(answer.status)
-            return httpx2.Response(answer.status, headers=headers, content=b"".join(answer))
+        _check_place(answer.status)
+        return httpx2.Response(answer.status, headers=headers, content=b"".join(answer))
+
+    def close(self) -> None:
+        """Hang up, whatever the client has left open."""
+        if self._open is not None:
+            self._open.close()
 
     def _how(self, request: httpx2.Request, body: bytes) -> dict[str, Any]:
         said = {name: value for name, value in request.headers.items() if name in _KEPT}

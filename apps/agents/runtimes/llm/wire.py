@@ -121,6 +121,8 @@ def _once(
         if transport.failure is not None:
             raise _unanswered(transport.failure) from error
         raise WorkFailed("model_answer_invalid", "The model's answer can't be read.") from error
+    finally:
+        transport.close()
 
 
 def _asked(
