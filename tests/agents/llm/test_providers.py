@@ -222,6 +222,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
         "model": MODEL,
         "instructions": "Be brief.",
         "limits": '{"requests": 3}',
+        "buffered": "on",
         "redact": "on",
     }
     assert browser.post("/agents/new/?runtime=llm", data).status_code == 303
@@ -231,6 +232,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
         "model": MODEL,
         "instructions": "Be brief.",
         "limits": {"requests": 3},
+        "buffered": True,
         "redact": True,
     }
     page = shown(browser.get("/agents/assistant/settings/"))
