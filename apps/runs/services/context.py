@@ -197,7 +197,7 @@ class Context:
             notes=self._notes,
             at=timezone.now(),
         )
-        self._after(standing)
+        self._told(standing)
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         agent, tool = kept_text(agent), kept_text(tool)
@@ -214,7 +214,7 @@ class Context:
     def called(self, child_id: UUID) -> None:
         """A call was admitted or answered as a step of this run, and the notes went along."""
         self.children.append(child_id)
-        self._after("ours")
+        self._told("ours")
 
     def not_called(self, parent: Parentage, failure: WorkFailed) -> None:
         """A call was refused before there was a run: a step says so."""
@@ -231,7 +231,12 @@ class Context:
             raise Stopped
         standing = spine.check_run(self.hold, notes=self._notes)
         release_connection()
+        self._told(standing)
+
+    def _told(self, standing: Standing) -> None:
+        """Act on what the database has said to a call with which the notes went along."""
         self._after(standing)
+        self._notes = Notes()
 
     def _after(self, standing: Standing) -> None:
         """Act on what the database has just said of the run."""
@@ -239,7 +244,6 @@ class Context:
             raise OutOfTime
         if standing == "lost":
             raise Stopped
-        self._notes = Notes()
         self._sure_until = time.monotonic() + SURE_FOR
 
     def _note(
