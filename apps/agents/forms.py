@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,16 +9,12 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 
+from apps.agents.config_fields import pretty, runtime_fields
 from apps.agents.models import AuthRequirement, ProviderKind
-from apps.agents.runtimes.builtin import SKILLS
-from apps.agents.runtimes.http import check_headers
-from apps.agents.runtimes.llm.config import INSTRUCTIONS_MAX
-from apps.agents.selectors import list_providers
 from apps.agents.services.agents import NOTE_MAX, PURPOSE_MAX, TIMEOUT_MAX
 from apps.agents.services.capabilities import ANNOTATIONS, PRICE_MAX
 from apps.agents.services.grants import EVERY_TOOL
 from apps.agents.services.models import KEY_MAX, MODEL_MAX, PER_MILLION_MAX, URL_MAX
-from apps.common.errors import Invalid
 from apps.common.forms import JsonObjectField
 from apps.common.json import Object
 
@@ -51,12 +45,12 @@ class RuntimeForm(forms.Form):
     """The config that is edited; empty for a new agent."""
 
     def add_runtime_fields(self) -> None:
-        for name, field in _runtime_fields(self.runtime).items():
+        for name, field in runtime_fields(self.runtime).items():
             self.fields[name] = field
 
     def config(self) -> Object:
         """What these fields say, as the runtime takes it; what has no field stays as it is."""
-        given = {name: self.cleaned_data[name] for name in _runtime_fields(self.runtime)}
+        given = {name: self.cleaned_data[name] for name in runtime_fields(self.runtime)}
         whole = {**self.present, **given}
         return {name: value for name, value in whole.items() if value}
 
@@ -86,7 +80,7 @@ class AgentForm(RuntimeForm):
             required=False,
             help_text="Nobody can call a draft.",
         )
-        self.order_fields(list(_runtime_fields(runtime)))
+        self.order_fields(list(runtime_fields(runtime)))
 
 
 class AgentEditForm(RuntimeForm):
@@ -236,47 +230,6 @@ class RetireForm(forms.Form):
         return slug
 
 
-class HeadersField(forms.CharField):
-    """HTTP headers in a text area, a line each; what they may be, the runtime decides."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            required=False,
-            widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
-            help_text="One on a line, such as X-Region: eu. Every call carries them. No secrets: "
-            "everybody who sees agents sees them.",
-        )
-
-    def to_python(self, value: Any) -> Any:
-        headers: dict[str, str] = {}
-        for number, line in enumerate((super().to_python(value) or "").splitlines(), start=1):
-            name, colon, said = (part.strip() for part in line.partition(":"))
-            if line.strip() and not colon:
-                raise forms.ValidationError(f"Line {number}: write a name, a colon and a value.")
-            if name in headers:
-                raise forms.ValidationError(f"Line {number}: {name} stands there twice.")
-            if line.strip():
-                headers[name] = said
-        return _checked_headers(headers)
-
-    def prepare_value(self, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return "\n".join(f"{name}: {said}" for name, said in value.items())
-
-
-def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
-    """As the runtime takes them; its refusals name the header, for there is one field for all."""
-    try:
-        return check_headers(headers)
-    except Invalid as error:
-        said = [
-            f"{item['field'].removeprefix('config.headers').lstrip('.')}: {item['message']}"
-            for item in error.extra["errors"]
-        ]
-        raise forms.ValidationError([text.removeprefix(": ") for text in said]) from error
-
-
 class ProviderForm(forms.Form):
     """Somebody's language models, and the key to them."""
 
@@ -329,11 +282,6 @@ class PriceForm(forms.Form):
         }
 
 
-def pretty(value: Object) -> str:
-    """JSON as it stands in a text area."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
 def _json_field(label: str) -> forms.Field:
     return JsonObjectField(
         label=label,
@@ -342,77 +290,6 @@ def _json_field(label: str) -> forms.Field:
         help_text="JSON Schema 2020-12 of an object.",
         initial=pretty({"type": "object"}),
     )
-
-
-def _runtime_fields(runtime: str) -> dict[str, forms.Field]:
-    if runtime == "builtin":
-        return {
-            "skill": forms.ChoiceField(
-                choices=[(name, f"{name}: {_says(name)}") for name in sorted(SKILLS)]
-            ),
-            "expression": forms.CharField(
-                required=False,
-                max_length=2000,
-                help_text="For json-transform only: the JMESPath expression it always uses.",
-            ),
-        }
-    if runtime == "http":
-        return {
-            "url": forms.URLField(
-                label="URL of the endpoint",
-                max_length=2000,
-                assume_scheme="https",
-                help_text="It gets a signed POST for each call and answers with a JSON object.",
-            ),
-            "headers": HeadersField(),
-        }
-    return _model_fields() if runtime == "llm" else {}
-
-
-def _model_fields() -> dict[str, forms.Field]:
-    """What an agent that is a language model is made of."""
-    return {
-        "provider": forms.ChoiceField(
-            choices=lambda: [(row.name, row.name) for row in list_providers()],
-            help_text="Whose model it is; admins add providers under Settings, Models.",
-        ),
-        "model": forms.CharField(
-            max_length=120, help_text="As the provider names it. Its price must be known."
-        ),
-        "instructions": forms.CharField(
-            required=False,
-            max_length=INSTRUCTIONS_MAX,
-            widget=forms.Textarea(attrs={"rows": 6}),
-            help_text="What the model is told before every task.",
-        ),
-        "limits": _numbers_field(
-            "Limits of a run",
-            'requests, tool_calls, tokens and cost_micros, such as {"requests": 10}.',
-        ),
-        "parameters": _numbers_field(
-            "Parameters", 'temperature, top_p, max_tokens and seed, such as {"temperature": 0}.'
-        ),
-        "redact": forms.BooleanField(
-            label="Leave what is said out of the record of model requests",
-            required=False,
-            help_text="Counts, costs and names of tools stay; so do the run’s input and output.",
-        ),
-    }
-
-
-def _numbers_field(label: str, told: str) -> forms.Field:
-    return JsonObjectField(
-        label=label,
-        rows=2,
-        required=False,
-        otherwise="Give an object of numbers.",
-        help_text=told[0].upper() + told[1:],
-    )
-
-
-def _says(skill: str) -> str:
-    """The beginning of what a skill says of itself, up to its first stop."""
-    return re.split(r"[.:]", SKILLS[skill].spec({}).description, maxsplit=1)[0]
 
 
 def _timeout() -> forms.Field:

@@ -6,8 +6,9 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
-        """Make the product's Celery application the current one everywhere, and count jobs."""
-        from apps.common import metrics
+        """Make the product's Celery application the current one everywhere, and watch its jobs."""
+        from apps.common import metrics, telemetry
         from config import celery  # noqa: F401
 
         metrics.connect_job_signals()
+        telemetry.connect_worker_signals()

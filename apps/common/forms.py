@@ -43,6 +43,7 @@ class JsonObjectField(forms.CharField):
     """A JSON object in a text area; `otherwise` says what is wanted where it is another value."""
 
     empty_values = (None, "")
+    kind: type = dict
 
     def __init__(self, *, otherwise: str, rows: int, **options: Any) -> None:
         attrs = {"rows": rows, "spellcheck": "false", "class": "mono"}
@@ -50,7 +51,7 @@ class JsonObjectField(forms.CharField):
         self.otherwise = otherwise
 
     def prepare_value(self, value: Any) -> Any:
-        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, self.kind) else value
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value) or ""
@@ -60,7 +61,7 @@ class JsonObjectField(forms.CharField):
             found = read_typed(text)
         except Invalid as error:
             raise forms.ValidationError(error.detail) from error
-        if not isinstance(found, dict):
+        if not isinstance(found, self.kind):
             raise forms.ValidationError(self.otherwise)
         return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -74,7 +76,17 @@ def enter(context: TraceContext | None) -> None:
     _current.set(context)
 
 
+@contextmanager
+def within(context: TraceContext) -> Iterator[None]:
+    """Make a span the present one while the block runs."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def outgoing_headers() -> dict[str, str]:
-    """The headers by which a call to someone else continues the present trace."""
+    """The headers by which a call to someone else goes on below the present span."""
     context = _current.get()
-    return {"traceparent": context.child().traceparent} if context else {}
+    return {"traceparent": context.traceparent} if context else {}

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.common.forms import JsonObjectField
 from apps.common.ids import uuid7
-from apps.runs.models import COMMENT_MAX, Rating, Run
+from apps.runs.models import COMMENT_MAX, SESSION, SESSION_MAX, SESSION_RULE, Rating, Run
 from apps.runs.states import RunStatus
 
 ALL: Final = "all"
@@ -26,6 +26,7 @@ class RunFilterForm(forms.Form):
     )
     agent = forms.CharField(required=False, max_length=40)
     caller = forms.CharField(required=False, max_length=40)
+    session_id = forms.CharField(required=False, max_length=SESSION_MAX, label="Session")
     level = forms.ChoiceField(
         required=False, choices=[("", "Calls from outside"), (ALL, "Calls between agents too")]
     )
@@ -63,10 +64,24 @@ class ConsoleForm(forms.Form):
         otherwise='A tool takes an object, such as {"text": "hello"}.',
         help_text="A JSON object.",
     )
+    session_id = forms.RegexField(
+        rf"\A{SESSION.pattern}\Z",
+        label="Session",
+        required=False,
+        max_length=SESSION_MAX,
+        error_messages={"invalid": SESSION_RULE},
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+    )
     mode = forms.ChoiceField(
         choices=[(Run.Mode.SYNC, "Wait for the result"), (Run.Mode.ASYNC, "In the background")],
         label="How",
     )
+
+    def tell_turns(self, turns: int) -> None:
+        """Say what a session means to an agent that is given so many earlier turns."""
+        given = f"the last {turns} of yours" if turns else "none of the earlier ones"
+        told = f"Runs with the same session are a conversation. This agent is given {given}."
+        self.fields["session_id"].help_text = told
 
 
 class FeedbackForm(forms.Form):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -14,6 +15,10 @@ from apps.common.json import JsonDecoder
 from apps.common.models import TenantModel
 from apps.runs.states import RunStatus, StepStatus
 
+SESSION_MAX: Final = 128
+SESSION: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{SESSION_MAX}}}")
+SESSION_RULE: Final = f"Use 1 to {SESSION_MAX} letters, digits and . _ : -"
+
 
 class Run(TenantModel):
     """One invocation of one tool of one agent. Written only by `apps.runs.spine`.
@@ -22,7 +27,10 @@ class Run(TenantModel):
     record; the queue's entry with its lease (`lease_no` is the fencing token: who holds an older
     one can change nothing); and the memory of an Idempotency-Key (`principal`, `idempotency_key`,
     `fingerprint`), which a refused run doesn't keep. `lineage` is the agents from the root's to
-    this run's own. What happens in one that is `told` becomes events (`RunEvent`) as well.
+    this run's own. Runs of one `session_id` belong together, and a child has its parent's; which of
+    them share their context, `turns_before` (migrations/sql) says. What happens in a run that is
+    `told` becomes events (`RunEvent`) as well. `spent` is by attempt what `cost_micros` and `usage`
+    are the sums of. `traceparent` is the span below which a worker carries it out.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -60,6 +68,7 @@ class Run(TenantModel):
     error = models.JSONField(null=True)
     cost_micros = models.BigIntegerField(default=0)
     usage = models.JSONField(null=True)
+    spent = models.JSONField(null=True)
     parent = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )
@@ -71,6 +80,7 @@ class Run(TenantModel):
     principal = models.CharField(max_length=130)
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - NULL is no key
     fingerprint = models.BinaryField(null=True)
+    session_id = models.CharField(max_length=SESSION_MAX, null=True)  # noqa: DJ001 - NULL is none
     lease_no = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     timeout_seconds = models.PositiveIntegerField()
@@ -79,6 +89,7 @@ class Run(TenantModel):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     told = models.BooleanField(db_default=False)
+    traceparent = models.CharField(max_length=55, blank=True, db_default="")
 
     class Meta:
         db_table = "runs"
@@ -107,6 +118,16 @@ class Run(TenantModel):
             models.Index(fields=["status", "-created_at", "-id"], name="run_of_status"),
             models.Index(fields=["caller_id", "-created_at", "-id"], name="run_of_caller"),
             models.Index(fields=["root_id"], name="run_of_root"),
+            models.Index(
+                fields=["session_id", "-created_at", "-id"],
+                condition=Q(session_id__isnull=False),
+                name="run_of_session",
+            ),
+            models.Index(
+                fields=["session_id", "agent", "caller_id", "-created_at", "-id"],
+                condition=Q(session_id__isnull=False),
+                name="run_turn",
+            ),
             models.Index(
                 fields=["created_at", "id"],
                 condition=Q(status__in=["queued", "running"]),

@@ -57,6 +57,8 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "is_open": not run.is_closed,
         "mode": run.mode,
         "environment": run.environment,
+        "session": run.session_id,
+        "session_url": _session_url(request, run),
         "input": run.input,
         "output": run.output,
         "error": run.error,
@@ -89,6 +91,14 @@ def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
 
 def _agent_url(request: HttpRequest, agent_id: UUID, slug: str, status: str) -> str:
     return link(request, "agents:agent", ref_of(agent_id, slug, status))
+
+
+def _session_url(request: HttpRequest, run: RunView) -> str | None:
+    """The runs of a run's session as a conversation is read; with a child's, the other children."""
+    if run.session_id is None:
+        return None
+    level = "all" if run.parent_id else ""
+    return link(request, "runs:runs", session_id=run.session_id, level=level, sort="started")
 
 
 class RunActivity:

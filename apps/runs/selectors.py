@@ -35,6 +35,7 @@ class RunView:
     reason: str
     mode: str
     environment: str
+    session_id: str | None
     input: Object
     output: Object | None
     error: Object | None
@@ -75,6 +76,7 @@ def list_runs(
     until: datetime | None = None,
     caller: str = "",
     root_id: UUID | None = None,
+    session_id: str = "",
 ) -> QuerySet[Run]:
     """Runs with all that a view of them needs, in one query; every filter has its index."""
     wanted = {
@@ -85,6 +87,7 @@ def list_runs(
         "created_at__lt": until,
         "caller_id": caller,
         "root_id": root_id,
+        "session_id": session_id,
     }
     rows = Run.objects.filter(**{name: value for name, value in wanted.items() if value})
     return _whole(rows)
@@ -171,6 +174,7 @@ def view_of(row: Run) -> RunView:
         reason=row.reason,
         mode=row.mode,
         environment=row.environment,
+        session_id=row.session_id,
         input=row.input,
         output=row.output,
         error=row.error,
@@ -210,14 +214,16 @@ BULKY = ("input", "output", "error")
 def list_run_lines(
     rows: QuerySet[Run], *, words: str = "", only_roots: bool = False
 ) -> QuerySet[Run]:
-    """Narrow what `list_runs` found for a list: titles and callers that say `words`.
+    """Narrow what `list_runs` found for a list: titles and callers that say `words`, and the
+    session of that name.
 
     No index answers `words`: give the list a `since`. What a run took and gave isn't read.
     """
     if only_roots:
         rows = rows.filter(parent_id__isnull=True)
     if words:
-        rows = rows.filter(Q(title__icontains=words) | Q(caller_label__icontains=words))
+        says = Q(title__icontains=words) | Q(caller_label__icontains=words)
+        rows = rows.filter(says | Q(session_id=words))
     return rows.defer(*BULKY)
 
 

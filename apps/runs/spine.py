@@ -6,6 +6,7 @@ calls turns them into errors that mean something to a client.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +17,9 @@ from django.conf import settings
 from django.db import connection
 from psycopg.types.json import Jsonb
 
+from apps.agents.runtimes.base import Turn
 from apps.common.actors import Actor
-from apps.common.json import Object
+from apps.common.json import JsonDecoder, Object
 from apps.runs.states import RunStatus, StepStatus
 
 LEASE: Final = timedelta(seconds=settings.RUN_LEASE_SECONDS)
@@ -53,7 +55,7 @@ select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at 
   p_caller_label => %s, p_principal => %s, p_key => %s, p_fingerprint => %s, p_refusal => %s,
   p_recalled => %s, p_scopes => %s::uuid[], p_price => %s::bigint,
   p_parent => %s, p_parent_lease => %s::int, p_step => %s, p_step_name => %s, p_ordinal => %s::int,
-  p_notes => %s, p_lease => %s, p_at => %s)
+  p_notes => %s, p_session => %s, p_lease => %s, p_at => %s)
 """
 
 
@@ -90,7 +92,8 @@ class Order:
     """Everything that a run is made of; `refusal` is the code of a reason against it.
 
     `price_micros` is what it may cost, in each of the budgets (`scopes`) that it counts against.
-    An agent that `is_recalled` by its slug and is gone or retired is looked for again.
+    An agent that `is_recalled` by its slug and is gone or retired is looked for again. A child's
+    session is its parent's, by the database.
     """
 
     run_id: UUID
@@ -109,6 +112,7 @@ class Order:
     refusal: str | None = None
     is_recalled: bool = False
     parent: Parentage | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,7 @@ def admit(order: Order, *, at: datetime) -> Admission:
         parent and parent.step_name,
         parent and parent.ordinal,
         _json(parent.notes if parent else None),
+        order.session_id,
         LEASE,
         at,
     )
@@ -223,21 +228,24 @@ def close_run(
     hold: Hold,
     ending: Ending,
     *,
+    spent: Object | None = None,
     statement: Object | None = None,
     notes: Notes | None = None,
     at: datetime,
 ) -> Standing:
-    """End a run that is ours. What is late can only end as timed out; else nothing happens."""
+    """End a run that is ours. What is late can only end as timed out; else nothing happens.
+
+    What the attempt has spent counts in any case.
+    """
     standing: Standing = _one(
-        "select close_run(%s, %s::int, %s, %s, %s, %s, %s::bigint, %s, %s, %s, %s)",
+        "select close_run(%s, %s::int, %s, %s, %s, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         ending.status,
         ending.reason,
         _json(ending.output),
         _json(ending.error),
-        ending.cost_micros,
-        _json(ending.usage),
+        _json(spent),
         _json(statement),
         _json(notes),
         at,
@@ -279,17 +287,19 @@ def end_step(
     status: StepStatus,
     output: Object | None = None,
     error: Object | None = None,
+    spent: Object | None = None,
     at: datetime,
 ) -> Standing:
-    """Put a step's result on record; it is discarded if the run is lost."""
+    """Put a step's result on record; it is discarded if the run is lost. What was spent is not."""
     standing: Standing = _one(
-        "select end_step(%s, %s::int, %s, %s, %s, %s, %s)",
+        "select end_step(%s, %s::int, %s, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         step_id,
         status,
         _json(output),
         _json(error),
+        _json(spent),
         at,
     )[0]
     return standing
@@ -301,6 +311,19 @@ def check_run(hold: Hold, *, notes: Notes | None = None) -> Standing:
         "select check_run(%s, %s::int, %s)", hold.run_id, hold.lease_no, _json(notes)
     )[0]
     return standing
+
+
+def list_turns_before(run_id: UUID, *, turns: int, size: int) -> list[Turn]:
+    """What was said in a run's session before it, the oldest first: at most so many turns and
+    characters. Only what the same caller said to the same tool; see `turns_before` in the SQL.
+    """
+    rows = _all("select input, output from turns_before(%s, %s::int, %s::int)", run_id, turns, size)
+    return [Turn(*(json.loads(said, cls=JsonDecoder) for said in row)) for row in rows]
+
+
+def note_trace(run_id: UUID, traceparent: str) -> None:
+    """Keep the span below which a worker is to carry the run out."""
+    _all("update runs set traceparent = %s where id = %s returning id", traceparent, run_id)
 
 
 def claim_run(*, at: datetime) -> Hold | None:

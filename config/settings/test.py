@@ -11,6 +11,8 @@ os.environ.setdefault("DATABASE_OWNER_URL", "postgresql://mandate_owner@127.0.0.
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 # Tests of what happens at once hold more connections than a web process does.
 os.environ.setdefault("DATABASE_POOL", "8")
+# Nobody else sees the runs of a test's own transaction: who renews leases would find them lost.
+os.environ.setdefault("RUN_LEASE_SECONDS", "300")
 
 os.environ.setdefault("MANDATE_PROCESS", "web" if "pytest" in sys.modules else "command")
 

@@ -19,7 +19,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from apps.agents.runtimes.base import Invocation, Stopped, WorkFailed
-from apps.agents.runtimes.http import OUTPUT_MAX, RUNTIME
+from apps.agents.runtimes.http import RUNTIME
+from apps.agents.runtimes.posting import OUTPUT_MAX
 from apps.agents.runtimes.signing import new_secret, signed_headers
 from apps.agents.services import agents
 from apps.common import egress, tracecontext
@@ -54,7 +55,9 @@ class Fake:
     def remaining(self) -> float:
         return self.left
 
-    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
+    def call_tool(
+        self, *, name: str, input: Object, call: Callable[[str], Object], span: Any = None
+    ) -> Object:
         self.asked.append((name, input))
         with connection.execute_wrapper(refuse):
             return call(KEY)
@@ -420,9 +423,7 @@ def test_a_call_continues_the_trace(desk: Any, endpoint: HTTPServer) -> None:
         tracecontext.enter(None)
     ask(desk)
     with_trace, without = asked_of(endpoint)
-    found = tracecontext.read_traceparent(with_trace.headers["traceparent"])
-    assert found is not None
-    assert (found.trace_id, found.span_id != trace.span_id) == (trace.trace_id, True)
+    assert tracecontext.read_traceparent(with_trace.headers["traceparent"]) == trace
     assert "traceparent" not in without.headers
 
 

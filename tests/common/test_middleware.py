@@ -14,6 +14,7 @@ from apps.common.tracecontext import (
     outgoing_headers,
     read_traceparent,
     request_id,
+    within,
 )
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -92,12 +93,15 @@ def test_a_later_version_of_the_header_is_read_as_far_as_it_is_known():
     assert span == TraceContext(TRACE, "00f067aa0ba902b7", sampled=True)
 
 
-def test_outgoing_calls_continue_the_trace():
+def test_outgoing_calls_go_on_below_the_present_span():
     assert outgoing_headers() == {}
-    enter(TraceContext(TRACE, "00f067aa0ba902b7"))
-    span = read_traceparent(outgoing_headers()["traceparent"])
+    outer, inner = TraceContext(TRACE, "00f067aa0ba902b7"), TraceContext(TRACE, "1" * 16)
+    enter(outer)
+    with within(inner):
+        below = outgoing_headers()
+    told = outgoing_headers()
     enter(None)
-    assert (span.trace_id, span.sampled) == (TRACE, False)
+    assert [read_traceparent(said["traceparent"]) for said in (below, told)] == [inner, outer]
 
 
 def test_a_request_leaves_one_line_with_its_names_and_without_its_secrets(api, lines):

@@ -3,8 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 
+from celery import signals
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from apps.common import telemetry
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -36,9 +41,16 @@ print("answer", answer["traceparent"])
 print("outgoing", answer.content.decode())
 client.get("/broken")
 from opentelemetry import trace
-if telemetry.is_wanted():
-    trace.get_tracer_provider().force_flush()
+with trace.get_tracer("a library").start_as_current_span("says s3cret"):
+    pass
+telemetry.flush()
 """
+
+
+def spans_of(server):
+    bodies = [request.get_data() for request, _ in server.log]
+    found = [ExportTraceServiceRequest.FromString(body) for body in bodies]
+    return [s for f in found for r in f.resource_spans for ss in r.scope_spans for s in ss.spans]
 
 
 def run(**environ):
@@ -59,20 +71,17 @@ def test_with_a_collector_every_request_is_a_span_of_the_callers_trace(httpserve
     said = run(OTEL_EXPORTER_OTLP_ENDPOINT=httpserver.url_for("").rstrip("/"))
     assert said["exports"] == "True"
 
-    bodies = [request.get_data() for request, _ in httpserver.log]
-    found = [ExportTraceServiceRequest.FromString(body) for body in bodies]
-    spans = [s for f in found for r in f.resource_spans for ss in r.scope_spans for s in ss.spans]
-    invite, broken = spans
+    invite, broken = spans_of(httpserver)
     assert invite.name == "GET invite/<token>"
     assert invite.trace_id.hex() == TRACE
     assert invite.parent_span_id.hex() == "00f067aa0ba902b7"
     assert said["answer"] == f"00-{TRACE}-{invite.span_id.hex()}-01"
-    assert said["outgoing"].startswith(f"00-{TRACE}-")
+    assert said["outgoing"] == said["answer"]
     attributes = {a.key: a.value for a in invite.attributes}
     assert attributes["http.route"].string_value == "invite/<token>"
     assert attributes["http.response.status_code"].int_value == 200
     assert broken.status.code == 2
-    assert not any(b"s3cret" in body for body in bodies)
+    assert not any(b"s3cret" in request.get_data() for request, _ in httpserver.log)
 
 
 def test_without_a_collector_nothing_is_exported_and_the_trace_still_goes_on():
@@ -80,3 +89,19 @@ def test_without_a_collector_nothing_is_exported_and_the_trace_still_goes_on():
     assert said["exports"] == "False"
     assert said["answer"].startswith(f"00-{TRACE}-")
     assert said["outgoing"].startswith(f"00-{TRACE}-")
+
+
+def test_a_workers_process_ends_though_the_collector_is_gone(monkeypatch):
+    held, asked = threading.Event(), []
+
+    def hang():
+        asked.append(1)
+        held.wait(30)
+
+    monkeypatch.setattr(telemetry, "flush", hang)
+    monkeypatch.setattr(telemetry, "LAST_SECONDS", 0.1)
+    began = time.monotonic()
+    signals.worker_process_shutdown.send(sender=None, pid=0, exitcode=0)
+    held.set()
+    assert asked == [1]
+    assert time.monotonic() - began < 10

@@ -47,6 +47,7 @@ def test_a_sync_run_is_answered_whole(api: Api, echo: Any) -> None:
         "reason": None,
         "mode": "sync",
         "environment": "live",
+        "session_id": None,
         "input": {"text": "hello"},
         "output": {"text": "hello"},
         "error": None,

@@ -210,20 +210,27 @@ def reap(roots: list[Hold], mids: list[Hold]) -> None:
 ACTS = (renew, stop, reap)
 
 
-def test_who_loses_a_deadlock_tries_once_more(place: Any) -> None:
-    """Somebody locks two rows in the wrong order; Postgres breaks whoever has waited longer."""
+def test_who_loses_a_deadlock_tries_once_more(place: Any, admin_cursor: Any) -> None:
+    """Somebody locks two rows in the wrong order, and it is we whom Postgres breaks.
+
+    Who waits looks for a deadlock once, `deadlock_timeout` after the wait began; who finds one is
+    broken. Theirs is so long that they never look, and we wait only once they do: so we find it,
+    however slow the machine is.
+    """
     owner = owner_of(place)
     first, second = admit(make_agent("one")).hold, admit(make_agent("two")).hold
     low, high = sorted((first.run_id, second.run_id))
+    theirs = admin_cursor.connection
+    lock = f"select 1 from {place.schema}.runs where id = %s for no key update"
     locked, go_on = threading.Event(), threading.Event()
 
-    def contrary(number: int) -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("select 1 from runs where id = %s for no key update", [high])
+    def contrary() -> None:
+        with theirs.transaction():
+            theirs.execute("set local deadlock_timeout = '10min'")
+            theirs.execute(lock, [high])
             locked.set()
-            while not go_on.wait(0.01) or not somebody_waits(cursor):
-                pass
-            cursor.execute("select 1 from runs where id = %s for no key update", [low])
+            assert go_on.wait(30)
+            theirs.execute(lock, [low])
 
     broken: list[str] = []
     real = spine.stop_runs
@@ -231,17 +238,19 @@ def test_who_loses_a_deadlock_tries_once_more(place: Any) -> None:
     def stop_both(run_ids: Any, **more: Any) -> Any:
         """What a kill locks: both, the lower first."""
         with connection.cursor() as cursor:
-            cursor.execute("select 1 from runs where id = %s for no key update", [low])
+            cursor.execute(lock, [low])
             go_on.set()
-            try:
-                return real([low, high], **more)
-            except OperationalError as error:
-                broken.append(type(error.__cause__).__name__)
-                raise
+            if not broken:
+                wait_until_we_block(cursor, theirs.info.backend_pid)
+        try:
+            return real([low, high], **more)
+        except OperationalError as error:
+            broken.append(type(error.__cause__).__name__)
+            raise
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setattr(spine, "stop_runs", stop_both)
-        other = pool.submit(at_once, place, 1, contrary)
+        other = pool.submit(contrary)
         assert locked.wait(30)
         run = control.cancel_run(run_id=low, actor=owner.actor, at=timezone.now())
         other.result(30)
@@ -250,12 +259,14 @@ def test_who_loses_a_deadlock_tries_once_more(place: Any) -> None:
     assert set(Run.objects.values_list("status", flat=True)) == {"cancelled"}
 
 
-def somebody_waits(cursor: Any) -> bool:
-    cursor.execute(
-        "select exists (select from pg_stat_activity"
-        " where datname = current_database() and wait_event_type = 'Lock')"
-    )
-    return bool(cursor.fetchone()[0])
+def wait_until_we_block(cursor: Any, pid: int) -> None:
+    """Wait until that process waits for a lock of ours."""
+    for _ in range(3000):
+        cursor.execute("select pg_backend_pid() = any(pg_blocking_pids(%s))", [pid])
+        if cursor.fetchone()[0]:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for us")
 
 
 def test_keys_are_forgotten_as_fast_as_they_come(place: Any) -> None:

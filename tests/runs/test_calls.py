@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.agents.runtimes.base import CallFailed, WorkFailed
 from apps.runs import spine
-from apps.runs.models import Run, Step
+from apps.runs.models import Run, RunLog, Step
 from apps.runs.services import control
 from apps.runs.services.context import call_key
 from apps.runs.services.invoke import Ask, invoke, work_one
@@ -215,3 +215,22 @@ def test_a_step_that_time_ran_out_on_has_failed(scripts: Any) -> None:
     assert (run.status, run.reason) == ("timed_out", "deadline")
     assert [step[2:4] for step in steps_of(run)] == [("slow", "failed")]
     assert Step.objects.get().error == run.error
+
+
+def test_what_is_logged_while_a_tool_works_is_kept(scripts: Any) -> None:
+    def script(invocation: Any, ctx: Any) -> dict[str, Any]:
+        def post(key: str) -> dict[str, Any]:
+            ctx.log("info", "Within.")
+            return {}
+
+        ctx.log("info", "Before.")
+        ctx.call_tool(name="POST", input={}, call=post)
+        ctx.log("info", "After.")
+        return {}
+
+    scripts["front"] = script
+    make_agent("front")
+    run = ask()
+    assert run.status == "succeeded"
+    lines = RunLog.objects.filter(run_id=run.id).order_by("at").values_list("message", flat=True)
+    assert list(lines) == ["Before.", "Within.", "After."]

@@ -45,6 +45,23 @@ def test_each_has_one_opinion_and_may_change_it(api: Api, api_as: Any, run: str)
     assert other.get(path).json()["own"] is None
 
 
+def test_each_change_is_on_record_without_the_comment(api: Api, run: str, events: Any) -> None:
+    path = f"/runs/{run}/feedback"
+    for rating, comment in (("up", "Good."), ("up", "Good."), ("down", "")):
+        assert api("PUT", path, {"rating": rating, "comment": comment}).status_code == 200
+    assert api.delete(path).status_code == 204
+    assert problem(api.delete(path)) == (404, "not_found")
+    assert problem(api("PUT", path, {"rating": "odd"})) == (422, "invalid")
+
+    good = {"rating": "up", "has_comment": True}
+    bad = {"rating": "down", "has_comment": False}
+    assert events() == [
+        ("runs.feedback.given", run, {"new": good}),
+        ("runs.feedback.changed", run, {"old": good, "new": bad}),
+        ("runs.feedback.taken_back", run, {"old": bad}),
+    ]
+
+
 def test_who_may_only_look_gives_none(api: Api, api_as: Any, run: str) -> None:
     path, viewer = f"/runs/{run}/feedback", api_as("viewer")
     assert problem(viewer("PUT", path, {"rating": "up"})) == (403, "permission_denied")

@@ -18,7 +18,7 @@ from apps.orgs.selectors import MEMBER
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 CONFIG_HELP = (
     '{"skill"} for builtin, {"url", "headers"?} for http, {"provider", "model", "instructions"?, '
-    '"parameters"?, "limits"?, "fallback"?, "redact"?} for llm.'
+    '"parameters"?, "limits"?, "fallback"?, "tools"?, "buffered"?, "redact"?} for llm.'
 )
 Read = serializers.Serializer[Any]
 
@@ -78,7 +78,7 @@ class AgentRead(Read):
 
 
 class NewAgentRead(AgentRead):
-    """A new agent; one that is called with signatures brings its secret, this once."""
+    """A new agent; one whose endpoints get signed calls brings its secret, this once."""
 
     signing_secret = serializers.CharField(allow_null=True)
 

@@ -18,6 +18,8 @@ from apps.common.errors import Invalid
 from apps.common.json import Object
 
 Level = Literal["debug", "info", "warning", "error"]
+OpenSpan = Callable[[UUID], AbstractContextManager[object]]
+"""Opens what a trace shows of a step, by the step's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,25 @@ class GrantedTool:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """The conversation that a run belongs to: its name, and the id of whose call began the run.
+
+    The name is a client's own word. Two callers that use one have two conversations.
+    """
+
+    id: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a tool was asked in a conversation, and what it answered."""
+
+    input: Object
+    output: Object
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One execution of one tool of one agent; `config` is the agent's as its manifest froze it.
 
@@ -68,6 +89,7 @@ class Invocation:
     config: Object
     description: str = ""
     output_schema: Object = field(default_factory=dict)
+    session: Session | None = None
 
 
 class CallContext(Protocol):
@@ -80,12 +102,28 @@ class CallContext(Protocol):
     def tools(self) -> Sequence[GrantedTool]:
         """The tools of other agents that this agent may call now."""
 
+    def history(self, turns: int) -> Sequence[Turn]:
+        """The newest turns of the run's conversation before it, the oldest first.
+
+        Only what the same caller has asked of the same tool and was answered before this run was
+        asked for, so that every attempt is given the same; nothing without a session.
+        """
+
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         """Have another agent do something, as a child run; raises CallFailed."""
 
-    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
+    def call_tool(
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        span: OpenSpan | None = None,
+    ) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
         runs while no database connection is held. One that sends again asks `make_sure` before.
+
+        In a trace it is the execution of a tool called `name`, unless `span` opens something else.
         """
 
     def make_sure(self) -> None:
@@ -96,6 +134,10 @@ class CallContext(Protocol):
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         """Add a line to the run's log."""
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody may be following the run, so that a `delta` has a reader."""
 
     def delta(self, text: str) -> None:
         """Say the next part of an answer that is under way to whoever follows the run.
@@ -108,7 +150,9 @@ class CallContext(Protocol):
         """Seconds until the run is out of time."""
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
-        """Count what a request to a model took; the run's end says the sum, however it ends."""
+        """Count what a request to a model took, within the `call_tool` that made it: its end puts
+        it on record, even if the run was taken away meanwhile.
+        """
 
     @property
     def spent_micros(self) -> Decimal:
@@ -147,6 +191,8 @@ class Runtime(Protocol):
 
 class Stopped(Exception):
     """The run is no longer this execution's: cancelled, killed, taken over, or out of time."""
+
+    code = "stopped"
 
 
 class WorkFailed(Exception):

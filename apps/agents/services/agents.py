@@ -17,7 +17,15 @@ from apps.agents.runtimes.base import Runtime, runtime_of
 from apps.agents.runtimes.signing import new_secret, secret_ref
 from apps.agents.selectors import GRANT
 from apps.agents.services import capabilities as offers
-from apps.agents.services.changing import changes, freeze, lock_agent, record, save, save_state
+from apps.agents.services.changing import (
+    changes,
+    facts_of_config,
+    freeze,
+    lock_agent,
+    record,
+    save,
+    save_state,
+)
 from apps.agents.services.kill_switch import stop_all
 from apps.common.actors import Actor
 from apps.common.deadlocks import again_after_deadlock
@@ -176,7 +184,7 @@ def retire_agent(
 
 
 def find_signing_secret(agent: Agent) -> str | None:
-    """The secret that an agent's endpoint checks signatures with, if calls are signed."""
+    """The secret that an agent's endpoints check signatures with, if it may have any."""
     if not runtime_of(agent.runtime).signs:
         return None
     return get_secret_store().get(secret_ref(agent.id)).decode()
@@ -187,7 +195,7 @@ def rotate_signing_secret(*, agent_id: UUID, actor: Actor, at: datetime) -> str:
     with transaction.atomic():
         agent = lock_agent(agent_id)
         if not runtime_of(agent.runtime).signs:
-            raise NotSigned("Only agents of the http runtime are called with signatures.")
+            raise NotSigned("Agents of this runtime call no endpoints of yours.")
         store, ref, secret = get_secret_store(), secret_ref(agent.id), new_secret()
         store.delete(ref, version=store.rotate(ref, secret) - 1)
         record(agent, "secret_rotated", actor, at)
@@ -339,7 +347,7 @@ def _facts(agent: Agent) -> dict[str, Any]:
             "id": public_id(MEMBER, agent.accountable_id),
             "name": agent.accountable.label,
         },
-        "config": agent.config,
+        "config": facts_of_config(agent.config),
         "timeout_seconds": agent.timeout_seconds,
     }
 

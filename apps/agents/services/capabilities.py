@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -14,13 +13,10 @@ from django.db import transaction
 from apps.agents.errors import CapabilityExists, CapabilityFixed, LastCapability
 from apps.agents.models import Agent, AuthRequirement, Capability, any_object
 from apps.agents.runtimes.base import ToolSpec, runtime_of
+from apps.agents.schemas import checked_schema
 from apps.agents.services.changing import changes, facts_of_capability, lock_agent, record, save
 from apps.common.actors import Actor
 from apps.common.errors import FieldError, Invalid, NotFound
-from apps.common.json import Object
-from apps.common.schemas import check_schema
-from apps.trust.canonical import dumps
-from apps.trust.errors import JsonInvalid
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 SCHEMAS: Final = ("input_schema", "output_schema")
@@ -138,32 +134,13 @@ def apply(capability: Capability, fields: Mapping[str, Any]) -> Capability:
     given = _flat(fields)
     for field in SCHEMAS:
         if field in given:
-            given[field] = _checked_schema(given[field], field)
+            given[field] = checked_schema(given[field], field=field)
     if "read_only" in given and given["read_only"] and "destructive" not in given:
         given["destructive"] = False  # the default says the worst, and this says better
     for field, value in given.items():
         setattr(capability, field, value)
     _check(capability)
     return capability
-
-
-def _checked_schema(schema: Any, field: str) -> Object:
-    """A schema that is one and that the manifest can hold; raises Invalid."""
-    checked = check_schema(schema, field=field)
-    try:
-        kept = json.loads(json.dumps(checked), parse_float=_kept_float)
-        dumps({"capabilities": [{field: kept}]})
-    except JsonInvalid as error:
-        raise Invalid.of(field, f"This can't be held exactly: {error}.") from error
-    return checked
-
-
-def _kept_float(digits: str) -> float:
-    """A number as the database gives it back: 1e16 comes back as a whole number, and those are
-    held exactly only so far (RFC 7493 §2.2).
-    """
-    number = float(digits)
-    return int(number) if number.is_integer() else number
 
 
 def _check(capability: Capability) -> None:

@@ -131,10 +131,20 @@ def facts_of_capability(row: Capability) -> Object:
     """A capability for the record: of its schemas the digests, for names of fields that somebody
     else has chosen have no place in the audit log; the manifest has them whole.
     """
-    facts = describe_capability(row)
-    for schema in ("input_schema", "output_schema"):
-        facts[f"{schema}_digest"] = hashlib.sha256(dumps(facts.pop(schema))).hexdigest()
-    return facts
+    return _by_digest(describe_capability(row))
+
+
+def facts_of_config(config: Object) -> Object:
+    """A config for the record: of the schemas of its own tools the digests, as above."""
+    if "tools" not in config:
+        return config
+    return {**config, "tools": [_by_digest(tool) for tool in config["tools"]]}
+
+
+def _by_digest(tool: Object) -> Object:
+    schemas = {name for name in ("input_schema", "output_schema") if name in tool}
+    digests = {f"{name}_digest": hashlib.sha256(dumps(tool[name])).hexdigest() for name in schemas}
+    return {name: value for name, value in tool.items() if name not in schemas} | digests
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

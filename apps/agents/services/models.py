@@ -15,8 +15,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from apps.agents.errors import PriceExists, ProviderInUse, ProviderNameInUse
 from apps.agents.models import Agent, AgentStatus, ModelPrice, ModelProvider, ProviderKind
-from apps.agents.runtimes.http import may_be_plain
 from apps.agents.runtimes.llm.endpoints import key_ref
+from apps.agents.runtimes.posting import may_be_plain
 from apps.agents.selectors import MODEL_PRICE, MODEL_PROVIDER
 from apps.agents.services.changing import changes
 from apps.common import egress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -45,16 +45,16 @@ def overview(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _config(config: Object) -> list[tuple[str, list[str]]]:
-    """What is set, each with its value or, of a table such as headers, its lines."""
-    return [
-        (
-            name.capitalize(),
-            [f"{key}: {said}" for key, said in value.items()]
-            if isinstance(value, dict)
-            else [str(value)],
-        )
-        for name, value in config.items()
-    ]
+    """What is set, each with its value or, of headers, limits and tools, its lines."""
+    return [(name.capitalize(), _lines(value)) for name, value in config.items()]
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{key}: {said}" for key, said in value.items()]
+    if isinstance(value, list):
+        return [f"{tool['name']}: {tool['url']}" for tool in value]
+    return [str(value)]
 
 
 @require_safe

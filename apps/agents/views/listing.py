@@ -16,7 +16,7 @@ from apps.agents.forms import RUNTIMES, AgentForm
 from apps.agents.models import Agent, AgentStatus
 from apps.agents.pages import agent_url
 from apps.agents.services import agents as services
-from apps.agents.views.secret import show_secret_once
+from apps.agents.views.secret import endpoints_of, show_secret_once
 from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
@@ -144,7 +144,8 @@ def _create(request: HttpRequest, form: AgentForm) -> Agent | None:
 
 
 def _made(request: HttpRequest, agent: Agent) -> HttpResponse:
-    if secret := services.find_signing_secret(agent):
+    secret = services.find_signing_secret(agent)
+    if secret and endpoints_of(agent):
         return show_secret_once(request, agent, secret, is_new=True)
     messages.success(request, f"{agent.name} was registered.")
     return see_other(agent_url(request, agent))

@@ -10,6 +10,12 @@ from apps.agents.pages import agent_url
 from apps.common.links import link
 
 
+def endpoints_of(agent: Agent) -> list[str]:
+    """Where an agent's signed calls go: to itself, or to the tools of its own."""
+    config = agent.config
+    return [said["url"] for said in (config, *config.get("tools", ())) if "url" in said]
+
+
 def show_secret_once(
     request: HttpRequest, agent: Agent, secret: str, *, is_new: bool
 ) -> HttpResponse:
@@ -24,6 +30,7 @@ def show_secret_once(
         "agent": agent,
         "agent_url": own,
         "secret": secret,
+        "endpoints": endpoints_of(agent),
         "is_new": is_new,
     }
     response = render(request, "agents/secret.html", context)

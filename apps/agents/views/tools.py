@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.agents import selectors
-from apps.agents.forms import MICROS, CapabilityForm, pretty
+from apps.agents.config_fields import pretty
+from apps.agents.forms import MICROS, CapabilityForm
 from apps.agents.models import Agent, Capability
 from apps.agents.pages import agent_page, agent_url, ref_of_agent
 from apps.agents.runtimes.base import runtime_of

@@ -1,6 +1,7 @@
 """The one way out: whoever takes a URL from a person or an agent calls it through here.
 
     response = egress.request("POST", url, scope=schema, json=event, idempotency_key=key)
+    with egress.stream("POST", url, scope=schema, content=body) as answer: ...
     client = httpx.AsyncClient(transport=egress.async_transport(scope=schema), trust_env=False)
 
 Every request goes the same way: the URL is read strictly (targets), the host's rate and breaker are
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.common.egress.answers import EgressStream
 from apps.common.egress.client import EgressClient, default_client
 from apps.common.egress.errors import (
     EgressFailed,
@@ -35,6 +37,7 @@ __all__ = [
     "EgressPolicy",
     "EgressRefused",
     "EgressResponse",
+    "EgressStream",
     "EgressSuspended",
     "EgressThrottled",
     "EgressTimeout",
@@ -46,6 +49,7 @@ __all__ = [
     "check",
     "default_client",
     "request",
+    "stream",
     "transport",
 ]
 
@@ -53,6 +57,11 @@ __all__ = [
 def request(method: str, url: str, *, scope: str, **options: Any) -> EgressResponse:
     """`EgressClient.request` of this process's client."""
     return default_client().request(method, url, scope=scope, **options)
+
+
+def stream(method: str, url: str, *, scope: str, **options: Any) -> EgressStream:
+    """`EgressClient.stream` of this process's client."""
+    return default_client().stream(method, url, scope=scope, **options)
 
 
 def check(url: str, *, allow_http: bool = False) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import certifi
-import httpcore
 import httpx
 import tenacity
 
+from apps.common.egress.answers import EgressStream, open_stream
 from apps.common.egress.deadline import Deadline
-from apps.common.egress.errors import EgressFailed, EgressTimeout, EgressUnreachable
+from apps.common.egress.errors import EgressFailed, EgressUnreachable
 from apps.common.egress.guard import Guard
 from apps.common.egress.messages import EgressRequest, EgressResponse, build_request
 from apps.common.egress.policy import EgressPolicy
@@ -86,15 +85,30 @@ class EgressClient:
         order = build_request(
             method, url, headers={**(headers or {}), **key}, content=content, json_body=json
         )
-        gate = self._gate(
-            scope=scope,
-            allow_http=allow_http,
-            max_bytes=self._policy.max_bytes if max_bytes is None else max_bytes,
-            deadline=Deadline(self._policy.timeout if timeout is None else timeout),
-        )
+        gate = self._timed_gate(scope, allow_http, max_bytes, timeout)
         if idempotency_key is None:
             return self._follow(gate, order, follow)
         return self._retrying(gate.deadline, before_retry)(self._follow, gate, order, follow)
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        scope: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: float | None = None,
+        max_bytes: int | None = None,
+        allow_http: bool = False,
+    ) -> EgressStream:
+        """Sends one request, once, and gives the answer while it arrives; the caller closes it.
+
+        `timeout` and `max_bytes` hold for the whole of it, however slowly it comes. A redirect is
+        an answer like any other. Raises as `request`, and so does reading the answer.
+        """
+        order = build_request(method, url, headers=headers or {}, content=content, json_body=None)
+        return self._open(self._timed_gate(scope, allow_http, max_bytes, timeout), order)
 
     def check(self, url: str, *, allow_http: bool = False) -> None:
         """Refuses a URL that may never be called: for forms that store one for later.
@@ -124,6 +138,14 @@ class EgressClient:
         """The same for SDKs that take an `httpx.AsyncClient`."""
         return AsyncPinnedTransport(self._gate(scope, allow_http, max_bytes, Deadline(math.inf)))
 
+    def _timed_gate(
+        self, scope: str, allow_http: bool, max_bytes: int | None, timeout: float | None
+    ) -> Gate:
+        """The way of one request: both of its limits are there, whether named or not."""
+        most = self._policy.max_bytes if max_bytes is None else max_bytes
+        seconds = self._policy.timeout if timeout is None else timeout
+        return self._gate(scope, allow_http, most, Deadline(seconds))
+
     def _gate(
         self, scope: str, allow_http: bool, max_bytes: int | None, deadline: Deadline
     ) -> Gate:
@@ -150,7 +172,13 @@ class EgressClient:
         return response
 
     def _send(self, gate: Gate, order: EgressRequest) -> EgressResponse:
-        """One hop on a connection of its own, so that orgs never share one."""
+        """One hop, read to its end."""
+        with self._open(gate, order) as answer:
+            content = b"".join(answer)
+        return EgressResponse(answer.status, answer.headers, content, str(order.url))
+
+    def _open(self, gate: Gate, order: EgressRequest) -> EgressStream:
+        """One hop's answer as it arrives, on a connection of its own, so that orgs share none."""
         request = httpx.Request(
             order.method,
             order.url,
@@ -158,13 +186,7 @@ class EgressClient:
             content=order.content or None,
             extensions={"timeout": self._step_timeouts()},
         )
-        with _failures_told(gate.deadline), PinnedTransport(gate) as transport:
-            response = transport.handle_request(request)
-            try:
-                content = b"".join(response.iter_raw())
-            finally:
-                response.close()
-        return EgressResponse(response.status_code, response.headers, content, str(order.url))
+        return open_stream(PinnedTransport(gate), request, gate.deadline)
 
     def _step_timeouts(self) -> dict[str, float | None]:
         return httpx.Timeout(None, connect=self._policy.connect_timeout).as_dict()
@@ -186,26 +208,6 @@ class EgressClient:
             sleep=pause,
             retry_error_callback=_last_outcome,
         )
-
-
-@contextmanager
-def _failures_told(deadline: Deadline) -> Iterator[None]:
-    """Turns httpx's and httpcore's failures into ours; leaves refusals as they are."""
-    try:
-        yield
-    except (httpx.TransportError, httpcore.NetworkError, httpcore.TimeoutException) as error:
-        if deadline.left() <= 0:
-            raise EgressTimeout("The remote server did not answer in time.") from error
-        raise EgressUnreachable(_in_words(error)) from error
-
-
-def _in_words(error: Exception) -> str:
-    """Never the library's own text: it may quote addresses, and is of no use to most readers."""
-    if isinstance(error, httpx.ConnectError | httpcore.ConnectError):
-        return "No connection: the name, the port or the certificate is not as it should be."
-    if isinstance(error, httpx.TimeoutException | httpcore.TimeoutException):
-        return "The remote server did not accept the connection in time."
-    return "The connection broke before the whole answer was there."
 
 
 def _last_outcome(state: tenacity.RetryCallState) -> EgressResponse:

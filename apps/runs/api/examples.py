@@ -29,6 +29,7 @@ _RUN: Final[dict[str, Any]] = {
     "reason": None,
     "mode": "sync",
     "environment": "live",
+    "session_id": "ticket-4711",
     "input": {"text": "hello"},
     "output": {"text": "hello"},
     "error": None,
@@ -46,7 +47,9 @@ _RUN: Final[dict[str, Any]] = {
 }
 
 INVOKE: Final = [
-    example("An invocation", {"input": {"text": "hello"}}, request=True),
+    example(
+        "An invocation", {"input": {"text": "hello"}, "session_id": "ticket-4711"}, request=True
+    ),
     example("A run that succeeded", _RUN),
 ]
 REFUSALS: Final = problems(

@@ -90,5 +90,5 @@ class RunFeedbackView(OrgView):
     @extend_schema(operation_id="runs_feedback_take_back", tags=["runs"])
     def delete(self, request: Request, run: str) -> Response:
         """Take your own back."""
-        take_feedback_back(run_id=parse_id(RUN, run), actor=self.by.actor)
+        take_feedback_back(run_id=parse_id(RUN, run), actor=self.by.actor, at=timezone.now())
         return self.nothing()

@@ -12,7 +12,7 @@ from apps.common.json import Object
 from apps.common.schemas import compile_schema, find_errors
 from apps.orgs.api.fields import Moment, PublicId
 from apps.runs.errors import RUN
-from apps.runs.models import Run
+from apps.runs.models import SESSION_MAX, Run
 from apps.runs.selectors import RunView, view_of
 from apps.runs.states import RunStatus, StepStatus
 
@@ -29,6 +29,7 @@ EVENT: Final[Object] = {
     },
     "required": ["event", "data"],
 }
+SESSION_PATTERN: Final = "^[A-Za-z0-9._:-]+$"
 INVOKE_BODY: Final[Object] = {
     "type": "object",
     "properties": {
@@ -45,6 +46,13 @@ INVOKE_BODY: Final[Object] = {
             "type": "string",
             "maxLength": 40,
             "description": "Slug or id of the project it counts for; the agent's if left out.",
+        },
+        "session_id": {
+            "type": "string",
+            "pattern": SESSION_PATTERN,
+            "maxLength": SESSION_MAX,
+            "description": "Your own name for a conversation; an agent may be given what you asked "
+            "it under that name before.",
         },
         "mode": {
             "enum": ["sync", "async"],
@@ -107,6 +115,9 @@ class RunRead(Read):
     reason = serializers.CharField(allow_null=True)
     mode = serializers.ChoiceField(choices=Run.Mode.choices)
     environment = serializers.ChoiceField(choices=Run.Environment.choices)
+    session_id = serializers.CharField(
+        allow_null=True, help_text="The conversation that it belongs to; a child's is its parent's."
+    )
     input = serializers.JSONField()
     output = serializers.JSONField()
     error: Any = FailureRead(allow_null=True)
@@ -140,6 +151,7 @@ def run_object(run: RunView) -> Object:
         "reason": run.reason or None,
         "mode": run.mode,
         "environment": run.environment,
+        "session_id": run.session_id,
         "input": run.input,
         "output": run.output,
         "error": run.error,
@@ -168,6 +180,9 @@ class RunFilter(Read):
     )
     root: Any = serializers.CharField(
         required=False, max_length=40, help_text="A root run's id: it and all below it."
+    )
+    session_id = serializers.CharField(
+        required=False, max_length=SESSION_MAX, help_text="The runs of one conversation."
     )
 
 

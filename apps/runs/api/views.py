@@ -208,7 +208,7 @@ def _existing(run: str) -> Any:
 
 def _filters(view: OrgView, wanted: dict[str, Any]) -> dict[str, Any]:
     """A query's words as the selector takes them; raises Invalid for a name that is nobody's."""
-    plain = ("status", "since", "until", "caller")
+    plain = ("status", "since", "until", "caller", "session_id")
     found: dict[str, Any] = {name: wanted[name] for name in plain if name in wanted}
     for name, find in (("project", get_project), ("agent", get_agent)):
         if name in wanted:

@@ -71,6 +71,7 @@ class Migration(migrations.Migration):
                 ("error", models.JSONField(null=True)),
                 ("cost_micros", models.BigIntegerField(default=0)),
                 ("usage", models.JSONField(null=True)),
+                ("spent", models.JSONField(null=True)),
                 ("root_id", models.UUIDField()),
                 (
                     "lineage",
@@ -84,6 +85,7 @@ class Migration(migrations.Migration):
                 ("principal", models.CharField(max_length=130)),
                 ("idempotency_key", models.CharField(max_length=255, null=True)),
                 ("fingerprint", models.BinaryField(null=True)),
+                ("session_id", models.CharField(max_length=128, null=True)),
                 ("lease_no", models.PositiveIntegerField(default=0)),
                 ("lease_until", models.DateTimeField(null=True)),
                 ("timeout_seconds", models.PositiveIntegerField()),
@@ -92,6 +94,7 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
                 ("told", models.BooleanField(db_default=False)),
+                ("traceparent", models.CharField(blank=True, db_default="", max_length=55)),
                 (
                     "agent",
                     models.ForeignKey(
@@ -381,6 +384,22 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="run",
             index=models.Index(fields=["root_id"], name="run_of_root"),
+        ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("session_id__isnull", False)),
+                fields=["session_id", "-created_at", "-id"],
+                name="run_of_session",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("session_id__isnull", False)),
+                fields=["session_id", "agent", "caller_id", "-created_at", "-id"],
+                name="run_turn",
+            ),
         ),
         migrations.AddIndex(
             model_name="run",

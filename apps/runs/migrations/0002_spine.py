@@ -12,7 +12,7 @@ drop trigger run_move_told on runs;
 drop trigger step_told on steps;
 drop trigger log_told on run_logs;
 drop function guard_run_moves, forget_keys, reap_run, renew_leases, claim_run, end_step, begin_step, check_run,
-  close_run, stop_runs, discard_steps, admit, lock_open, keyed_run, put_notes, depth_limit, tell_log, tell_step,
+  close_run, put_spent, stop_runs, discard_steps, turns_before, admit, lock_open, keyed_run, put_notes, depth_limit, tell_log, tell_step,
   tell_move, watch_run, tell_status, tell;
 alter table runs reset (fillfactor);
 """

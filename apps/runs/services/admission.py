@@ -16,6 +16,7 @@ from uuid import UUID
 
 from apps.agents.directory import Listing, Tool, get_listing, may_call, recall_listing
 from apps.agents.models import AuthRequirement
+from apps.agents.runtimes.base import Session
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import uuid7
@@ -24,7 +25,7 @@ from apps.common.schemas import find_errors
 from apps.orgs.selectors import get_project
 from apps.runs import spine
 from apps.runs.errors import AgentBusyChanging
-from apps.runs.models import Run
+from apps.runs.models import SESSION, SESSION_RULE, Run
 from apps.runs.services.context import Context, call_key
 from apps.runs.spine import Admission, Claim, Keyed, Order, Parentage
 from apps.trust.canonical import dumps
@@ -40,13 +41,17 @@ Lookup = Callable[[str], Listing]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What a client asks for; no tool means the only one, no project the agent's."""
+    """What a client asks for; no tool means the only one, no project the agent's.
+
+    Runs of one `session_id`, the client's own word, are a conversation.
+    """
 
     agent: str
     tool: str | None = None
     input: Object
     project: str | None = None
     mode: str = Run.Mode.SYNC
+    session_id: str | None = None
     key: str | None = None
 
 
@@ -63,6 +68,7 @@ class Call:
     mode: str
     caller: Actor
     claim: Claim
+    session: Session | None = None
     parent: Parentage | None = None
 
 
@@ -143,6 +149,7 @@ def find_call(ask: Ask, caller: Actor, *, lookup: Lookup = get_listing) -> Call:
         mode=ask.mode,
         caller=caller,
         claim=_claim_of(ask, caller),
+        session=_session_of(ask, caller),
     )
 
 
@@ -182,6 +189,7 @@ def find_child_call(
         mode=Run.Mode.SYNC,
         caller=context.agent,
         claim=Claim(principal, key, fingerprint_of([agent, tool, input])),
+        session=context.session,
         parent=parent,
     )
 
@@ -222,8 +230,17 @@ def _claim_of(ask: Ask, caller: Actor) -> Claim:
     """The key and what it is for, in the client's own words: what they lead to may change."""
     if ask.key is None:
         return Claim(caller.principal, None, None)
-    words = [ask.agent, ask.tool, ask.project, ask.mode, ask.input]
+    words = [ask.agent, ask.tool, ask.project, ask.mode, ask.input, ask.session_id]
     return Claim(caller.principal, ask.key, fingerprint_of(words))
+
+
+def _session_of(ask: Ask, caller: Actor) -> Session | None:
+    """The conversation that is meant, which is the caller's own; raises Invalid."""
+    if ask.session_id is None:
+        return None
+    if not SESSION.fullmatch(ask.session_id):
+        raise Invalid.of("session_id", SESSION_RULE)
+    return Session(ask.session_id, caller.id)
 
 
 def _project_of(ask: Ask, listing: Listing) -> tuple[UUID, str]:
@@ -257,4 +274,5 @@ def _order(call: Call, refusal: str | None, scopes: Sequence[UUID]) -> Order:
         refusal=refusal,
         is_recalled=call.listing.is_recalled,
         parent=call.parent,
+        session_id=call.session.id if call.session else None,
     )

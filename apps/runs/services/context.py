@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +16,23 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.agents.directory import list_granted_tools
-from apps.agents.runtimes.base import GrantedTool, Level, Stopped, WorkFailed
+from apps.agents.runtimes import spans
+from apps.agents.runtimes.base import (
+    GrantedTool,
+    Level,
+    OpenSpan,
+    Session,
+    Stopped,
+    Turn,
+    WorkFailed,
+)
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.turns import step_aside
 from apps.runs import spine
 from apps.runs.models import Step
+from apps.runs.spending import Spending
 from apps.runs.spine import Hold, Notes, Parentage, Standing
 from apps.runs.states import StepStatus
 from apps.trust.canonical import dumps
@@ -33,6 +42,8 @@ SURE_FOR: Final = 0.5
 NAME_MAX: Final = 200
 MESSAGE_MAX: Final = 2000
 NOTES_MAX: Final = 200
+HISTORY_MAX: Final = 200_000
+"""Characters of JSON that the earlier turns of a conversation may have in all."""
 DELTA_EVERY: Final = 0.05
 """Seconds within which the parts of an answer under way are one event."""
 DELTA_MAX: Final = 4096
@@ -40,6 +51,8 @@ DELTA_MAX: Final = 4096
 
 class OutOfTime(Stopped):
     """The run's deadline has passed."""
+
+    code = "timed_out"
 
 
 class Delegate(Protocol):
@@ -67,12 +80,14 @@ class Context:
         delegate: Delegate,
         lost: Event,
         is_told: bool = False,
+        session: Session | None = None,
     ) -> None:
         self.hold = hold
         self.agent = agent
         self.children: list[UUID] = []
         self.lost = lost
         self.agent_id = agent_id
+        self.session = session
         self._deadline = time.monotonic() + (deadline_at - timezone.now()).total_seconds()
         self._delegate = delegate
         self._notes = Notes()
@@ -80,40 +95,25 @@ class Context:
         self._sure_until = time.monotonic() + SURE_FOR
         self._is_told = is_told
         self._delta_at = 0.0
-        self._spent = Decimal(0)
-        self._requests = self._input_tokens = self._output_tokens = 0
+        self.spending = Spending()
 
     def tools(self) -> Sequence[GrantedTool]:
         return list_granted_tools(caller_id=self.agent_id, at=timezone.now())
+
+    def history(self, turns: int) -> Sequence[Turn]:
+        if self.session is None:
+            return ()
+        return spine.list_turns_before(self.hold.run_id, turns=turns, size=HISTORY_MAX)
 
     def remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
 
     @property
     def spent_micros(self) -> Decimal:
-        return self._spent
-
-    @property
-    def cost_micros(self) -> int:
-        """What the run is charged: a micro-dollar that was begun counts whole."""
-        return math.ceil(self._spent)
-
-    @property
-    def usage(self) -> Object | None:
-        """What was asked of models; None if nothing was."""
-        if not self._requests:
-            return None
-        return {
-            "requests": self._requests,
-            "input_tokens": self._input_tokens,
-            "output_tokens": self._output_tokens,
-        }
+        return self.spending.cost
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
-        self._requests += 1
-        self._input_tokens += input_tokens
-        self._output_tokens += output_tokens
-        self._spent += cost_micros
+        self.spending.add(input_tokens=input_tokens, output_tokens=output_tokens, cost=cost_micros)
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         line = {
@@ -125,6 +125,10 @@ class Context:
         }
         self._notes.logs.append(line)
         self._noted()
+
+    @property
+    def is_followed(self) -> bool:
+        return self._is_told
 
     def delta(self, text: str) -> None:
         if not self._is_told:
@@ -147,15 +151,23 @@ class Context:
         finally:
             self._note(Step.Kind.WORK, ordinal, name, begun_at, error, input=as_kept(input))
 
-    def call_tool(self, *, name: str, input: Object, call: Callable[[str], Object]) -> Object:
+    def call_tool(
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        span: OpenSpan | None = None,
+    ) -> Object:
         must_keep(input, root="input")
         ordinal, step_id, error, output = self._next(), uuid7(), None, None
         key = f"{self.hold.run_id.hex}.{call_key(ordinal, kept_text(name), input)}"
         self._begin(step_id, ordinal, name, input)
         release_connection()
         try:
-            output = call(key)
-            must_keep(output, root="output")
+            with span(step_id) if span else spans.execute_tool(name, step_id):
+                output = call(key)
+                must_keep(output, root="output")
         except BaseException as failure:
             output, error = None, error_of(failure)
             raise
@@ -166,8 +178,10 @@ class Context:
                 status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
                 output=output,
                 error=error,
+                spent=self.spending.untold(),
                 at=timezone.now(),
             )
+            self.spending.is_told = True
         self._after(standing)
         return output
 
@@ -183,13 +197,14 @@ class Context:
             notes=self._notes,
             at=timezone.now(),
         )
-        self._after(standing)
+        self._told(standing)
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         agent, tool = kept_text(agent), kept_text(tool)
         name = shown_name(f"{agent}.{tool}")
         parent = Parentage(self.hold, uuid7(), name, self._next(), self._notes)
-        return self._delegate(context=self, parent=parent, agent=agent, tool=tool, input=input)
+        with spans.execute_tool(name, parent.step_id, kind="function"):
+            return self._delegate(context=self, parent=parent, agent=agent, tool=tool, input=input)
 
     def take_notes(self) -> Notes:
         """What was noted and not yet sent; whoever takes it sends it."""
@@ -199,12 +214,13 @@ class Context:
     def called(self, child_id: UUID) -> None:
         """A call was admitted or answered as a step of this run, and the notes went along."""
         self.children.append(child_id)
-        self._after("ours")
+        self._told("ours")
 
     def not_called(self, parent: Parentage, failure: WorkFailed) -> None:
         """A call was refused before there was a run: a step says so."""
         at, error = timezone.now(), error_of(failure)
-        self._note(Step.Kind.AGENT_CALL, parent.ordinal, parent.step_name, at, error)
+        kind, step_id = Step.Kind.AGENT_CALL, parent.step_id
+        self._note(kind, parent.ordinal, parent.step_name, at, error, step_id=step_id)
 
     def make_sure(self) -> None:
         """Ask the database whether the run is still ours; raises Stopped if not.
@@ -215,7 +231,12 @@ class Context:
             raise Stopped
         standing = spine.check_run(self.hold, notes=self._notes)
         release_connection()
+        self._told(standing)
+
+    def _told(self, standing: Standing) -> None:
+        """Act on what the database has said to a call with which the notes went along."""
         self._after(standing)
+        self._notes = Notes()
 
     def _after(self, standing: Standing) -> None:
         """Act on what the database has just said of the run."""
@@ -223,7 +244,6 @@ class Context:
             raise OutOfTime
         if standing == "lost":
             raise Stopped
-        self._notes = Notes()
         self._sure_until = time.monotonic() + SURE_FOR
 
     def _note(
@@ -234,10 +254,11 @@ class Context:
         begun_at: datetime,
         error: Object | None,
         input: Object | None = None,
+        step_id: UUID | None = None,
     ) -> None:
         """Note a step that is over."""
         note = {
-            "id": uuid7().hex,
+            "id": (step_id or uuid7()).hex,
             "ordinal": ordinal,
             "kind": kind,
             "name": shown_name(name),

@@ -13,9 +13,19 @@ import structlog
 from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseError
 from django.utils import timezone
+from opentelemetry.trace import Span
 
 from apps.agents.directory import Frozen, Tool
-from apps.agents.runtimes.base import CallFailed, Invocation, Stopped, WorkFailed, runtime_of
+from apps.agents.runtimes import spans
+from apps.agents.runtimes.base import (
+    CallFailed,
+    Invocation,
+    Session,
+    Stopped,
+    WorkFailed,
+    runtime_of,
+)
+from apps.common import telemetry
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
@@ -34,6 +44,8 @@ from apps.runs.states import RunStatus
 log = structlog.get_logger(__name__)
 
 OUTPUT_MAX: Final = 1024 * 1024
+REMOTE: Final = "http"
+"""The runtime whose agents work somewhere else."""
 REFUSED: Final = (DataError, IntegrityError)
 """Postgres is well and has no place for a value."""
 
@@ -50,6 +62,8 @@ class Work:
     tool: Tool
     input: Object
     is_told: bool = False
+    session: Session | None = None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +90,40 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         delegate=delegate,
         lost=lost,
         is_told=work.is_told,
+        session=work.session,
     )
-    return _settle(work, _work(work, context), context)
+    with _span_of(work) as span:
+        settled = _settle(work, _work(work, context), context)
+        if span is not None:
+            _describe(span, settled)
+    return settled
+
+
+def _span_of(work: Work) -> spans.Opening:
+    """What a trace shows of the run: below its caller's, or below the request's that a worker
+    carries out.
+    """
+    if telemetry.tracer is None:
+        return spans.OFF
+    return spans.invoke_agent(
+        _invocation(work),
+        version=work.frozen.version,
+        is_remote=work.frozen.runtime == REMOTE,
+        parent=work.traceparent,
+        conversation=work.session.id if work.session else None,
+    )
+
+
+def _describe(span: Span, settled: Settled) -> None:
+    """Say in the trace what became of the run."""
+    ending = settled.ending
+    spans.ended(
+        span,
+        status=ending.status if settled.counts else "lost",
+        code=(ending.error or {}).get("code") if settled.counts else Stopped.code,
+        cost_micros=ending.cost_micros,
+        usage=ending.usage,
+    )
 
 
 def _work(work: Work, context: Context) -> Ending:
@@ -111,22 +157,29 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
     """Close the run as it ended; if Postgres has no place for that or finds it late, as that."""
     at = timezone.now()
     notes: Notes | None = context.take_notes()
-    took: Any = {"cost_micros": context.cost_micros, "usage": context.usage}
+    spending = context.spending
+    took: Any = {"cost_micros": spending.cost_micros, "usage": spending.usage}
+
+    def close(ending: Ending, notes: Notes | None) -> Standing:
+        return spine.close_run(
+            work.hold,
+            ending,
+            spent=spending.untold(),
+            statement=statement_of(work, ending),
+            notes=notes,
+            at=at,
+        )
+
     ending = replace(ending, **took)
     try:
-        standing = _close(work, ending, notes, at)
+        standing = close(ending, notes)
     except REFUSED as error:
         ending, notes = replace(_broken(work, error), **took), None
-        standing = _close(work, ending, notes, at)
+        standing = close(ending, notes)
     if standing == "late":
         ending = replace(timed_out(), **took)
-        standing = _close(work, ending, notes, at)
+        standing = close(ending, notes)
     return Settled(ending, standing == "ours", at, tuple(context.children))
-
-
-def _close(work: Work, ending: Ending, notes: Notes | None, at: datetime) -> Standing:
-    statement = statement_of(work, ending)
-    return spine.close_run(work.hold, ending, statement=statement, notes=notes, at=at)
 
 
 def statement_of(work: Work, ending: Ending) -> Object | None:
@@ -147,6 +200,7 @@ def _invocation(work: Work) -> Invocation:
         config=work.frozen.config,
         description=work.tool.description,
         output_schema=work.tool.output_schema,
+        session=work.session,
     )
 
 

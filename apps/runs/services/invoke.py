@@ -12,15 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.directory import get_frozen
-from apps.agents.runtimes.base import CallFailed, Stopped
+from apps.agents.runtimes.base import CallFailed, Session, Stopped
+from apps.common import telemetry
 from apps.common.actors import Actor
 from apps.common.errors import DomainError, Invalid, NotFound
 from apps.common.ids import public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
+from apps.common.tracecontext import outgoing_headers
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
 from apps.runs import selectors, spine
 from apps.runs.errors import REASONS, RUN, RunDenied
@@ -29,6 +32,7 @@ from apps.runs.selectors import RunView
 from apps.runs.services.admission import (
     Ask,
     Call,
+    Lookup,
     Ungranted,
     admit,
     check_kept,
@@ -58,8 +62,8 @@ class Answer:
 def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
     """Have an agent do something, once per caller and key.
 
-    Raises NotFound, Invalid with fields `input.…`, RunDenied, IdempotencyInFlight while a sync run
-    of the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
+    Raises NotFound, Invalid naming each field, RunDenied, IdempotencyInFlight while a sync run of
+    the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
     """
     check_kept(ask.input)
     with seats.seat() as seat:
@@ -68,7 +72,7 @@ def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
 
 def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     try:
-        call, admission = admit(lambda by: _seated(find_call(ask, caller, lookup=by), seat), at=at)
+        call, admission = _admit(ask, seat, caller=caller, at=at)
     except (NotFound, Invalid):
         known = find_keyed(ask, caller)
         if known is None:
@@ -83,6 +87,23 @@ def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     if settled is None or not settled.counts:
         return Answer(selectors.get_run(admission.run_id))
     return Answer(_view(call, admission, settled, at))
+
+
+def _admit(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> tuple[Call, Admission]:
+    """Put a call on record; where traces are exported, what waits for a worker with its place in
+    the present one, in the same commit.
+    """
+
+    def find(lookup: Lookup) -> Call:
+        return _seated(find_call(ask, caller, lookup=lookup), seat)
+
+    if telemetry.tracer is None or ask.mode != Run.Mode.ASYNC:
+        return admit(find, at=at)
+    with transaction.atomic():
+        call, admission = admit(find, at=at)
+        if admission.outcome == "admitted":
+            spine.note_trace(admission.run_id, outgoing_headers().get("traceparent", ""))
+    return call, admission
 
 
 def _answered(known: Admission | Keyed) -> Answer:
@@ -119,6 +140,8 @@ def work_one(*, at: datetime) -> bool:
             tool=frozen.tools[row.tool],
             input=row.input,
             is_told=row.told,
+            session=Session(row.session_id, row.caller_id) if row.session_id else None,
+            traceparent=row.traceparent,
         )
     )
     return True
@@ -212,6 +235,7 @@ def _work(call: Call, admission: Admission) -> Work:
         frozen=frozen,
         tool=frozen.tools[call.tool.name],
         input=call.input,
+        session=call.session,
     )
 
 
@@ -231,6 +255,7 @@ def _view(call: Call, admission: Admission, settled: Settled | None, at: datetim
         reason=ending.reason,
         mode=call.mode,
         environment=Run.Environment.LIVE,
+        session_id=call.session.id if call.session else None,
         input=call.input,
         output=ending.output,
         error=ending.error,

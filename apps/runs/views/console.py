@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.agents.models import Agent, AgentStatus, Capability
 from apps.agents.pages import agent_page, ref_of_agent
+from apps.agents.runtimes.conversation import turns_of
 from apps.agents.selectors import get_agent, get_capability
 from apps.common.errors import Invalid, NotFound
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
@@ -73,7 +74,7 @@ def _run(
 def _ask(agent: Agent, form: ConsoleForm) -> Ask:
     """The same form with the same content is one run; changed content is another."""
     data = form.cleaned_data
-    body = [data["tool"], data["project"], data["mode"], data["input"]]
+    body = [data[name] for name in ("tool", "project", "mode", "input", "session_id")]
     try:
         digest = fingerprint_of(body).hex()[:32]
     except Invalid:
@@ -84,6 +85,7 @@ def _ask(agent: Agent, form: ConsoleForm) -> Ask:
         input=data["input"],
         project=data["project"] or None,
         mode=data["mode"],
+        session_id=data["session_id"] or None,
         key=f"console-{data['nonce']}-{digest}",
     )
 
@@ -137,15 +139,20 @@ def _tool(agent: Agent, name: str) -> Capability | None:
 
 
 def _first_input(request: HttpRequest, tool: Capability | None) -> dict[str, Any]:
-    """What the form begins with: an earlier run's input (`like`), or the schema's example."""
+    """What the form begins with: an earlier run's input and session (`like`), or the schema's
+    example and the session that is to go on.
+    """
     value = example_input(tool.input_schema) if tool else {}
+    session = request.GET.get("session_id", "")
     if like := request.GET.get("like"):
-        value = _seen(request, like).input
+        run = _seen(request, like)
+        value, session = run.input, run.session_id or ""
     return {
         "tool": tool.name if tool else "",
         "project": request.GET.get(PROJECT, ""),
         "nonce": new_nonce(),
         "input": json.dumps(value, indent=2, ensure_ascii=False),
+        "session_id": session,
     }
 
 
@@ -184,6 +191,7 @@ def _render(
     status: int = 200,
     **more: Any,
 ) -> HttpResponse:
+    form.tell_turns(turns_of(agent.config))
     example = json.dumps(
         {"tool": tool.name, "input": example_input(tool.input_schema)} if tool else {}
     )

@@ -78,15 +78,18 @@ def _version(run: RunView, tree: list[Run], steps: int, logs: int) -> str:
 
 
 def _actions(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, Any]:
-    may, ref = principal_of(request).may, public_id(RUN, run.id)
+    principal, ref = principal_of(request), public_id(RUN, run.id)
+    may, agent = principal.may, public_id("agt", run.agent_id)
+    is_own = run.parent_id is None and run.caller.principal == principal.actor.principal
     below = sum(row.finished_at is None for row in tree if run.id != row.id)
     return {
         "can_cancel": may("runs.cancel"),
         "cancel_text": _cancel_text(below if run.parent_id is None else 0),
-        "again_url": link(
-            request, "runs:try", public_id("agt", run.agent_id), tool=run.tool, like=ref
-        )
+        "again_url": link(request, "runs:try", agent, tool=run.tool, like=ref)
         if may("agents.invoke")
+        else None,
+        "continue_url": link(request, "runs:try", agent, tool=run.tool, session_id=run.session_id)
+        if run.session_id and is_own and may("agents.invoke")
         else None,
         "command": command(request, f"/v1/runs/{ref}"),
     }

@@ -51,7 +51,7 @@ def give(request: HttpRequest, ref: str) -> HttpResponse:
 def take_back(request: HttpRequest, ref: str) -> HttpResponse:
     """Delete this person's own."""
     run = selectors.get_run(parse_id(RUN, ref))
-    take_feedback_back(run_id=run.id, actor=principal_of(request).actor)
+    take_feedback_back(run_id=run.id, actor=principal_of(request).actor, at=timezone.now())
     return _done(request, run.id, "Your feedback was taken back.")
 
 

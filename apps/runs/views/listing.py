@@ -24,7 +24,7 @@ from apps.runs.forms import ALL, RunFilterForm
 from apps.runs.models import Run
 from apps.runs.presenting import row_of
 
-FIELDS: Final = ("q", "status", "agent", "caller", "level", "from", "to")
+FIELDS: Final = ("q", "status", "agent", "caller", "session_id", "level", "from", "to")
 KEPT: Final = (*FIELDS, "sort")
 OLDEST_FIRST: Final = Keyset(descending=False)
 LOOK_BACK: Final = timedelta(days=30)
@@ -50,6 +50,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "clear_url": link(request, "runs:runs"),
         "all_url": _with(request, level=ALL),
         "any_caller_url": _with(request, caller=""),
+        "any_session_url": _with(request, session_id=""),
         "looks_back": LOOK_BACK.days if found["q"] and not found["from"] else 0,
         "can_invoke": principal_of(request).may("agents.invoke"),
         "command": command(request, "'/v1/runs'"),
@@ -120,6 +121,7 @@ def _rows(form: RunFilterForm) -> QuerySet[Run]:
         agent_id=agent_id,
         status=wanted["status"],
         caller=wanted["caller"],
+        session_id=wanted["session_id"],
         since=since,
         until=form.until(),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +14,26 @@ from pydantic_ai.usage import RequestUsage
 from apps.agents.models import Agent
 from apps.agents.runtimes.llm import wire
 from apps.agents.services import models
+from apps.runs import spine
+from apps.runs.services import context
 from tests.agents.conftest import *  # noqa: F403
-from tests.agents.factories import make_agent
+from tests.agents.factories import URL, make_agent
+from tests.common.egress.world import serving
 from tests.orgs.conftest import AT
 
 KEY = "sk-canary-4f9a1c77e2d05b38"
 MODEL = "test-model"
+TOOL = {
+    "name": "lookup_order",
+    "description": "Tells where an order is.",
+    "url": URL,
+    "input_schema": {
+        "type": "object",
+        "properties": {"order": {"type": "string", "maxLength": 20}},
+        "required": ["order"],
+        "additionalProperties": False,
+    },
+}
 PRICE = {"input_micros": 150_000, "output_micros": 600_000}
 
 Play = Callable[[list[Any], Any], ModelResponse]
@@ -43,6 +58,24 @@ def provide(owner: Any, name: str = "models", **fields: Any) -> Any:
 
 def price(owner: Any, model: str = MODEL, **fields: Any) -> Any:
     return models.create_price(model=model, **{**PRICE, **fields}, actor=owner.actor, at=AT)
+
+
+def completion(text: str | None = None, **call: Any) -> dict[str, Any]:
+    """An answer as an OpenAI-compatible server writes it."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if call:
+        function = {"name": call["tool"], "arguments": json.dumps(call["input"])}
+        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_790_000_000,
+        "model": MODEL,
+        "choices": [
+            {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
+        ],
+        "usage": {"prompt_tokens": 1234, "completion_tokens": 567, "total_tokens": 1801},
+    }
 
 
 @pytest.fixture
@@ -86,3 +119,31 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr(wire, "sleep", waited.append)
     return waited
+
+
+@pytest.fixture
+def site(loopback: None, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A provider on this machine that streams; each part of an answer is an event of its own."""
+    from tests.agents.llm.streaming import Provider
+
+    monkeypatch.setattr(context, "DELTA_EVERY", 0.0)
+    # Leases are renewed on a connection of their own, which sees nothing of a test's transaction.
+    monkeypatch.setattr(spine, "renew_leases", lambda holds: {hold.run_id for hold in holds})
+    with serving(Provider()) as provider:
+        yield provider
+
+
+@pytest.fixture
+def make(owner: Any, site: Any) -> Callable[..., Any]:
+    """An agent of the provider on this machine: `make("anthropic")`."""
+    price(owner)
+
+    def made(kind: str = "openai", capabilities: Any = None, **config: Any) -> Any:
+        base = f"{site.url}/v1" if kind == "openai" else site.url
+        provide(owner, kind=kind, base_url=base)
+        whole = {"provider": "models", "model": MODEL, **config}
+        return make_agent(
+            owner, name="Assistant", runtime="llm", config=whole, capabilities=capabilities
+        )
+
+    return made

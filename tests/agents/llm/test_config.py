@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from apps.agents.models import Agent
-from tests.agents.factories import errors, make_agent, refusal
-from tests.agents.llm.conftest import MODEL, provide
+from tests.agents.factories import URL, errors, make_agent, refusal
+from tests.agents.llm.conftest import MODEL, TOOL, provide
+
+LIST = {"type": "array"}
+HUGE = {"type": "object", "properties": {"n": {"type": "number", "maximum": 1e300}}}
 
 
 def body(**config: Any) -> dict[str, Any]:
@@ -24,6 +27,8 @@ def test_all_that_it_may_say(api: Any, provider: Any) -> None:
         "parameters": {"temperature": 0.5, "top_p": 1, "max_tokens": 100, "seed": 7},
         "limits": {"requests": 3, "tool_calls": 0, "tokens": 10, "cost_micros": 5},
         "fallback": {"provider": "models", "model": MODEL},
+        "tools": [TOOL, {**TOOL, "name": "cancel_order", "annotations": {"destructive": True}}],
+        "buffered": True,
         "redact": True,
     }
 
@@ -32,7 +37,7 @@ def test_all_that_it_may_say(api: Any, provider: Any) -> None:
     assert made.status_code == 201, made.content
     assert made.json()["config"] == config
     assert [c["name"] for c in made.json()["capabilities"]] == ["chat"]
-    assert made.json()["signing_secret"] is None
+    assert made.json()["signing_secret"].startswith("whsec_")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,40 @@ def test_all_that_it_may_say(api: Any, provider: Any) -> None:
         ({"fallback": {"provider": "nobody", "model": MODEL}}, "config.fallback.provider"),
         ({"fallback": "spare"}, "config.fallback"),
         ({"redact": "yes"}, "config.redact"),
+        ({"buffered": 1}, "config.buffered"),
+        ({"tools": {}}, "config.tools"),
+        ({"tools": "none"}, "config.tools"),
+        ({"tools": [{**TOOL, "name": f"t{number}"} for number in range(21)]}, "config.tools"),
+        ({"tools": ["lookup"]}, "config.tools.0"),
+        ({"tools": [{}]}, "config.tools.0.name"),
+        ({"tools": [{**TOOL, "name": 5}]}, "config.tools.0.name"),
+        ({"tools": [{**TOOL, "name": "no space"}]}, "config.tools.0.name"),
+        ({"tools": [{**TOOL, "name": "x" * 65}]}, "config.tools.0.name"),
+        ({"tools": [{**TOOL, "name": "final_result"}]}, "config.tools.0.name"),
+        ({"tools": [TOOL, TOOL]}, "config.tools.1.name"),
+        ({"tools": [{**TOOL, "description": " "}]}, "config.tools.0.description"),
+        ({"tools": [{**TOOL, "description": "x" * 1001}]}, "config.tools.0.description"),
+        ({"tools": [TOOL, {**TOOL, "name": "b", "url": None}]}, "config.tools.1.url"),
+        ({"tools": [{**TOOL, "url": "http://93.184.215.14/"}]}, "config.tools.0.url"),
+        ({"tools": [{**TOOL, "url": "https://10.0.0.1/"}]}, "config.tools.0.url"),
+        ({"tools": [{**TOOL, "url": f"{URL}?api_key=x"}]}, "config.tools.0.url"),
+        ({"tools": [{**TOOL, "input_schema": []}]}, "config.tools.0.input_schema"),
+        (
+            {"tools": [{**TOOL, "input_schema": {"type": "array"}}]},
+            "config.tools.0.input_schema.type",
+        ),
+        ({"tools": [{**TOOL, "input_schema": HUGE}]}, "config.tools.0.input_schema"),
+        ({"tools": [{**TOOL, "headers": {}}]}, "config.tools.0.headers"),
+        ({"tools": [{**TOOL, "annotations": []}]}, "config.tools.0.annotations"),
+        ({"tools": [{**TOOL, "annotations": {"safe": True}}]}, "config.tools.0.annotations.safe"),
+        (
+            {"tools": [{**TOOL, "annotations": {"read_only": 1}}]},
+            "config.tools.0.annotations.read_only",
+        ),
+        (
+            {"tools": [{**TOOL, "annotations": {"read_only": True, "destructive": True}}]},
+            "config.tools.0.annotations.destructive",
+        ),
     ],
 )
 def test_what_it_may_not_say(api: Any, provider: Any, config: Any, field: str) -> None:

@@ -17,8 +17,7 @@ from apps.trust.errors import SecretNotFound
 from apps.trust.models import SealedSecret
 from apps.trust.secrets import get_secret_store
 from tests.agents.factories import errors, make_agent
-from tests.agents.llm.conftest import KEY, MODEL, price, provide
-from tests.agents.llm.test_wire import completion
+from tests.agents.llm.conftest import KEY, MODEL, completion, price, provide
 from tests.orgs.conftest import problem
 from tests.tenants.browsing import as_member, is_page
 
@@ -223,6 +222,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
         "model": MODEL,
         "instructions": "Be brief.",
         "limits": '{"requests": 3}',
+        "buffered": "on",
         "redact": "on",
     }
     assert browser.post("/agents/new/?runtime=llm", data).status_code == 303
@@ -232,6 +232,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
         "model": MODEL,
         "instructions": "Be brief.",
         "limits": {"requests": 3},
+        "buffered": True,
         "redact": True,
     }
     page = shown(browser.get("/agents/assistant/settings/"))

@@ -14,7 +14,7 @@ from apps.runs.models import Run
 from apps.runs.selectors import list_steps
 from apps.runs.services.invoke import Ask, invoke
 from tests.agents.factories import let_call, make_agent
-from tests.agents.llm.conftest import KEY, MODEL, price, provide
+from tests.agents.llm.conftest import KEY, MODEL, completion, price, provide
 
 
 @pytest.fixture
@@ -34,24 +34,6 @@ def agent(owner: Any, server: HTTPServer) -> Any:
 def ask(owner: Any) -> Any:
     wanted = Ask(agent="assistant", input={"text": "hello"}, mode="sync")
     return invoke(wanted, caller=owner.actor, at=timezone.now()).run
-
-
-def completion(text: str | None = None, **call: Any) -> dict[str, Any]:
-    """An answer as an OpenAI-compatible server writes it."""
-    message: dict[str, Any] = {"role": "assistant", "content": text}
-    if call:
-        function = {"name": call["tool"], "arguments": json.dumps(call["input"])}
-        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1_790_000_000,
-        "model": MODEL,
-        "choices": [
-            {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
-        ],
-        "usage": {"prompt_tokens": 1234, "completion_tokens": 567, "total_tokens": 1801},
-    }
 
 
 def script(server: HTTPServer, *answers: Any) -> None:

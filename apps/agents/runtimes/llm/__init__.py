@@ -1,8 +1,9 @@
-"""The `llm` runtime: an agent that is a language model with instructions and granted tools.
+"""The `llm` runtime: an agent that is a language model with instructions and tools.
 
-What the model asks for is done by this process or not at all: its tools are those of other agents
-that the agent holds a grant for, and each call of one is a governed run of its own. pydantic-ai,
-which speaks the providers' APIs, takes seconds to import, so only an execution imports it.
+What the model asks for is done by this process or not at all. Its tools are those of other agents
+that the agent holds a grant for, each call of which is a governed run of its own, and endpoints
+that its owner names, which get signed calls. pydantic-ai, which speaks the providers' APIs, takes
+seconds to import, so only an execution imports it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class LlmRuntime:
     """Config: see docs/models.md; which provider's model, and what it is told."""
 
     kind = "llm"
-    signs = False
+    signs = True
     offers: Sequence[Mapping[str, Any]] = (
         {
             "name": "chat",

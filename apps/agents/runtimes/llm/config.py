@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from apps.agents.runtimes.conversation import FIELD, check_conversation
 from apps.agents.runtimes.llm.endpoints import check_callable
+from apps.agents.runtimes.llm.own import check_tools
 from apps.common.errors import Invalid
 from apps.common.json import Object
 
@@ -14,7 +16,10 @@ INSTRUCTIONS_MAX: Final = 20_000
 REQUESTS: Final = 10
 TOOL_CALLS: Final = 50
 _FIELDS: Final = frozenset(
-    ("provider", "model", "instructions", "parameters", "limits", "fallback", "redact")
+    (
+        *("provider", "model", "instructions", "parameters", "limits", "fallback", "tools"),
+        *("buffered", "redact", FIELD),
+    )
 )
 _FALLBACK: Final = frozenset(("provider", "model"))
 # name → (its kind, the least, the most)
@@ -64,8 +69,10 @@ def checked(config: Mapping[str, Any]) -> Object:
             kept[field] = found
     if config.get("fallback"):
         kept["fallback"] = _fallback(config["fallback"])
-    if _flag(config.get("redact", False)):
-        kept["redact"] = True
+    kept |= check_conversation(config)
+    if tools := check_tools(config.get("tools", [])):
+        kept["tools"] = tools
+    kept |= {name: True for name in ("buffered", "redact") if _flag(config, name)}
     return kept
 
 
@@ -106,9 +113,10 @@ def _instructions(said: Any) -> str:
     return said.strip()
 
 
-def _flag(said: Any) -> bool:
+def _flag(config: Mapping[str, Any], name: str) -> bool:
+    said = config.get(name, False)
     if not isinstance(said, bool):
-        raise Invalid.of("config.redact", "Say true or false.")
+        raise Invalid.of(f"config.{name}", "Say true or false.")
     return said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, cast
 
 from pydantic_ai.messages import (
@@ -12,6 +13,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
+    TextPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
@@ -20,14 +22,17 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
-from apps.agents.runtimes.base import CallContext, CallFailed, Invocation, WorkFailed
+from apps.agents.runtimes import spans
+from apps.agents.runtimes.base import CallContext, Invocation, WorkFailed
+from apps.agents.runtimes.conversation import turns_of
 from apps.agents.runtimes.llm import recording, tools, wire
 from apps.agents.runtimes.llm.config import Limits
 from apps.agents.runtimes.llm.endpoints import Endpoint, open_endpoint
+from apps.agents.runtimes.llm.own import FINAL, OwnTool, own_tools
 from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.schemas import compile_schema, find_errors
 
-NO_ANSWER: Final = f"Answer by calling {tools.FINAL}."
+NO_ANSWER: Final = f"Answer by calling {FINAL}."
 
 
 class Talk:
@@ -36,15 +41,18 @@ class Talk:
     def __init__(self, invocation: Invocation, ctx: CallContext) -> None:
         config = invocation.config
         self._ctx = ctx
+        self._invocation = invocation
         self._limits = Limits.of(config)
         self._redact: bool = config.get("redact", False)
+        self._buffered: bool = config.get("buffered", False)
         self._settings: Object = config.get("parameters", {})
         self._instructions = _instructions(invocation)
         self._endpoints = _endpoints(config)
-        self._tools = tools.named(ctx.tools())
+        self._tools = tools.named(ctx.tools(), own_tools(config))
         self._schema = None if tools.is_text(invocation.output_schema) else invocation.output_schema
         self._parameters = self._told()
-        self._messages: list[ModelMessage] = [self._request([_prompt(invocation.input)])]
+        self._messages = self._earlier(turns_of(config))
+        self._messages.append(self._request([UserPromptPart(_said(invocation.input))]))
         self._requests = self._calls = self._tokens = 0
 
     def run(self) -> Object:
@@ -54,13 +62,24 @@ class Talk:
             self._messages.append(response)
             parts: list[ModelRequestPart] = []
             for call in response.tool_calls:
-                answer = self._final(call) if call.tool_name == tools.FINAL else self._do(call)
+                answer = self._final(call) if call.tool_name == FINAL else self._do(call)
                 if isinstance(answer, dict):
                     return answer
                 parts.append(answer)
             if not parts and self._schema is None:
                 return _text(response)
             self._messages.append(self._request(parts or [UserPromptPart(NO_ANSWER)]))
+
+    def _earlier(self, turns: int) -> list[ModelMessage]:
+        """The conversation's earlier turns. The log says how many, and their own runs what."""
+        told: list[ModelMessage] = []
+        given = self._ctx.history(turns) if turns else ()
+        for turn in given:
+            told.append(self._request([UserPromptPart(_said(turn.input))]))
+            told.append(ModelResponse(parts=[TextPart(_said(turn.output))]))
+        if given:
+            self._ctx.log("info", "The model was given earlier turns.", turns=len(given))
+        return told
 
     def _told(self) -> ModelRequestParameters:
         """What the model is told of its tools and of how to answer."""
@@ -93,19 +112,29 @@ class Talk:
     def _ask_one(self, endpoint: Endpoint) -> ModelResponse:
         """One recorded request to one model."""
         found: list[ModelResponse] = []
-        order = wire.Order(tuple(self._messages), self._parameters, self._bounded())
+        order = wire.Order(
+            tuple(self._messages), self._parameters, self._bounded(), self._is_aloud()
+        )
         mark = recording.digest(order.messages)
 
         def call(key: str) -> Object:
             found.append(wire.send(endpoint, order, key=f"{key}.{mark}", ctx=self._ctx))
+            spans.answered(found[0])
             self._count(endpoint, found[0].usage)
+            if order.aloud:
+                self._ctx.make_sure()  # all that was said is told before the step is over
             return recording.answered(found[0], redact=self._redact)
 
         asked = recording.asked(
             endpoint.model, self._messages[-1:], sorted(self._tools), redact=self._redact
         )
-        self._ctx.call_tool(name=f"chat {endpoint.model}", input=asked, call=call)
+        span = partial(spans.chat, endpoint, order.settings)
+        self._ctx.call_tool(name=f"chat {endpoint.model}", input=asked, call=call, span=span)
         return found[0]
+
+    def _is_aloud(self) -> bool:
+        """Whether the answer is told while it is given: a text, and somebody may be following."""
+        return self._schema is None and not self._buffered and self._ctx.is_followed
 
     def _bounded(self) -> ModelSettings:
         """The owner's parameters; an answer is no longer than the tokens that are left."""
@@ -135,7 +164,7 @@ class Talk:
         _within("cost_micros", self._ctx.spent_micros, limits.cost_micros)
 
     def _do(self, call: ToolCallPart) -> ToolReturnPart[Any]:
-        """Do what the model asks for, if it is granted; what went wrong is told the model."""
+        """Do what the model asks for, if it may; what went wrong is told the model."""
         self._calls += 1
         _within("tool_calls", self._calls - 1, self._limits.tool_calls)
         tool = self._tools.get(call.tool_name)
@@ -151,12 +180,18 @@ class Talk:
         if flaw := find_flaw(input, root="input"):
             return _told(call, "input_invalid", f"{flaw['field']}: {flaw['message']}")
         try:
-            output = self._ctx.call_agent(agent=tool.agent, tool=tool.spec.name, input=input)
-        except CallFailed as failure:
+            output = self._output(tool, input)
+        except WorkFailed as failure:
             return _told(call, failure.code, failure.message)
         return ToolReturnPart(
             call.tool_name, json.dumps(output, ensure_ascii=False), call.tool_call_id
         )
+
+    def _output(self, tool: tools.Tool, input: Object) -> Object:
+        """What a tool gives: the agent's own from its endpoint, a granted one from its agent."""
+        if isinstance(tool, OwnTool):
+            return tool.call(input, self._invocation, self._ctx)
+        return self._ctx.call_agent(agent=tool.agent, tool=tool.spec.name, input=input)
 
     def _final(self, call: ToolCallPart) -> Object | ToolReturnPart[Any]:
         """The answer, or what the model is told that is wrong with it."""
@@ -187,11 +222,11 @@ def _instructions(invocation: Invocation) -> str:
     return "\n\n".join(filter(None, [own, task if invocation.description else ""]))
 
 
-def _prompt(input: Object) -> UserPromptPart:
-    """The run's input: a text as it is, all else as JSON."""
-    if set(input) == {"text"} and isinstance(input["text"], str):
-        return UserPromptPart(input["text"])
-    return UserPromptPart(json.dumps(input, ensure_ascii=False, indent=2))
+def _said(value: Object) -> str:
+    """A run's input or output for the model: a text as it is, all else as JSON."""
+    if set(value) == {"text"} and isinstance(value["text"], str):
+        return value["text"]
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _text(response: ModelResponse) -> Object:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain, count
 from typing import Final
 
 from pydantic_ai.tools import ToolDefinition
 
 from apps.agents.runtimes.base import GrantedTool
+from apps.agents.runtimes.llm.own import FINAL, OwnTool
 from apps.common.json import Object
 
-FINAL: Final = "final_result"
-"""The tool by which a model gives an answer that has a schema; no granted one has its name."""
+Tool = GrantedTool | OwnTool
 NAME_MAX: Final = 64
 _OTHER: Final = re.compile(r"[^A-Za-z0-9_-]")
 _TEXT_ONLY: Final = frozenset(
@@ -21,19 +22,24 @@ _TEXT_ONLY: Final = frozenset(
 )
 
 
-def named(granted: Iterable[GrantedTool]) -> dict[str, GrantedTool]:
-    """Each granted tool under a name that every provider takes, no two under one."""
-    found: dict[str, GrantedTool] = {}
-    for number, tool in enumerate(granted):
-        name = _OTHER.sub("_", f"{tool.agent}__{tool.spec.name}")[:NAME_MAX]
-        if name in found:
-            end = f"_{number}"
-            name = name[: NAME_MAX - len(end)] + end
-        found[name] = tool
+def named(granted: Iterable[GrantedTool], own: Mapping[str, OwnTool]) -> dict[str, Tool]:
+    """Each tool under a name that every provider takes, no two under one.
+
+    The agent's own keep theirs; a granted one whose name is taken gets a number at its end.
+    """
+    found: dict[str, Tool] = {**own}
+    for tool in granted:
+        found[_free_name(f"{tool.agent}__{tool.spec.name}", found)] = tool
     return found
 
 
-def definitions(tools: dict[str, GrantedTool]) -> list[ToolDefinition]:
+def _free_name(wanted: str, taken: Mapping[str, Tool]) -> str:
+    name = _OTHER.sub("_", wanted)
+    ends = chain([""], (f"_{number}" for number in count(2)))
+    return next(free for end in ends if (free := name[: NAME_MAX - len(end)] + end) not in taken)
+
+
+def definitions(tools: Mapping[str, Tool]) -> list[ToolDefinition]:
     """What a model is told of its tools."""
     return [
         ToolDefinition(

@@ -1,9 +1,4 @@
-"""One request to a model: the provider's own client, by the product's one way out.
-
-The client is given no credential and no network: its transport sends through egress, keeps of its
-headers only those that the API needs, adds the key, and follows no redirect. So neither an
-environment variable that the client reads nor a provider's answer gets anything anywhere.
-"""
+"""One request to a model, tried a few times, and what it means when there is no answer."""
 
 from __future__ import annotations
 
@@ -13,21 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx2
 import tenacity
-from pydantic_ai.direct import model_request
+from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.exceptions import AgentRunError, ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
 from apps.agents.models import ProviderKind
 from apps.agents.runtimes.base import CallContext, WorkFailed
-from apps.agents.runtimes.http import may_be_plain
+from apps.agents.runtimes.llm.clients import model_of
 from apps.agents.runtimes.llm.endpoints import Endpoint
-from apps.common import egress
+from apps.agents.runtimes.llm.listening import check_whole, listen
+from apps.agents.runtimes.llm.transport import Transport
 from apps.common.egress import (
-    EgressFailed,
     EgressRefused,
     EgressSuspended,
     EgressThrottled,
@@ -36,13 +30,9 @@ from apps.common.egress import (
     EgressUnreachable,
 )
 from apps.common.errors import DomainError
-from apps.common.tracecontext import outgoing_headers
 
-ANSWER_MAX: Final = 4 * 1024 * 1024
 TRIES: Final = 3
 WAIT_MAX: Final = 20.0
-_KEPT: Final = frozenset(("accept", "content-type", "anthropic-version", "anthropic-beta"))
-_OPENAI: Final = "api.openai.com"
 MISREAD: Final = (TypeError, ValueError, LookupError, AttributeError)
 """What a client trips over in an answer that isn't of the API's form."""
 
@@ -52,11 +42,15 @@ sleep: Callable[[float], None] = time.sleep
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a model is asked: all that was said, which tools it has, and how it is to answer."""
+    """What a model is asked: all that was said, which tools it has, and how it is to answer.
+
+    `aloud` has its text passed on while it is given.
+    """
 
     messages: Sequence[ModelMessage]
     parameters: ModelRequestParameters
     settings: ModelSettings
+    aloud: bool = False
 
 
 class Unavailable(WorkFailed):
@@ -72,105 +66,79 @@ class _Again(Exception):
         self.after = after
 
 
-class Transport(httpx2.AsyncBaseTransport):
-    """Sends a client's request through egress. It blocks, for its loop has nothing else to do."""
+class _Telling:
+    """Passes on what a model says; once anything was, nobody can be told it from the beginning."""
 
-    def __init__(self, endpoint: Endpoint, *, key: str, left: Callable[[], float]) -> None:
-        self.failure: DomainError | None = None
-        self._endpoint = endpoint
-        self._key = key
-        self._left = left
+    def __init__(self, ctx: CallContext) -> None:
+        self._ctx = ctx
+        self.begun = False
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = await request.aread()
-        try:
-            answer = self._send(request, body)
-        except (EgressFailed, EgressRefused) as error:
-            self.failure = error
-            raise httpx2.ConnectError("The request was not answered.", request=request) from error
-        return httpx2.Response(
-            answer.status,
-            headers=list(answer.headers.multi_items()),
-            content=answer.content,
-            request=request,
-        )
+    def __call__(self, text: str) -> None:
+        """Pass on the next part; raises Stopped, also where there is none, if the run is lost."""
+        self.begun = self.begun or bool(text)
+        self._ctx.delta(text)
 
-    def _send(self, request: httpx2.Request, body: bytes) -> egress.EgressResponse:
-        url = str(request.url)
-        said = {name: value for name, value in request.headers.items() if name in _KEPT}
-        ours = {**self._credential(), "idempotency-key": self._key, **outgoing_headers()}
-        answer = egress.request(
-            request.method,
-            url,
-            scope=self._endpoint.scope,
-            headers={**said, **ours},
-            content=body,
-            timeout=self._left(),
-            max_bytes=ANSWER_MAX,
-            allow_http=may_be_plain(url),
-        )
-        if 300 <= answer.status < 400:
-            raise EgressRefused("The provider's API led to another address.")
-        return answer
-
-    def _credential(self) -> dict[str, str]:
-        if self._endpoint.kind == ProviderKind.ANTHROPIC:
-            return {"x-api-key": self._endpoint.key}
-        return {"authorization": f"Bearer {self._endpoint.key}"}
-
-
-def model_of(endpoint: Endpoint, transport: Transport) -> Model:
-    """pydantic-ai's model for an endpoint; the seam at which tests put their own."""
-    client = httpx2.AsyncClient(transport=transport, trust_env=False)
-    how: dict[str, Any] = {"api_key": "none", "base_url": endpoint.base_url, "max_retries": 0}
-    if endpoint.kind == ProviderKind.ANTHROPIC:
-        return _anthropic(endpoint.model, client, how)
-    return _openai(endpoint.model, client, how)
+    def is_untold(self, error: BaseException) -> bool:
+        """Whether another try may do better and contradicts nothing that was said."""
+        return isinstance(error, _Again) and not self.begun
 
 
 def send(endpoint: Endpoint, order: Order, *, key: str, ctx: CallContext) -> ModelResponse:
     """Ask a model, a few times if its provider is down for a moment, always with the same key.
 
-    Raises Unavailable if it stays so, WorkFailed in words that quote nothing of the provider's,
-    for its texts may quote our key, and Stopped.
+    An answer that has begun to be told is not asked for again. Raises Unavailable if there is none,
+    WorkFailed in words that quote nothing of the provider's, for its texts may quote our key, and
+    Stopped.
     """
+    telling = _Telling(ctx)
 
     def pause(seconds: float) -> None:
         sleep(seconds)
         ctx.make_sure()
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(_Again),
+        retry=tenacity.retry_if_exception(telling.is_untold),
         stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(ctx.remaining()),
         wait=_wait,
         sleep=pause,
         reraise=True,
     )
     try:
-        return retrying(_once, endpoint, order, key, ctx)
+        return retrying(_once, endpoint, order, key, ctx, telling)
     except _Again as again:
         raise again.failure from again
 
 
-def _once(endpoint: Endpoint, order: Order, key: str, ctx: CallContext) -> ModelResponse:
-    transport = Transport(endpoint, key=key, left=ctx.remaining)
-    model = model_of(endpoint, transport)
+def _once(
+    endpoint: Endpoint, order: Order, key: str, ctx: CallContext, telling: _Telling
+) -> ModelResponse:
+    transport = Transport(endpoint, key=key, left=ctx.remaining, streams=order.aloud)
     try:
-        return asyncio.run(
-            model_request(
-                model,
-                order.messages,
-                model_settings=order.settings,
-                model_request_parameters=order.parameters,
-                instrument=False,
-            )
-        )
+        return _asked(endpoint, order, transport, telling)
     except ModelHTTPError as error:
         raise _answered(error) from error
     except (AgentRunError, *MISREAD) as error:
         if transport.failure is not None:
             raise _unanswered(transport.failure) from error
         raise WorkFailed("model_answer_invalid", "The model's answer can't be read.") from error
+    finally:
+        transport.close()
+
+
+def _asked(
+    endpoint: Endpoint, order: Order, transport: Transport, telling: _Telling
+) -> ModelResponse:
+    """What the model answers, read at once or as it comes."""
+    model = model_of(endpoint, transport)
+    how: dict[str, Any] = {
+        "model_settings": order.settings,
+        "model_request_parameters": order.parameters,
+        "instrument": False,
+    }
+    if not order.aloud:
+        return asyncio.run(model_request(model, order.messages, **how))
+    response = listen(model_request_stream(model, order.messages, **how), telling)
+    return check_whole(response) if endpoint.kind == ProviderKind.ANTHROPIC else response
 
 
 def _answered(error: ModelHTTPError) -> Exception:
@@ -214,25 +182,3 @@ def _seconds(headers: dict[str, str] | None) -> float | None:
     """Retry-After in seconds (RFC 9110 §10.2.3); None for a date or nothing."""
     said = (headers or {}).get("retry-after", "")
     return float(said) if said.isdecimal() else None
-
-
-def _openai(model: str, client: httpx2.AsyncClient, how: dict[str, Any]) -> Model:
-    from openai import AsyncOpenAI
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.providers.openai import OpenAIProvider
-    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-
-    speaker = AsyncOpenAI(http_client=client, **how)
-    if httpx2.URL(how["base_url"]).host == _OPENAI:
-        return OpenAIChatModel(model, provider=OpenAIProvider(openai_client=speaker))
-    other = OpenAICompatibleProvider("openai-compatible", openai_client=speaker)
-    return OpenAIChatModel(model, provider=other)
-
-
-def _anthropic(model: str, client: httpx2.AsyncClient, how: dict[str, Any]) -> Model:
-    from anthropic import AsyncAnthropic
-    from pydantic_ai.models.anthropic import AnthropicModel
-    from pydantic_ai.providers.anthropic import AnthropicProvider
-
-    speaker = AsyncAnthropic(http_client=client, **how)
-    return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=speaker))

@@ -58,6 +58,25 @@ begin
       input jsonb, error jsonb, started_at timestamptz, finished_at timestamptz);
 end $$;
 
+-- What an attempt has spent on models until now is a fact, whatever has become of its run: the sum stands beside
+-- those of the other attempts, and the run's cost and usage are those of all. So it may come after an end from
+-- outside, after another attempt has begun, or twice. Nothing else of the run is touched. The budgets' part comes
+-- here when there are any: what arrives late was spent all the same.
+create function put_spent(p_run uuid, p_attempt int, p_spent jsonb) returns void
+language plpgsql as $$
+declare attempts jsonb;
+begin
+  select coalesce(r.spent, '{}') || jsonb_build_object(p_attempt::text, p_spent) into attempts
+    from runs r where r.id = p_run for no key update;
+  update runs r set spent = attempts, cost_micros = s.cost, usage = s.usage
+    from (
+      select ceil(sum(a.cost_micros)) as cost, jsonb_build_object('requests', sum(a.requests),
+          'input_tokens', sum(a.input_tokens), 'output_tokens', sum(a.output_tokens)) as usage
+        from jsonb_each(attempts) as e(attempt, said), jsonb_to_record(e.said)
+          as a(requests bigint, input_tokens bigint, output_tokens bigint, cost_micros numeric)) as s
+    where r.id = p_run;
+end $$;
+
 -- What a key stands for: its run, and how a request with this fingerprint is answered.
 create function keyed_run(p_principal text, p_key text, p_fingerprint bytea)
 returns table (run_id uuid, status text, outcome text) language sql stable as $$
@@ -92,14 +111,14 @@ create function admit(
   p_input jsonb, p_timeout int, p_caller_type text, p_caller_id text, p_caller_label text,
   p_principal text, p_key text, p_fingerprint bytea, p_refusal text, p_recalled boolean, p_scopes uuid[], p_price bigint,
   p_parent uuid, p_parent_lease int, p_step uuid, p_step_name text, p_ordinal int, p_notes jsonb,
-  p_lease interval, p_at timestamptz,
+  p_session text, p_lease interval, p_at timestamptz,
   out outcome text, out run_id uuid, out lease_no int, out status text, out reason text,
   out root_id uuid, out lineage uuid[], out deadline_at timestamptz)
 language plpgsql as $$
 #variable_conflict use_column
 declare
   gate record; up record; known record; refusal text := p_refusal;
-  project uuid := p_project; deadline timestamptz := now() + make_interval(secs => p_timeout);
+  project uuid := p_project; session text := p_session; deadline timestamptz := now() + make_interval(secs => p_timeout);
   calling uuid;                                  -- the agent that asks, if one does
 begin
   -- 0. An agent's own key: its agent calls, with no run of it around. Both rows are held, in the order in which
@@ -123,7 +142,7 @@ begin
 
   -- 2. The parent, whose lineage is the server's and never the caller's word.
   if p_parent is not null then
-    select r.root_id, r.lineage, r.agent_id, r.project_id, r.deadline_at into up from runs r
+    select r.root_id, r.lineage, r.agent_id, r.project_id, r.session_id, r.deadline_at into up from runs r
       where r.id = p_parent and r.lease_no = p_parent_lease and r.status = 'running' for share;
     outcome := case when not found then 'fenced' when up.deadline_at <= now() then 'late'
                     when p_agent = any(up.lineage) then 'cycle'
@@ -133,6 +152,7 @@ begin
     root_id := up.root_id;
     lineage := up.lineage || p_agent;
     project := up.project_id;
+    session := up.session_id;
     deadline := least(deadline, up.deadline_at);
   end if;
   if calling is not null and not exists (
@@ -171,10 +191,11 @@ begin
     lease_no := case status when 'running' then 1 else 0 end;
     insert into runs (id, agent_id, manifest_id, project_id, tool, title, status, reason, mode, environment, input,
         cost_micros, parent_id, root_id, lineage, caller_type, caller_id, caller_label, principal, idempotency_key,
-        fingerprint, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at, finished_at, told)
+        fingerprint, session_id, lease_no, lease_until, timeout_seconds, deadline_at, created_at, started_at,
+        finished_at, told)
       values (p_run, p_agent, p_manifest, project, p_tool, p_title, status, coalesce(refusal, ''), p_mode, 'live', p_input,
         0, p_parent, root_id, lineage, p_caller_type, p_caller_id, p_caller_label, p_principal, p_key,
-        p_fingerprint, lease_no, case when lease_no = 1 and p_parent is null then now() + p_lease end, p_timeout,
+        p_fingerprint, session, lease_no, case when lease_no = 1 and p_parent is null then now() + p_lease end, p_timeout,
         case when lease_no = 1 then deadline end, p_at, case when lease_no = 1 then p_at end,
         case when refusal is not null then p_at end, p_mode = 'async')
       on conflict (principal, idempotency_key) where idempotency_key is not null and status <> 'denied' do nothing;
@@ -196,6 +217,31 @@ begin
         case when outcome <> 'admitted' then p_at end);
   end if;
   deadline_at := deadline;
+end $$;
+
+-- What was said in a run's session before it, the oldest first: input and output of the newest p_turns runs of
+-- the same tool of the same agent. Only what had succeeded when this run was asked for, so that every attempt is
+-- given the same. Only what the same caller asked, in runs that the same one's call began: a session's name is a
+-- client's own word, and what somebody else said under it is not told. Where they would have more than p_size
+-- characters in all, the oldest are left out.
+create function turns_before(p_run uuid, p_turns int, p_size int) returns table (input text, output text)
+language plpgsql stable as $$
+#variable_conflict use_column
+declare me record;
+begin
+  select r.session_id, r.agent_id, r.tool, r.caller_type, r.caller_id, r.created_at,
+      root.caller_type as root_type, root.caller_id as root_caller
+    into me from runs r join runs root on root.id = r.root_id where r.id = p_run;
+  return query select kept.input, kept.output from (
+    select t.*, sum(length(t.input) + length(t.output)) over (order by t.created_at desc, t.id desc) as size
+      from (
+        select r.id, r.created_at, r.input::text, r.output::text from runs r join runs root on root.id = r.root_id
+          where r.session_id = me.session_id and r.agent_id = me.agent_id and r.caller_id = me.caller_id
+            and r.caller_type = me.caller_type and r.tool = me.tool and r.status = 'succeeded'
+            and r.finished_at < me.created_at and r.created_at < me.created_at
+            and root.caller_type = me.root_type and root.caller_id = me.root_caller
+          order by r.created_at desc, r.id desc limit p_turns) as t) as kept
+    where kept.size <= p_size order by kept.created_at, kept.id;
 end $$;
 
 -- What becomes of steps whose run is over, or is another execution's: nobody will end them.
@@ -222,16 +268,18 @@ begin
 end $$;
 
 -- Settlement. Fenced: a run that was cancelled, reaped or taken over has another state or lease number, and
--- then nothing happens at all. Nor does it when time is up: the run can only be ended as timed out.
--- Answers ours, late or lost.
+-- then nothing happens at all, but that what was spent counts. Nor does it when time is up: the run can only be
+-- ended as timed out. Answers ours, late or lost.
 create function close_run(p_run uuid, p_lease_no int, p_status text, p_reason text, p_output jsonb, p_error jsonb,
-  p_cost bigint, p_usage jsonb, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
+  p_spent jsonb, p_statement jsonb, p_notes jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare parent uuid; is_told boolean;
 begin
+  if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
+
   -- 1. The run's end.
-  update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, cost_micros = p_cost,
-      usage = p_usage, finished_at = p_at, lease_until = null
+  update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, finished_at = p_at,
+      lease_until = null
     where id = p_run and lease_no = p_lease_no and status = 'running' and (p_status = 'timed_out' or deadline_at > now())
     returning parent_id, told into parent, is_told;
   if not found then
@@ -279,13 +327,14 @@ begin
   return standing;
 end $$;
 
--- The end of a step. lost: the run is no longer its execution's, and the result is discarded; late: the
--- result is on record, and nothing may follow it.
+-- The end of a step, and what its attempt has spent until now. lost: the run is no longer its execution's, and
+-- the result is discarded, not what it cost; late: the result is on record, and nothing may follow it.
 create function end_step(p_run uuid, p_lease_no int, p_step uuid, p_status text, p_output jsonb, p_error jsonb,
-  p_at timestamptz) returns text
+  p_spent jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare standing text; ours boolean;
 begin
+  if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
   select case when deadline_at > now() then 'ours' else 'late' end into standing from runs
     where id = p_run and lease_no = p_lease_no and status = 'running' for share;
   ours := standing is not null;
