@@ -132,6 +132,15 @@ def test_nothing_below_a_shut_door_answers(acme: Any, rest: str) -> None:
     assert events_of(acme) == []
 
 
+@pytest.mark.parametrize("method", ["put", "patch", "delete", "options"])
+def test_it_knows_three_verbs(acme: Any, method: str) -> None:
+    for browser in (signed_in(make_operator()), look_into(acme)):
+        call = getattr(browser.client, method)
+        for rest in ("", RUNS):
+            assert call(door(acme, rest), HTTP_HOST=browser.host).status_code == 405
+        assert browser.client.head(door(acme), HTTP_HOST=browser.host).status_code == 200
+
+
 def test_the_site_stands_nowhere_else(acme: Any) -> None:
     browser = look_into(acme)
     assert browser.get(door(acme, RUNS)).status_code == 200

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from apps.agents.models import Agent
 from apps.runs.models import Run
 from apps.tenants import keys
+from apps.tenants.models import User
 from apps.trust.models import AuditEvent, SigningKey
 from tests.runs.factories import admit, make_agent
 from tests.tenants.browsing import signed_in
@@ -64,6 +66,23 @@ def test_the_signing_key_is_rotated(org: Any) -> None:
     assert act(browser, org, SigningKey, "rotate", old).status_code == 302
     assert SigningKey.objects.get(state="active").pk != old.pk
     assert recorded(user) == ["trust.signing_key.retired", "trust.signing_key.activated"]
+
+
+def test_who_may_only_look_may_not_act_until_they_are_let(org: Any) -> None:
+    user, agent = make_operator(), make_agent("rogue")
+    User.objects.filter(pk=user.pk).update(is_superuser=False)
+    browser = look_into(org, user)
+    assert b"Kill" not in browser.get(door(org, "agents/agent/")).content
+    act(browser, org, Agent, "kill", agent)
+    agent.refresh_from_db()
+    assert agent.status == "active" and recorded(user) == []
+
+    user.user_permissions.add(Permission.objects.get(codename="change_agent"))
+
+    assert b"Kill" in browser.get(door(org, "agents/agent/")).content
+    act(browser, org, Agent, "kill", agent)
+    agent.refresh_from_db()
+    assert agent.status == "suspended" and recorded(user) == ["agents.agent.killed"]
 
 
 @pytest.mark.parametrize(("model", "action"), [(Agent, "kill"), (Run, "cancel")])

@@ -34,7 +34,7 @@ def for_each(
             model_admin.message_user(request, f"{row} {done}.")
 
 
-@admin.action(description="Kill: suspend, and end all that is under way")
+@admin.action(description="Kill: suspend, and end all that is under way", permissions=["act"])
 def kill(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
     def do(row: Any, actor: Actor) -> str:
         _, ended = kill_agent(agent_id=row.pk, note=NOTE, actor=actor, at=timezone.now())
@@ -43,7 +43,7 @@ def kill(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> Non
     for_each(model_admin, request, queryset, do)
 
 
-@admin.action(description="Cancel")
+@admin.action(description="Cancel", permissions=["act"])
 def cancel(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
     def do(row: Any, actor: Actor) -> str:
         cancel_run(run_id=row.pk, actor=actor, at=timezone.now())
@@ -52,7 +52,7 @@ def cancel(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> N
     for_each(model_admin, request, queryset, do)
 
 
-@admin.action(description="Rotate: the next key takes over from the active one")
+@admin.action(description="Rotate: the next key takes over", permissions=["act"])
 def rotate(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
     """Of whatever keys are chosen: an org has one that is active."""
     key = rotate_signing_key(actor=operator(request), at=timezone.now())

@@ -26,6 +26,7 @@ from django.urls import (
     set_urlconf,
 )
 from django.utils import timezone
+from django.views.decorators.http import require_http_methods
 
 from apps.common.errors import PermissionDenied
 from apps.common.htmx import see_other
@@ -42,7 +43,6 @@ from apps.workspace.services import inspections
 
 OPENED: Final = "_mandate_inspections"
 URLCONF: Final = "apps.workspace.operators.org_urls"
-READS: Final = frozenset({"GET", "HEAD"})
 CLOSE: Final = "close/"
 HAS_ROWS: Final = (Org.State.ACTIVE, Org.State.SUSPENDED, Org.State.CLOSING)
 
@@ -60,6 +60,7 @@ class Look:
         return f"{self.url}{CLOSE}"
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def enter(request: HttpRequest, slug: str, rest: str = "") -> HttpResponseBase:
     """A page of the org's site for whom the door is open, the question why for everybody else.
 
@@ -72,8 +73,8 @@ def enter(request: HttpRequest, slug: str, rest: str = "") -> HttpResponseBase:
         return _ask(request, org, rest, now)
     if rest == CLOSE and request.method == "POST":
         return _close(request, org, now)
-    if request.method not in READS:
-        if request.method != "POST" or not acts_at(rest):
+    if request.method == "POST":
+        if not acts_at(rest):
             raise PermissionDenied("Nothing of an organization is changed by hand.")
         activity.touch(org_id=org.id, at=now)
     return _show(request, look, rest)

@@ -97,6 +97,10 @@ class TenantAdmin(ReadOnly):
         """Whoever the door was opened to: it is what asks who may, why, and until when."""
         return True
 
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """To look is one thing; to act takes Django's permission to change such rows besides."""
+        return super(ReadOnly, self).has_change_permission(request)
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
