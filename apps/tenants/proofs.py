@@ -6,7 +6,8 @@ what could hand the org to somebody else asks that the last one is fresh. Who ha
 has to give it: for them a password alone proves nothing.
 
 A form that is refused for its sake is kept in the session of the org's host, survives the way over
-the apex, and is offered again at `/confirm/`.
+the apex, and is offered again at `/confirm/`. A page of the apex asks for a
+proof itself.
 """
 
 from __future__ import annotations

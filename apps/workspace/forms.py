@@ -15,7 +15,7 @@ class InspectionForm(forms.Form):
     reason = forms.CharField(
         max_length=REASON_MAX,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="The organization reads it in its audit log. Name the ticket, if there is one.",
+        help_text="It stands in the organization's audit log. Name the ticket, if there is one.",
     )
     minutes = forms.TypedChoiceField(
         label="For how long",

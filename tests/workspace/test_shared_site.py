@@ -117,7 +117,8 @@ def test_keys_and_sessions_have_no_page_and_show_no_secret(org: Any) -> None:
     for model, pk in (("session", session.pk), ("keyindex", bytes(key.pk).hex())):
         page = browser.get(f"/admin/tenants/{model}/")
         assert page.status_code == 200 and str(pk).encode() not in page.content
-        assert browser.get(f"/admin/tenants/{model}/{pk}/change/").status_code == 404
+        for rest in ("change", "history"):
+            assert browser.get(f"/admin/tenants/{model}/{pk}/{rest}/").status_code == 404
     person = browser.get(f"/admin/tenants/user/{user.pk}/change/")
     assert person.status_code == 200 and user.email.encode() in person.content
     assert user.password.encode() not in person.content and b"md5$" not in person.content

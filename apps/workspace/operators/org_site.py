@@ -65,7 +65,7 @@ LISTED: Final[Mapping[str, Listed]] = {
         ("tool", "agent", "status", "reason", "caller_label", "created_at", "finished_at"),
         NEWEST,
         filters=("status",),
-        followed=("agent", "project"),
+        followed=("agent", "project", "root_id", "session_id", "caller_id"),
     ),
     "runs.Step": Listed(
         ("name", "run", "attempt", "ordinal", "kind", "status", "started_at", "finished_at"),

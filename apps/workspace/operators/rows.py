@@ -18,6 +18,7 @@ from apps.common.errors import PermissionDenied
 ROWS_A_PAGE: Final = 50
 LAST_PAGE: Final = 200
 """An offset reads all rows before it, so no list goes further than this."""
+PAGE_DIGITS: Final = 9
 HEAVY: Final = (JSONField, TextField, BinaryField, ArrayField)
 """Columns that a list never loads: one row of them may be a megabyte."""
 
@@ -111,8 +112,9 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_paginator(
         self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any
     ) -> Paginator[Any]:
-        page = request.GET.get(PAGE_VAR, "")
-        return Pager(queryset, per_page, page=int(page) if page.isdecimal() else 1)
+        asked = request.GET.get(PAGE_VAR, "")
+        page = int(asked) if asked.isdecimal() and len(asked) <= PAGE_DIGITS else 1
+        return Pager(queryset, per_page, page=page)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> Any:
         """Do it with the chosen rows; "all there are" may be more than anybody has seen."""
