@@ -61,11 +61,11 @@ class OrgAdmin(ReadOnly):
         "look_into",
         "name",
         "state",
+        "health",
         "members",
         "runs_in_a_day",
         "last_run",
         "version",
-        "health",
     )
     list_filter = ("state",)
     search_fields = ("slug", "name")
