@@ -130,6 +130,7 @@ class Capability(TenantModel):
 
     class Meta:
         db_table = "capabilities"
+        verbose_name_plural = "capabilities"
         constraints = [
             models.UniqueConstraint(fields=["agent", "name"], name="capability_name"),
             models.CheckConstraint(

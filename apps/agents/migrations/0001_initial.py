@@ -179,6 +179,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "capabilities",
+                "verbose_name_plural": "capabilities",
                 "constraints": [
                     models.UniqueConstraint(fields=("agent", "name"), name="capability_name"),
                     models.CheckConstraint(
