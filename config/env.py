@@ -54,6 +54,24 @@ def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def origins(name: str) -> list[tuple[str, str, int]]:
+    """A comma-separated list of origins such as http://10.0.0.5:8000, as (scheme, host, port)."""
+    return [_origin(name, url) for url in names(name)]
+
+
+def _origin(name: str, url: str) -> tuple[str, str, int]:
+    refusal = ImproperlyConfigured(f"{name}: {url!r} is no origin such as http://10.0.0.5:8000")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError as error:
+        raise refusal from error
+    rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if not port or not parts.hostname or rest:
+        raise refusal
+    return parts.scheme, parts.hostname, port
+
+
 def key_bytes(name: str, length: int, default: str | None = None) -> bytes:
     """A base64 key of exactly `length` bytes."""
     try:

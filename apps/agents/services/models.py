@@ -203,7 +203,7 @@ def _checked_url(url: str) -> str:
     if len(url) > URL_MAX or "?" in url or "#" in url:
         raise Invalid.of("base_url", f"Give the API's address, at most {URL_MAX} characters.")
     try:
-        egress.check(url, allow_http=may_be_plain(url))
+        egress.check(url, allow_http=may_be_plain(url), to_model=True)
     except EgressRefused as error:
         raise Invalid.of("base_url", error.detail) from error
     except ValueError as error:

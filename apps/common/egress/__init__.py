@@ -64,9 +64,9 @@ def stream(method: str, url: str, *, scope: str, **options: Any) -> EgressStream
     return default_client().stream(method, url, scope=scope, **options)
 
 
-def check(url: str, *, allow_http: bool = False) -> None:
+def check(url: str, *, allow_http: bool = False, to_model: bool = False) -> None:
     """`EgressClient.check` of this process's client."""
-    default_client().check(url, allow_http=allow_http)
+    default_client().check(url, allow_http=allow_http, to_model=to_model)
 
 
 def transport(*, scope: str, **options: Any) -> PinnedTransport:

@@ -6,6 +6,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -51,7 +52,8 @@ class EgressClient:
         tls: ssl.SSLContext | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._policy = policy
+        self._policy = replace(policy, model_origins=frozenset())
+        self._for_models = policy
         self._resolver = resolver
         self._tls = tls or public_tls()
         self._sleep = sleep
@@ -71,6 +73,7 @@ class EgressClient:
         follow: int = 0,
         idempotency_key: str | None = None,
         allow_http: bool = False,
+        to_model: bool = False,
         before_retry: Callable[[], None] | None = None,
     ) -> EgressResponse:
         """Sends one request and reads the whole answer, whatever its status.
@@ -78,14 +81,15 @@ class EgressClient:
         `timeout` (seconds) covers everything, `follow` is the number of redirects to go after: with
         0 a redirect is an answer like any other. Only a request with an idempotency key is ever
         sent twice, since only then can the other side tell a retry from a second order; what
-        `before_retry` raises right before a further try keeps it from being sent, and goes on.
+        `before_retry` raises right before a further try keeps it from being sent, and goes on. One
+        `to_model` may also go where operators have models of their own.
         Raises EgressRefused before anything is sent, EgressFailed or a kind of it afterwards.
         """
         key = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         order = build_request(
             method, url, headers={**(headers or {}), **key}, content=content, json_body=json
         )
-        gate = self._timed_gate(scope, allow_http, max_bytes, timeout)
+        gate = self._timed_gate(scope, allow_http, max_bytes, timeout, to_model)
         if idempotency_key is None:
             return self._follow(gate, order, follow)
         return self._retrying(gate.deadline, before_retry)(self._follow, gate, order, follow)
@@ -101,6 +105,7 @@ class EgressClient:
         timeout: float | None = None,
         max_bytes: int | None = None,
         allow_http: bool = False,
+        to_model: bool = False,
     ) -> EgressStream:
         """Sends one request, once, and gives the answer while it arrives; the caller closes it.
 
@@ -108,19 +113,24 @@ class EgressClient:
         an answer like any other. Raises as `request`, and so does reading the answer.
         """
         order = build_request(method, url, headers=headers or {}, content=content, json_body=None)
-        return self._open(self._timed_gate(scope, allow_http, max_bytes, timeout), order)
+        gate = self._timed_gate(scope, allow_http, max_bytes, timeout, to_model)
+        return self._open(gate, order)
 
-    def check(self, url: str, *, allow_http: bool = False) -> None:
+    def check(self, url: str, *, allow_http: bool = False, to_model: bool = False) -> None:
         """Refuses a URL that may never be called: for forms that store one for later.
 
         A courtesy to whoever fills in the form; each request is checked again. No name is looked
         up, so it can stand in a transaction: who a name is, is decided when it is dialled.
         """
+        policy = self._for_models if to_model else self._policy
         target = check_target(
-            parse_url(url), allow_http=allow_http, allow_loopback=self._policy.allow_loopback
+            parse_url(url),
+            allow_http=allow_http,
+            allow_loopback=policy.allow_loopback,
+            vouched=policy.model_origins,
         )
         if target.address is not None:
-            check_address(target.host, target.address, policy=self._policy)
+            check_address(target.host, target.address, policy=policy, port=target.port)
 
     def transport(
         self, *, scope: str, max_bytes: int | None = None, allow_http: bool = False
@@ -139,18 +149,29 @@ class EgressClient:
         return AsyncPinnedTransport(self._gate(scope, allow_http, max_bytes, Deadline(math.inf)))
 
     def _timed_gate(
-        self, scope: str, allow_http: bool, max_bytes: int | None, timeout: float | None
+        self,
+        scope: str,
+        allow_http: bool,
+        max_bytes: int | None,
+        timeout: float | None,
+        to_model: bool,
     ) -> Gate:
         """The way of one request: both of its limits are there, whether named or not."""
         most = self._policy.max_bytes if max_bytes is None else max_bytes
         seconds = self._policy.timeout if timeout is None else timeout
-        return self._gate(scope, allow_http, most, Deadline(seconds))
+        return self._gate(scope, allow_http, most, Deadline(seconds), to_model=to_model)
 
     def _gate(
-        self, scope: str, allow_http: bool, max_bytes: int | None, deadline: Deadline
+        self,
+        scope: str,
+        allow_http: bool,
+        max_bytes: int | None,
+        deadline: Deadline,
+        *,
+        to_model: bool = False,
     ) -> Gate:
         return Gate(
-            policy=self._policy,
+            policy=self._for_models if to_model else self._policy,
             resolver=self._resolver,
             guard=self._guard,
             tls=self._tls,

@@ -13,6 +13,7 @@ class EgressPolicy:
     """Times are seconds, sizes bytes; config/settings/parts/egress.py tells what each is for."""
 
     allow_loopback: bool = False
+    model_origins: frozenset[tuple[str, str, int]] = frozenset()
     forbidden_networks: tuple[str, ...] = ()
     timeout: float = 10.0
     connect_timeout: float = 4.0
@@ -22,10 +23,15 @@ class EgressPolicy:
     breaker_seconds: float = 30.0
     attempts: int = 3
 
+    def vouches_for(self, host: str, port: int) -> bool:
+        """Whether operators have named what answers there, whatever its address is."""
+        return any((scheme, host, port) in self.model_origins for scheme in ("http", "https"))
+
     @classmethod
     def from_settings(cls) -> Self:
         return cls(
             allow_loopback=settings.EGRESS_ALLOW_LOOPBACK,
+            model_origins=frozenset(settings.EGRESS_MODEL_ORIGINS),
             forbidden_networks=tuple(settings.EGRESS_FORBIDDEN_NETWORKS),
             timeout=settings.EGRESS_TIMEOUT_SECONDS,
             connect_timeout=settings.EGRESS_CONNECT_SECONDS,

@@ -56,12 +56,12 @@ def checked_addresses(
     """
     literal = classify.parse_address(host)
     if literal is not None:
-        return (check_address(host, literal, policy=policy),)
+        return (check_address(host, literal, policy=policy, port=port),)
     answers = list(dict.fromkeys(_look_up(host, port, resolver, timeout)))
     if not answers:
         raise httpcore.ConnectError("The host's name does not resolve to any address.")
     found = [classify.parse_address(answer) for answer in answers]
-    return tuple(check_address(host, address, policy=policy) for address in found)
+    return tuple(check_address(host, address, policy=policy, port=port) for address in found)
 
 
 def _look_up(host: str, port: int, resolver: Resolver, timeout: float) -> Sequence[str]:
@@ -73,8 +73,14 @@ def _look_up(host: str, port: int, resolver: Resolver, timeout: float) -> Sequen
         raise httpcore.ConnectError("The host's name does not resolve.") from error
 
 
-def check_address(host: str, address: IPAddress | None, *, policy: EgressPolicy) -> IPAddress:
-    """The address as it is dialled; raises EgressRefused for one that isn't public."""
+def check_address(
+    host: str, address: IPAddress | None, *, policy: EgressPolicy, port: int
+) -> IPAddress:
+    """The address as it is dialled; raises EgressRefused for one that isn't public, unless the
+    policy vouches for what answers there.
+    """
+    if address is not None and policy.vouches_for(host, port):
+        return classify.unmapped(address)
     reason = "not an address" if address is None else _objection(address, policy)
     if address is None or reason is not None:
         log.warning("egress.refused", host=host, address=str(address), reason=reason)

@@ -61,8 +61,19 @@ def parse_url(text: str) -> httpx.URL:
         raise EgressRefused("The URL can't be read.") from error
 
 
-def check_target(url: httpx.URL, *, allow_http: bool, allow_loopback: bool) -> Target:
-    """Applies every rule that needs no name lookup; who the host is, is decided when dialling."""
+def check_target(
+    url: httpx.URL,
+    *,
+    allow_http: bool,
+    allow_loopback: bool,
+    vouched: frozenset[tuple[str, str, int]] = frozenset(),
+) -> Target:
+    """Applies every rule that needs no name lookup; who the host is, is decided when dialling.
+
+    An origin that is `vouched` for may be called as it is.
+    """
+    if (named := _named(url, vouched)) is not None:
+        return named
     if url.scheme != "https" and not (allow_http and url.scheme == "http"):
         raise EgressRefused(f"Only {'http and https' if allow_http else 'https'} may be called.")
     if url.userinfo or "@" in url.netloc.decode("ascii"):
@@ -72,6 +83,13 @@ def check_target(url: httpx.URL, *, allow_http: bool, allow_loopback: bool) -> T
     if address is None:
         _check_name(host, allow_loopback=allow_loopback)
     return Target(url.scheme, host, _checked_port(url), address)
+
+
+def _named(url: httpx.URL, vouched: frozenset[tuple[str, str, int]]) -> Target | None:
+    host, port = url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS.get(url.scheme, 0)
+    if (url.scheme, host, port) not in vouched or "@" in url.netloc.decode("ascii") or url.userinfo:
+        return None
+    return Target(url.scheme, host, port, parse_address(host))
 
 
 def _checked_port(url: httpx.URL) -> int:

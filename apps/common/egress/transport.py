@@ -43,7 +43,10 @@ class Gate:
     def admit(self, request: httpx.Request) -> Visit:
         """Checks all that can be known before dialling, and makes the request's headers ours."""
         target = check_target(
-            request.url, allow_http=self.allow_http, allow_loopback=self.policy.allow_loopback
+            request.url,
+            allow_http=self.allow_http,
+            allow_loopback=self.policy.allow_loopback,
+            vouched=self.policy.model_origins,
         )
         if request.headers.get("host", "").encode() != request.url.netloc:
             raise EgressRefused("The Host header may not name another host than the URL.")

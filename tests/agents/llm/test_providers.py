@@ -12,6 +12,8 @@ from pytest_httpserver import HTTPServer
 
 from apps.agents.models import ModelPrice, ModelProvider
 from apps.agents.runtimes.llm.endpoints import key_ref
+from apps.common import egress
+from apps.common.egress import EgressClient, EgressPolicy
 from apps.common.ids import public_id
 from apps.trust.errors import SecretNotFound
 from apps.trust.models import SealedSecret
@@ -109,6 +111,23 @@ def test_another_key_takes_the_firsts_place(api: Any, owner: Any, events: Any) -
     assert key_of(row) == "sk-another-0123456789"
     assert len(get_secret_store().versions(key_ref(row.id))) == 1
     assert events()[-1][0] == "agents.model_provider.updated"
+
+
+def test_operators_name_where_models_of_their_own_are(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, before = {**NEW, "base_url": "http://10.0.0.5:8000/v1"}, counts()
+    assert set(errors(api.post("/model-providers", inside))) == {"base_url"}
+    assert counts() == before
+
+    policy = EgressPolicy(model_origins=frozenset({("http", "10.0.0.5", 8000)}))
+    client = EgressClient(policy)
+    monkeypatch.setattr(egress, "default_client", lambda: client)
+    assert api.post("/model-providers", inside).status_code == 201
+    other = {**NEW, "name": "other", "base_url": "http://10.0.0.6:8000/v1"}
+    assert set(errors(api.post("/model-providers", other))) == {"base_url"}
+    desk = {"name": "Desk", "runtime": "http", "config": {"url": inside["base_url"]}}
+    assert set(errors(api.post("/agents", desk))) == {"config.url"}
 
 
 def test_a_key_goes_only_to_the_address_that_it_was_given_for(api: Any, owner: Any) -> None:

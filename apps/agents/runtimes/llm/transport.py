@@ -84,6 +84,7 @@ class Transport(httpx2.AsyncBaseTransport):
             "timeout": self._left(),
             "max_bytes": ANSWER_MAX,
             "allow_http": may_be_plain(str(request.url)),
+            "to_model": True,
         }
 
     def _credential(self) -> dict[str, str]:
