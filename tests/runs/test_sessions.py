@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.common.errors import Invalid
 from apps.runs import selectors, spine
-from apps.runs.models import Run
+from apps.runs.models import SESSION_RULE, Run
 from apps.runs.services import context
 from apps.runs.services.invoke import Ask, invoke, work_one
 from apps.tenants import keys
@@ -50,7 +50,8 @@ def test_a_name_that_will_do(api: Api, seen: Seen, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "x" * 129, "a b", "é", "a\n", "a/b", 5, None, ["a"]])
 def test_a_name_that_will_not_do_is_told(api: Api, seen: Seen, name: Any) -> None:
-    assert set(errors(api.post(INVOKE, {**HELLO, "session_id": name}))) == {"session_id"}
+    refused = errors(api.post(INVOKE, {**HELLO, "session_id": name}))
+    assert refused == {"session_id": SESSION_RULE}
     assert not Run.objects.exists()
 
 

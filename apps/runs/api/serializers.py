@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from apps.common.errors import Invalid
+from apps.common.errors import FieldError, Invalid
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.schemas import compile_schema, find_errors
 from apps.orgs.api.fields import Moment, PublicId
 from apps.runs.errors import RUN
-from apps.runs.models import SESSION_MAX, Run
+from apps.runs.models import SESSION_MAX, SESSION_RULE, Run
 from apps.runs.selectors import RunView, view_of
 from apps.runs.states import RunStatus, StepStatus
 
@@ -69,9 +69,14 @@ _invoke_body = compile_schema(INVOKE_BODY)
 def read_invocation(data: Any) -> Object:
     """Check an invocation's body; raises Invalid, naming each field."""
     if errors := find_errors(_invoke_body, data, root=""):
-        raise Invalid(errors=errors)
+        raise Invalid(errors=[_in_words(error) for error in errors])
     body: Object = data
     return body
+
+
+def _in_words(error: FieldError) -> FieldError:
+    """A pattern would tell nobody what to write instead."""
+    return {**error, "message": SESSION_RULE} if error["field"] == "session_id" else error
 
 
 class CallerRead(Read):
@@ -88,7 +93,7 @@ class FailureRead(Read):
 
 
 class UsageRead(Read):
-    """What a run asked of language models, in its last attempt; their price is its cost."""
+    """What a run asked of language models, in all of its attempts; their price is its cost."""
 
     requests = serializers.IntegerField()
     input_tokens = serializers.IntegerField()
