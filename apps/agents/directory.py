@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -88,7 +88,9 @@ class Listing:
 
 
 _manifests: Final = WeighedCache[UUID, Frozen](MANIFESTS_KEPT)
-_listings: Final = WeighedCache[tuple[UUID | None, str], Listing](LISTINGS_KEPT)
+_Row = tuple[UUID, str, UUID, str, UUID]
+_listings: Final = WeighedCache[tuple[UUID | None, str], _Row](LISTINGS_KEPT)
+"""Rows only, by org and slug: the manifests that they name have their own bound."""
 _LISTING: Final = """
 select a.id, a.slug, a.project_id, p.slug, a.manifest_id
 from agents a join projects p on p.id = a.project_id where {} limit 1
@@ -107,12 +109,9 @@ def get_listing(id_or_slug: str) -> Listing:
     rows = connection.fetch(_BY_SLUG if by_slug else _BY_ID, [value])  # type: ignore[attr-defined]
     if not rows:
         raise NotFound("There is no such agent.")
-    agent_id, slug, project_id, project, manifest_id = rows[0]
-    listing = Listing(agent_id, slug, project_id, project, get_frozen(manifest_id))
     if by_slug:
-        key = keys.current().org_id, slug
-        _listings.put(key, replace(listing, is_recalled=True), 1)
-    return listing
+        _listings.put((keys.current().org_id, id_or_slug), rows[0], 1)
+    return _listing(rows[0])
 
 
 def recall_listing(id_or_slug: str) -> Listing:
@@ -120,7 +119,13 @@ def recall_listing(id_or_slug: str) -> Listing:
 
     Good enough to let a call begin, which admission checks, and never to refuse one.
     """
-    return _listings.find((keys.current().org_id, id_or_slug)) or get_listing(id_or_slug)
+    row = _listings.find((keys.current().org_id, id_or_slug))
+    return _listing(row, is_recalled=True) if row else get_listing(id_or_slug)
+
+
+def _listing(row: _Row, *, is_recalled: bool = False) -> Listing:
+    agent_id, slug, project_id, project, manifest_id = row
+    return Listing(agent_id, slug, project_id, project, get_frozen(manifest_id), is_recalled)
 
 
 def get_frozen(manifest_id: UUID) -> Frozen:

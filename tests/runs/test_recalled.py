@@ -11,6 +11,7 @@ from apps.agents import directory
 from apps.agents.directory import recall_listing
 from apps.agents.models import Agent
 from apps.common.errors import Invalid, NotFound
+from apps.common.lru import WeighedCache
 from apps.runs.errors import RunDenied
 from apps.runs.models import Run
 from apps.runs.services.invoke import Answer, Ask, invoke
@@ -121,4 +122,17 @@ def test_a_recalled_agent_is_not_read(echo: Any, monkeypatch: pytest.MonkeyPatch
         raise AssertionError("the agent was read")
 
     monkeypatch.setattr(directory, "get_listing", read)
+    assert ask().run.status == "succeeded"
+
+
+def test_who_is_remembered_keeps_no_manifest_alive(
+    echo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process keeps of manifests is bounded by what they weigh, in one place."""
+    kept = recall_listing("echo").frozen
+    assert recall_listing("echo").frozen is kept
+    monkeypatch.setattr(directory, "_manifests", WeighedCache(directory.MANIFESTS_KEPT))
+
+    assert recall_listing("echo").frozen is not kept
+    assert recall_listing("echo").is_recalled
     assert ask().run.status == "succeeded"

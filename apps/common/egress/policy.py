@@ -7,13 +7,16 @@ from typing import Self
 
 from django.conf import settings
 
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPolicy:
     """Times are seconds, sizes bytes; config/settings/parts/egress.py tells what each is for."""
 
     allow_loopback: bool = False
-    model_origins: frozenset[tuple[str, str, int]] = frozenset()
+    model_origins: frozenset[Origin] = frozenset()
     forbidden_networks: tuple[str, ...] = ()
     timeout: float = 10.0
     connect_timeout: float = 4.0

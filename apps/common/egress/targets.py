@@ -14,6 +14,7 @@ import httpx
 
 from apps.common.egress.classify import IPAddress, parse_address
 from apps.common.egress.errors import EgressRefused
+from apps.common.egress.policy import Origin
 
 MAX_URL = 2048
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -66,7 +67,7 @@ def check_target(
     *,
     allow_http: bool,
     allow_loopback: bool,
-    vouched: frozenset[tuple[str, str, int]] = frozenset(),
+    vouched: frozenset[Origin] = frozenset(),
 ) -> Target:
     """Applies every rule that needs no name lookup; who the host is, is decided when dialling.
 
@@ -85,7 +86,7 @@ def check_target(
     return Target(url.scheme, host, _checked_port(url), address)
 
 
-def _named(url: httpx.URL, vouched: frozenset[tuple[str, str, int]]) -> Target | None:
+def _named(url: httpx.URL, vouched: frozenset[Origin]) -> Target | None:
     host, port = url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS.get(url.scheme, 0)
     if (url.scheme, host, port) not in vouched or "@" in url.netloc.decode("ascii") or url.userinfo:
         return None
