@@ -27,7 +27,8 @@ def shown_fields(form: AgentForm) -> list[dict[str, Any]]:
 
 def _shown(field: Any) -> dict[str, Any]:
     is_code = isinstance(field.field.widget, CodeInput | forms.Textarea)
-    return {"label": field.label, "text": _text(field), "is_code": is_code}
+    label = "Timeout" if field.name == "timeout_seconds" else field.label
+    return {"label": label, "text": _text(field), "is_code": is_code}
 
 
 def _text(field: Any) -> str:

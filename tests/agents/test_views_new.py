@@ -94,7 +94,7 @@ def test_the_check_tells_what_it_would_be(browser: Browser, owner: Any) -> None:
     assert [row["label"] for row in page.context["given"]] == [
         "Skill",
         "Project",
-        "Timeout in seconds",
+        "Timeout",
     ]
     assert [tool.name for tool in page.context["tools"]] == ["echo"]
     assert owner.member_label in html and "stays a draft" in html

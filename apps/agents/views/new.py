@@ -28,6 +28,7 @@ from apps.agents.forms import RUNTIMES, AgentForm
 from apps.agents.models import Agent, AgentStatus, Capability
 from apps.agents.pages import agent_url
 from apps.agents.planning import costs_of, shown_fields
+from apps.agents.selectors import list_providers
 from apps.agents.services import agents as services
 from apps.agents.views.secret import endpoints_of, show_secret_once
 from apps.common.errors import DomainError
@@ -169,6 +170,8 @@ def _details(request: HttpRequest, form: AgentForm, status: int = 200) -> HttpRe
     context = _page(request, 1) | {
         "form": form,
         "runtime_label": RUNTIMES[form.runtime],
+        "needs_provider": form.runtime == "llm" and not list_providers().exists(),
+        "models_url": link(request, "agents:models"),
         "carried": [(name, said) for name, said in _carried(request) if name not in form.fields],
         "kind_url": link(request, "agents:new", runtime=form.runtime),
         "check_url": link(request, "agents:new_check", runtime=form.runtime),
