@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -247,6 +248,22 @@ def test_a_button_pressed_twice_registers_once(
     assert [event[0] for event in events()] == ["agents.agent.created"]
     if query:
         assert first.context["secret"] == second.context["secret"]
+
+
+def test_an_old_form_sent_again_shows_no_secret(browser: Browser, owner: Any, events: Any) -> None:
+    query = "?runtime=http"
+    sent = hidden(browser.post(f"{CHECK}{query}", HTTP))
+    secret = browser.post(f"{REGISTER}{query}", sent).context["secret"]
+    made = Agent.objects.get(slug="desk")
+    Agent.objects.update(created_at=made.created_at - timedelta(minutes=2))
+
+    late = browser.post(f"{REGISTER}{query}", sent)
+    assert (late.status_code, late["Location"]) == (303, "/agents/desk/")
+    assert secret.encode() not in browser.get("/agents/desk/").content
+
+    agents.retire_agent(agent_id=made.id, actor=owner.actor, at=AT)
+    assert browser.post(f"{REGISTER}{query}", sent).status_code == 303
+    assert [event[0] for event in events()].count("agents.agent.created") == 1
 
 
 def test_a_press_that_comes_while_the_first_is_at_work_waits(

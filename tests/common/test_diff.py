@@ -13,7 +13,8 @@ def rows_of(old: str, new: str) -> list[Row]:
 
 
 def sides(row: Row) -> tuple[str, str | None, str | None]:
-    return row.kind, row.old and row.old.text, row.new and row.new.text
+    old, new = (line.text if line else None for line in (row.old, row.new))
+    return row.kind, old, new
 
 
 def marked(row: Row, side: str) -> str:

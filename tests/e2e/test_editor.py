@@ -1,4 +1,4 @@
-"""The editor that code is typed in: what keys do, what it shows, and that nobody is caught in it."""
+"""The editor that code is typed in: what keys do, what it shows, and the way out of it."""
 
 from __future__ import annotations
 

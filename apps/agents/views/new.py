@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -54,6 +55,8 @@ STEPS: Final = (
 NONCE: Final = re.compile(r"[0-9a-f]{32}")
 TRIES, PAUSE_S = 30, 0.1
 """How long the second press of a button waits for the first: as long as registering may take."""
+
+FRESH: Final = timedelta(minutes=1)
 
 Plan = tuple[Agent, list[Capability]]
 
@@ -137,11 +140,17 @@ def register(request: HttpRequest) -> HttpResponse:
     made = _create_once(request, form) if form.is_valid() else None
     if made is None:
         return _details(request, form, status=422)
-    secret = services.find_signing_secret(made)
-    if secret and endpoints_of(made):
+    if _is_fresh(made) and endpoints_of(made) and (secret := services.find_signing_secret(made)):
         return show_secret_once(request, made, secret, is_new=True)
     messages.success(request, f"{made.name} was registered.")
     return see_other(agent_url(request, made))
+
+
+def _is_fresh(agent: Agent) -> bool:
+    """Whether it was made just now, so that who pressed twice is shown its secret too, and who
+    sends an old form again is not.
+    """
+    return agent.status != AgentStatus.RETIRED and timezone.now() - agent.created_at <= FRESH
 
 
 def _form(request: HttpRequest, *, bound: bool = False) -> AgentForm:
