@@ -138,7 +138,7 @@ def test_pages_of_an_agent_behind_a_url(product: Product, owner: Person) -> None
     owner.sign_in("acme", path="/agents/new/details/?runtime=http")
     owner.fill(name=slug, url=f"http://127.0.0.1:{product.port}/nothing", headers="x-region: eu")
     owner.press("Check")
-    owner.has_heading("What it offers")
+    owner.page.get_by_role("heading", name="What it offers").wait_for()
     faults = _each_look(owner.page, "agent-new-checked")
     owner.press("Register agent")
     owner.has_heading(f"{slug} is registered")
