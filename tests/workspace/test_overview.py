@@ -1,4 +1,4 @@
-"""The first page of an organization, the shell around every page, and the gallery."""
+"""The first page of an organization, the shell around every page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from apps.orgs.services import projects
 from apps.orgs.services.keys import create_key
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
-from apps.tenants.models import User
 from apps.workspace.context import NAV, initials
 from tests.orgs.conftest import AT, join, owner_of
-from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
+from tests.tenants.browsing import as_member, is_page
 
 
 def test_the_overview_counts_and_says_what_is_left(org: Any) -> None:
@@ -120,13 +119,3 @@ def test_more_projects_cost_the_shell_no_more_queries(org: Any) -> None:
 )
 def test_initials(name: str, letters: str) -> None:
     assert initials(name) == letters
-
-
-def test_the_gallery_is_for_operators_or_debug(acme: Any, settings: Any) -> None:
-    user = user_of(owner_of(acme))
-    assert anonymous().get("/ui/").status_code == 404
-    assert signed_in(user).get("/ui/").status_code == 404
-    User.objects.filter(pk=user.pk).update(is_staff=True)
-    assert signed_in(user).get("/ui/").status_code == 200
-    settings.DEBUG = True
-    assert anonymous().get("/ui/").status_code == 200
