@@ -170,7 +170,8 @@ def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     htmx: Any = getattr(request, "htmx", None)
     partial = bool(htmx) and not htmx.boosted
     names = ["error.html#problem"] if partial else [f"{error.status}.html", "error.html"]
-    context = {"problem": document(error, request)}
+    look = getattr(request, "impersonation", None)
+    context = {"problem": document(error, request), "impersonation": look}
     try:
         template = select_template(names)
         html = template.render(context, request if error.status < 500 else None)

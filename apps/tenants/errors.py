@@ -1,6 +1,6 @@
 """What can be refused about orgs and entering them."""
 
-from apps.common.errors import Conflict, DomainError
+from apps.common.errors import Conflict, DomainError, PermissionDenied
 
 
 class SlugTaken(Conflict):
@@ -28,6 +28,13 @@ class ProofNeeded(DomainError):
     def __init__(self, act: str) -> None:
         super().__init__("Sign in again, or give your second factor, and send the form again.")
         self.act = act
+
+
+class ReadOnlyLook(PermissionDenied):
+    """An operator who looks through a member's eyes may change nothing, whatever the member may."""
+
+    code = "read_only_look"
+    title = "You only look"
 
 
 class NoTenant(RuntimeError):

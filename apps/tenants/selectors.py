@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, User
 
@@ -132,11 +132,23 @@ def is_member(*, user_id: UUID, org_id: UUID) -> bool:
     ).exists()
 
 
-def find_entered_org(*, user_id: UUID, org_id: UUID) -> OrgRef | None:
-    """The org as it is now, if this person may enter it now; one query."""
-    org = Org.objects.filter(
+def find_entered_org(
+    *, user_id: UUID, org_id: UUID, operator_id: UUID | None = None
+) -> OrgRef | None:
+    """The org as it is now, if this person may enter it now; one query.
+
+    With an operator, if that one may still look as this person: operators lose that with their
+    office, and nobody looks as one of them.
+    """
+    rows = Org.objects.filter(
         id=org_id, state=ENTERABLE, memberships__user_id=user_id, memberships__user__is_active=True
-    ).first()
+    )
+    if operator_id is not None:
+        operators = User.objects.filter(is_staff=True, is_active=True)
+        rows = rows.filter(Exists(operators.filter(id=operator_id))).exclude(
+            Exists(User.objects.filter(Q(is_staff=True) | Q(is_superuser=True), id=user_id))
+        )
+    org = rows.first()
     return ref(org) if org else None
 
 

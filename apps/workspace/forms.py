@@ -27,3 +27,14 @@ class InspectionForm(forms.Form):
     @property
     def duration(self) -> timedelta:
         return timedelta(minutes=self.cleaned_data["minutes"])
+
+
+class ImpersonationForm(InspectionForm):
+    """Through whose eyes, besides."""
+
+    email = forms.EmailField(
+        label="Member’s address",
+        max_length=254,
+        help_text="An active member, and no operator. You see what their role lets them see.",
+    )
+    field_order = ("email", "reason", "minutes")

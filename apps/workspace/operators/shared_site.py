@@ -111,7 +111,11 @@ class OrgAdmin(ReadOnly):
     def look_into(self, org: Org) -> str:
         if org.state not in HAS_ROWS:
             return ""
-        return format_html('<a href="{}">Look into</a>', reverse("operators:org", args=[org.slug]))
+        look = format_html('<a href="{}">Look into</a>', reverse("operators:org", args=[org.slug]))
+        if org.state != Org.State.ACTIVE:
+            return look
+        as_member = reverse("operators:impersonate", args=[org.slug])
+        return format_html('{} · <a href="{}">As a member</a>', look, as_member)
 
     @admin.action(description="Suspend: end every session, key and task", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Org]) -> None:
@@ -173,6 +177,6 @@ class KeyIndexAdmin(WithoutPages):
 class SessionAdmin(WithoutPages):
     """Who is signed in where; the key itself would open the session and is never shown."""
 
-    list_display = ("user", "org", "via", "mfa_at", "expire_date")
-    list_select_related = ("user", "org")
-    fields = ("user", "org", "via", "mfa_at", "expire_date")
+    list_display = ("user", "org", "via", "impersonator", "mfa_at", "expire_date")
+    list_select_related = ("user", "org", "impersonator")
+    fields = ("user", "org", "via", "impersonator", "mfa_at", "expire_date")
