@@ -30,6 +30,23 @@ class ProofNeeded(DomainError):
         self.act = act
 
 
+class PlanLimit(Conflict):
+    """The org has as many of something as its plan allows."""
+
+    code = "plan_limit"
+    title = "The plan allows no more"
+
+    def __init__(self, *, plan: str, of: str, limit: int) -> None:
+        counted = ", open invitations included" if of == "members" else ""
+        super().__init__(
+            f"The plan {plan} allows {limit} {of}{counted}. "
+            "Ask the operators of this installation for another plan.",
+            plan=plan,
+            of=of,
+            limit=limit,
+        )
+
+
 class ReadOnlyLook(PermissionDenied):
     """An operator who looks through a member's eyes may change nothing, whatever the member may."""
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, Q
 
-from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, User
+from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, Plan, User
 
 ENTERABLE = Org.State.ACTIVE
 
@@ -54,6 +54,26 @@ class OrgRef:
 def org_origin(slug: str) -> str:
     apex = urlsplit(settings.PUBLIC_URL)
     return f"{apex.scheme}://{slug}.{apex.netloc}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRef:
+    """What an org may have; None is no limit."""
+
+    code: str
+    name: str
+    member_limit: int | None
+    agent_limit: int | None
+
+    def limit_of(self, noun: str) -> int | None:
+        """The limit of `members` or `agents`."""
+        return {"members": self.member_limit, "agents": self.agent_limit}[noun]
+
+
+def get_plan_of(org_id: UUID) -> PlanRef:
+    """The plan that an org is on now; one query."""
+    plan = Plan.objects.get(orgs=org_id)
+    return PlanRef(plan.code, plan.name, plan.member_limit, plan.agent_limit)
 
 
 def ref(org: Org) -> OrgRef:
