@@ -124,7 +124,7 @@ class OrgAdmin(ReadOnly):
         if org.state not in HAS_ROWS:
             return ""
         look = format_html('<a href="{}">Look into</a>', reverse("operators:org", args=[org.slug]))
-        if org.state != Org.State.ACTIVE:
+        if org.state != Org.State.ACTIVE or org.slug == orgs.SYSTEM_SLUG:
             return look
         as_member = reverse("operators:impersonate", args=[org.slug])
         return format_html('{} · <a href="{}">As a member</a>', look, as_member)
