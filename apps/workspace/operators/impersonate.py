@@ -6,6 +6,7 @@ here is good for this browser only; then the form stands on the apex, where proo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from csp.decorators import csp_update
@@ -48,13 +49,11 @@ def page(request: HttpRequest, slug: str) -> HttpResponseBase:
             proofs.keep_form(request, "Look as this member")
         return proofs.ask(request)
     # The form ends on the org's host, and on no other.
-    answer: HttpResponseBase = csp_update({"form-action": [org.url]})(_ask)(
-        request, org, nonce_hash
-    )
-    return answer
+    ask = partial(_ask, org=org, nonce_hash=nonce_hash)
+    return csp_update({"form-action": [org.url]})(ask)(request)
 
 
-def _ask(request: HttpRequest, org: OrgRef, nonce_hash: bytes) -> HttpResponseBase:
+def _ask(request: HttpRequest, *, org: OrgRef, nonce_hash: bytes) -> HttpResponseBase:
     is_sent = request.method == "POST"
     given = {"email": _asked_for(request, org), **kept_fields(request)}
     form = ImpersonationForm(request.POST if is_sent else None, initial=given)

@@ -119,7 +119,7 @@ class OrgAdmin(ReadOnly):
     def health(self, org: Org) -> str:
         return health_of(org, at=timezone.now())
 
-    @admin.display(description="")
+    @admin.display(description="Enter")
     def look_into(self, org: Org) -> str:
         if org.state not in HAS_ROWS:
             return ""
