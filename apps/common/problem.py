@@ -170,12 +170,13 @@ def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     htmx: Any = getattr(request, "htmx", None)
     partial = bool(htmx) and not htmx.boosted
     names = ["error.html#problem"] if partial else [f"{error.status}.html", "error.html"]
-    context = {"problem": document(error, request)}
+    told = document(error, request)
+    context = {"problem": told, "impersonation": getattr(request, "impersonation", None)}
     try:
         template = select_template(names)
         html = template.render(context, request if error.status < 500 else None)
     except TemplateDoesNotExist:
-        html = format_html('<p role="alert">{}</p>', context["problem"]["detail"])
+        html = format_html('<p role="alert">{}</p>', told["detail"])
     answer = HttpResponse(html, status=error.status)
     answer["Vary"] = "HX-Request"
     if partial:

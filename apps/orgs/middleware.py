@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from django.contrib.auth import logout
@@ -17,7 +18,10 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 class MemberMiddleware:
-    """Set `request.principal` for a session that was let in; who has no role here is out."""
+    """Set `request.principal` for a session that was let in; who has no role here is out.
+
+    An operator who looks as a member sees what that one may see, and acts under their own name.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -29,6 +33,9 @@ class MemberMiddleware:
             if principal is None:
                 logout(request)
                 raise Http404
+            if look := request.impersonation:  # type: ignore[attr-defined]
+                structlog.contextvars.bind_contextvars(as_member=principal.actor.id)
+                principal = replace(principal, actor=look.actor)
             request.principal = principal  # type: ignore[attr-defined]
             structlog.contextvars.bind_contextvars(principal=principal.actor.id)
         return self.get_response(request)

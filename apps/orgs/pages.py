@@ -16,6 +16,7 @@ from apps.common.links import PROJECT
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import find_member_principal, get_project
 from apps.tenants.access import user_id_of
+from apps.tenants.impersonation import of_session
 from apps.tenants.selectors import OrgRef, find_entered_org
 from apps.tenants.sessions import is_alive
 
@@ -61,11 +62,13 @@ def still_may(request: HttpRequest, code: str) -> Callable[[], bool]:
     what lasts longer than a request.
     """
     session, user_id, org_id = request.session.session_key, user_id_of(request), org_of(request).id
+    look = of_session(request.session)
+    operator_id = look.operator_id if look else None
 
     def ask() -> bool:
         if not is_alive(session or "", at=timezone.now()):
             return False
-        if find_entered_org(user_id=user_id, org_id=org_id) is None:
+        if find_entered_org(user_id=user_id, org_id=org_id, operator_id=operator_id) is None:
             return False
         member = find_member_principal(user_id=user_id)
         return member is not None and member.may(code)

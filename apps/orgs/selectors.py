@@ -175,6 +175,11 @@ def get_member(member_id: UUID) -> Member:
     return _found(Member.objects.select_related("role").filter(id=member_id).first())
 
 
+def count_members() -> int:
+    """How many are members now."""
+    return Member.objects.filter(left_at=None).count()
+
+
 def count_owners() -> int:
     """How many owners there are now; never 0."""
     return Member.objects.filter(role__slug=OWNER, left_at=None).count()
@@ -259,6 +264,6 @@ def count_overview() -> Counts:
     """How much there is in the org; three counts over partial indexes."""
     return Counts(
         projects=Project.objects.filter(archived_at=None).count(),
-        members=Member.objects.filter(left_at=None).count(),
+        members=count_members(),
         keys=ApiKey.objects.filter(revoked_at=None).count(),
     )

@@ -1,20 +1,24 @@
 """What happens on the apex is on record in the log of the built-in org `system`.
 
 The log itself is a higher app's (`trust`), which registers the writer; this one only says what
-happened, in the transaction in which it happens: what can't be recorded doesn't happen.
+happened, in the transaction in which it happens: what can't be recorded doesn't happen. What
+concerns one org in particular is on record in that org's own log too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from apps.common.actors import Actor
 
+if TYPE_CHECKING:
+    from apps.tenants.selectors import OrgRef
+
 
 class Writer(Protocol):
-    """Puts one event into the log of `system`."""
+    """Puts one event into the log of `system`, and into that of the org `also_in`."""
 
     def __call__(
         self,
@@ -25,6 +29,7 @@ class Writer(Protocol):
         subject_id: str,
         at: datetime,
         new: Mapping[str, str] | None,
+        also_in: OrgRef | None,
     ) -> None: ...
 
 
@@ -45,6 +50,7 @@ def record(
     subject_id: str,
     at: datetime,
     new: Mapping[str, str] | None = None,
+    also_in: OrgRef | None = None,
 ) -> None:
     """Put an event of the apex on record; `action` is `app.noun.verb`, a past fact."""
     for writer in _writers:
@@ -55,4 +61,5 @@ def record(
             subject_id=subject_id,
             at=at,
             new=new,
+            also_in=also_in,
         )

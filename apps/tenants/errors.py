@@ -1,6 +1,6 @@
 """What can be refused about orgs and entering them."""
 
-from apps.common.errors import Conflict, DomainError
+from apps.common.errors import Conflict, DomainError, PermissionDenied
 
 
 class SlugTaken(Conflict):
@@ -28,6 +28,30 @@ class ProofNeeded(DomainError):
     def __init__(self, act: str) -> None:
         super().__init__("Sign in again, or give your second factor, and send the form again.")
         self.act = act
+
+
+class PlanLimit(Conflict):
+    """The org has as many of something as its plan allows."""
+
+    code = "plan_limit"
+    title = "The plan allows no more"
+
+    def __init__(self, *, plan: str, of: str, limit: int) -> None:
+        counted = ", open invitations included" if of == "members" else ""
+        super().__init__(
+            f"The plan {plan} allows {limit} {of}{counted}. "
+            "Ask the operators of this installation for another plan.",
+            plan=plan,
+            of=of,
+            limit=limit,
+        )
+
+
+class ReadOnlyLook(PermissionDenied):
+    """An operator who looks through a member's eyes may change nothing, whatever the member may."""
+
+    code = "read_only_look"
+    title = "You only look"
 
 
 class NoTenant(RuntimeError):

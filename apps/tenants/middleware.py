@@ -19,11 +19,12 @@ from django.utils.http import urlencode
 from apps.common import problem
 from apps.common.errors import NotFound, Unauthenticated
 from apps.common.htmx import hx_redirect
-from apps.tenants import keys, proofs, selectors
+from apps.tenants import impersonation, keys, proofs, selectors
 from apps.tenants.access import user_id_of
 from apps.tenants.backend.apart import release_connections
-from apps.tenants.errors import ProofNeeded
-from apps.tenants.services import activity
+from apps.tenants.errors import ProofNeeded, ReadOnlyLook
+from apps.tenants.impersonation import Impersonation
+from apps.tenants.services import activity, impersonations
 from apps.tenants.sessions import ORG
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -92,7 +93,7 @@ class EntryMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.entered = False  # type: ignore[attr-defined]
+        request.entered, request.impersonation = False, None  # type: ignore[attr-defined]
         if request.path in ANY_HOST:
             return self.get_response(request)  # a probe signs nobody in or out
         if (org := request.org) is None:  # type: ignore[attr-defined]
@@ -105,7 +106,13 @@ class EntryMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        """Deny by default: a view answers without a member only if it says so itself."""
+        """Deny by default: a view answers without a member, and takes what an operator sends who
+        only looks, if it says so itself.
+        """
+        look: Impersonation | None = request.impersonation  # type: ignore[attr-defined]
+        ends = getattr(view, "ends_impersonation", False)
+        if look is not None and request.method not in READS and not ends:
+            return refuse_write(request, look)
         if request.org is None or request.entered or getattr(view, "open_to_all", False):  # type: ignore[attr-defined]
             return None
         return to_login(request)
@@ -138,17 +145,38 @@ class CallMiddleware:
 def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     """Unlock the org's rows, if this session was made for it and its user may still enter."""
     user_id = user_id_of(request)
+    look = impersonation.of_session(request.session)
+    operator_id = look.operator_id if look else None
     made_here = request.session.get(ORG) == str(org.id)
-    fresh = selectors.find_entered_org(user_id=user_id, org_id=org.id) if made_here else None
+    fresh = (
+        selectors.find_entered_org(user_id=user_id, org_id=org.id, operator_id=operator_id)
+        if made_here
+        else None
+    )
     if fresh is None:
         logout(request)
         return
+    request.impersonation = look  # type: ignore[attr-defined]
     # The host's org is remembered for a while; a new name must be seen at once.
     request.org = fresh  # type: ignore[attr-defined]
-    if request.method not in READS:
+    if request.method not in READS and look is None:
         activity.touch(org_id=org.id, at=timezone.now())
     keys.unlock(org.id)
     request.entered = True  # type: ignore[attr-defined]
+
+
+def refuse_write(request: HttpRequest, look: Impersonation) -> HttpResponse:
+    """Change nothing for who only looks, say why, and put on record what was tried."""
+    match = request.resolver_match
+    impersonations.note_refused(
+        look,
+        org=request.org,  # type: ignore[attr-defined]
+        method=request.method or "",
+        route=match.route if match else "",
+        at=timezone.now(),
+    )
+    why = f"You see this organization as {look.member}, and can change nothing meanwhile."
+    return problem.respond(request, ReadOnlyLook(why))
 
 
 def to_login(request: HttpRequest) -> HttpResponseBase:

@@ -70,6 +70,32 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name.partition(" ")[0]
 
 
+class Plan(models.Model):
+    """How much an org may have; no limit means as much as it likes. New orgs get the default."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    code = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=80)
+    member_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="open invitations count too; empty: no limit"
+    )
+    agent_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="all that aren't retired; empty: no limit"
+    )
+    is_default = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        db_table = "tenants_plan"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"], condition=Q(is_default=True), name="plan_one_default"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Org(StateModel, TenantMixin):  # type: ignore[misc, django-manager-missing]
     """A tenant and the state of its schema. Its slug is its host and never changes."""
 
@@ -95,6 +121,7 @@ class Org(StateModel, TenantMixin):  # type: ignore[misc, django-manager-missing
     owner = models.ForeignKey(
         User, null=True, on_delete=models.PROTECT, related_name="+", help_text="who asked for it"
     )
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="orgs")
     created_at = models.DateTimeField(editable=False)
     erase_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -213,14 +240,25 @@ class Session(AbstractBaseSession):
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
     via = models.CharField(max_length=80, blank=True, help_text="password, sso:<id>, …")
     mfa_at = models.DateTimeField(null=True)
+    impersonator = models.ForeignKey(
+        User,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="the operator who looks through this member's eyes",
+    )
 
     class Meta:
         db_table = "tenants_session"
         constraints = [
             models.CheckConstraint(
+                condition=Q(impersonator=None) | Q(parent__isnull=False),
+                name="session_of_an_impersonator_has_a_parent",
+            ),
+            models.CheckConstraint(
                 condition=Q(org=None, parent=None) | Q(org__isnull=False, parent__isnull=False),
                 name="session_of_an_org_has_a_parent",
-            )
+            ),
         ]
 
     @classmethod
@@ -231,7 +269,10 @@ class Session(AbstractBaseSession):
 
 
 class Ticket(models.Model):
-    """A signed-in member's way from the apex to an org's host: once, within a minute."""
+    """A signed-in member's way from the apex to an org's host: once, within a minute.
+
+    An operator's way is for the member as whom they look, and says why and until when.
+    """
 
     token_hash = models.BinaryField(primary_key=True, max_length=32)
     nonce_hash = models.BinaryField(max_length=32)
@@ -240,6 +281,7 @@ class Ticket(models.Model):
     parent = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True)
+    impersonation = models.JSONField(null=True)
 
     class Meta:
         db_table = "tenants_ticket"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, logout
@@ -17,19 +18,25 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.common.htmx import see_other
 from apps.tenants import proofs, selectors
 from apps.tenants.access import open_to_all, user_id_of
-from apps.tenants.services import tickets
+from apps.tenants.impersonation import Impersonation, ends_impersonation
+from apps.tenants.services import impersonations, tickets
 from apps.tenants.services.membership import sign_out
-from apps.tenants.sessions import ORG, PARENT, VIA
+from apps.tenants.sessions import IMPERSONATION, ORG, PARENT, VIA
 from apps.tenants.views import FRESH, safe_path
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+AS: Final = "as"
+"""The parameter of a way over the apex that an operator takes to look as a member."""
 
 
 @open_to_all
 @require_GET
 @never_cache
 def start(request: HttpRequest) -> HttpResponse:
-    """Ask the apex who this is, and remember by a nonce that this browser asked."""
+    """Ask the apex who this is, and remember by a nonce that this browser asked.
+
+    An operator who wants to look `as` a member is asked why, by a page of theirs.
+    """
     nonce = secrets.token_urlsafe(32)
     query = {
         "org": request.org.slug,  # type: ignore[attr-defined]
@@ -38,7 +45,15 @@ def start(request: HttpRequest) -> HttpResponse:
     }
     if FRESH in request.GET:
         query[FRESH] = "1"
-    response = HttpResponseRedirect(f"{settings.PUBLIC_URL}/account/handover/?{urlencode(query)}")
+    path = "/account/handover/"
+    if AS in request.GET:
+        query[AS] = request.GET[AS]
+        path = reverse(
+            "operators:impersonate",
+            args=[query["org"]],
+            urlconf=settings.PUBLIC_SCHEMA_URLCONF,
+        )
+    response = HttpResponseRedirect(f"{settings.PUBLIC_URL}{path}?{urlencode(query)}")
     response.set_cookie(
         settings.NONCE_COOKIE_NAME,
         nonce,
@@ -64,16 +79,31 @@ def finish(request: HttpRequest) -> HttpResponse:
     if entry is None:
         return render(request, "tenants/ticket_refused.html", status=403)
     user = selectors.get_user(entry.user_id)
-    kept = proofs.kept_for(request.session, entry.user_id)
+    kept = {} if entry.impersonation else proofs.kept_for(request.session, entry.user_id)
+    _end_look(request)
     request.session.flush()
     request.session.update(
         {ORG: str(request.org.id), PARENT: entry.parent_key, VIA: entry.via}  # type: ignore[attr-defined]
     )
     request.session.update({**entry.proofs, **kept})
+    if entry.impersonation:
+        _begin_look(request, entry.impersonation)
     _open_session(request, user)
     response = HttpResponseRedirect(safe_path(request.GET.get("next", "/")))
     response.delete_cookie(settings.NONCE_COOKIE_NAME)
     return response
+
+
+def _begin_look(request: HttpRequest, look: Impersonation) -> None:
+    """Make the new session one that only looks and that lasts no longer than was asked for."""
+    request.session[IMPERSONATION] = look.as_json()
+    request.session.set_expiry(look.until)
+
+
+def _end_look(request: HttpRequest) -> None:
+    """Put on record the end of a look, if this session is one."""
+    if look := request.impersonation:  # type: ignore[attr-defined]
+        impersonations.end(look, org=request.org, at=timezone.now())  # type: ignore[attr-defined]
 
 
 def _open_session(request: HttpRequest, user: object) -> None:
@@ -101,12 +131,14 @@ def confirm(request: HttpRequest) -> HttpResponse:
 
 
 @open_to_all
+@ends_impersonation
 @require_POST
 def leave(request: HttpRequest) -> HttpResponse:
     """Sign out: this host's session, the one on the apex, and with it those on all other hosts.
 
     The form may not end on another host, so what is left to say is said here.
     """
+    _end_look(request)
     if parent := request.session.get(PARENT):
         sign_out(parent_key=parent)
     logout(request)

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, Q
 
-from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, User
+from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, Plan, User
 
 ENTERABLE = Org.State.ACTIVE
 
@@ -54,6 +54,26 @@ class OrgRef:
 def org_origin(slug: str) -> str:
     apex = urlsplit(settings.PUBLIC_URL)
     return f"{apex.scheme}://{slug}.{apex.netloc}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRef:
+    """What an org may have; None is no limit."""
+
+    code: str
+    name: str
+    member_limit: int | None
+    agent_limit: int | None
+
+    def limit_of(self, noun: str) -> int | None:
+        """The limit of `members` or `agents`."""
+        return {"members": self.member_limit, "agents": self.agent_limit}[noun]
+
+
+def get_plan_of(org_id: UUID) -> PlanRef:
+    """The plan that an org is on now; one query."""
+    plan = Plan.objects.get(orgs=org_id)
+    return PlanRef(plan.code, plan.name, plan.member_limit, plan.agent_limit)
 
 
 def ref(org: Org) -> OrgRef:
@@ -132,11 +152,23 @@ def is_member(*, user_id: UUID, org_id: UUID) -> bool:
     ).exists()
 
 
-def find_entered_org(*, user_id: UUID, org_id: UUID) -> OrgRef | None:
-    """The org as it is now, if this person may enter it now; one query."""
-    org = Org.objects.filter(
+def find_entered_org(
+    *, user_id: UUID, org_id: UUID, operator_id: UUID | None = None
+) -> OrgRef | None:
+    """The org as it is now, if this person may enter it now; one query.
+
+    With an operator, if that one may still look as this person: operators lose that with their
+    office, and nobody looks as one of them.
+    """
+    rows = Org.objects.filter(
         id=org_id, state=ENTERABLE, memberships__user_id=user_id, memberships__user__is_active=True
-    ).first()
+    )
+    if operator_id is not None:
+        operators = User.objects.filter(is_staff=True, is_active=True)
+        rows = rows.filter(Exists(operators.filter(id=operator_id))).exclude(
+            Exists(User.objects.filter(Q(is_staff=True) | Q(is_superuser=True), id=user_id))
+        )
+    org = rows.first()
     return ref(org) if org else None
 
 

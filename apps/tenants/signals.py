@@ -8,7 +8,7 @@ from typing import Any
 from allauth.account import signals as account
 from allauth.mfa import signals as mfa
 from django.contrib.auth import SESSION_KEY
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
@@ -17,6 +17,7 @@ from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
 from apps.tenants import apex_log, proofs
 from apps.tenants.models import User
+from apps.tenants.services import impersonations
 
 
 def actor_of(user: User) -> Actor:
@@ -40,6 +41,13 @@ def proof_given(request: HttpRequest, user: User, **_: Any) -> None:
     """A step of a sign-in proves nothing yet; its completion then counts them all."""
     if request.session.get(SESSION_KEY) == str(user.pk):
         proofs.remember(request, user)
+
+
+@receiver(user_logged_out)
+def signed_out(request: HttpRequest, user: User | None, **_: Any) -> None:
+    """An operator's looks end with their sign-in, and that is on record."""
+    if user is not None and user.is_staff and request.session.session_key:
+        impersonations.end_below(parent_key=request.session.session_key, at=timezone.now())
 
 
 @receiver(account.email_confirmed)

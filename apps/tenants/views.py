@@ -128,14 +128,10 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         query = urlencode({"next": request.get_full_path()})
         return HttpResponseRedirect(f"{settings.LOGIN_URL}?{query}")
     org = selectors.find_org_by_slug(request.GET.get("org", ""))
-    nonce = request.GET.get("nonce", "")
     if org is None or not selectors.is_member(user_id=request.user.pk, org_id=org.id):
         raise Http404
-    try:
-        nonce_hash = bytes.fromhex(nonce)
-    except ValueError:
-        raise Http404 from None
-    if len(nonce_hash) != tickets.HASH_BYTES:
+    nonce_hash = tickets.parse_nonce_hash(request.GET.get("nonce", ""))
+    if nonce_hash is None:
         raise Http404
     now = timezone.now()
     if FRESH in request.GET and not proofs.is_fresh(

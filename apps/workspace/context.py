@@ -27,10 +27,14 @@ KEYS = {"/": "o", "/agents/": "a", "/runs/": "r", "/projects/": "p", "/settings/
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """The shell's data on an org's host, for somebody who was let in; read only if it is shown."""
+    """The shell's data on an org's host, for somebody who was let in; read only if it is shown.
+
+    `impersonation` is an operator's look through this member's eyes, where it is one.
+    """
+    look = {"impersonation": getattr(request, "impersonation", None)}
     if getattr(request, "principal", None) is None:
-        return {}
-    return {"shell": SimpleLazyObject(lambda: _shell(request))}
+        return look
+    return {"shell": SimpleLazyObject(lambda: _shell(request)), **look}
 
 
 def _shell(request: HttpRequest) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "orgs": [
             {"name": o.name, "url": o.url, "current": o.id == org.id}
             for o in tenants.list_orgs_of(user.pk)
-            if o.is_active
+            if o.is_active and (request.impersonation is None or o.id == org.id)  # type: ignore[attr-defined]
         ],
         "user": {
             "name": user.name or user.email,

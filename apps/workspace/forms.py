@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django import forms
 
+from apps.tenants.models import Plan
 from apps.workspace.services.inspections import REASON_MAX
 
 
@@ -27,3 +28,25 @@ class InspectionForm(forms.Form):
     @property
     def duration(self) -> timedelta:
         return timedelta(minutes=self.cleaned_data["minutes"])
+
+
+class PlanForm(forms.Form):
+    """Which plan, and why."""
+
+    plan = forms.ModelChoiceField(Plan.objects.order_by("name"), empty_label=None)
+    reason = forms.CharField(
+        max_length=REASON_MAX,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="It stands in the organization's audit log.",
+    )
+
+
+class ImpersonationForm(InspectionForm):
+    """Through whose eyes, besides."""
+
+    email = forms.EmailField(
+        label="Member’s address",
+        max_length=254,
+        help_text="An active member, and no operator. You see what their role lets them see.",
+    )
+    field_order = ("email", "reason", "minutes")

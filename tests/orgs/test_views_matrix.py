@@ -34,8 +34,9 @@ from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
 
 ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
-# Doors and documents that need no member; tests/tenants/test_signin.py and test_jwks.py try them.
-OPEN = {"login", "session", "logout", "signed_out", "jwks"}
+# Doors and documents that need no member; tests/tenants/test_signin.py, test_jwks.py and
+# tests/workspace/test_impersonation.py try them.
+OPEN = {"login", "session", "logout", "signed_out", "jwks", "workspace:impersonation"}
 TOOL = "second"
 
 

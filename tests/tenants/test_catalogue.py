@@ -28,6 +28,7 @@ SHARED_TABLES = frozenset(
         "tenants_org",
         "tenants_org_activity",
         "tenants_org_stats",
+        "tenants_plan",
         "tenants_session",
         "tenants_ticket",
         "users",

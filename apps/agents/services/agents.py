@@ -15,7 +15,7 @@ from apps.agents.errors import AgentSlugInUse, AgentStateConflict, NotSigned
 from apps.agents.models import Agent, AgentStatus, Capability, Grant, Manifest
 from apps.agents.runtimes.base import Runtime, runtime_of
 from apps.agents.runtimes.signing import new_secret, secret_ref
-from apps.agents.selectors import GRANT
+from apps.agents.selectors import GRANT, count_agents
 from apps.agents.services import capabilities as offers
 from apps.agents.services.changing import (
     changes,
@@ -37,6 +37,7 @@ from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs.models import Member, Project
 from apps.orgs.selectors import MEMBER, get_default_project
 from apps.orgs.services.keys import revoke_keys_of_agent
+from apps.tenants.services.plans import hold_room
 from apps.trust.secrets import get_secret_store
 
 TIMEOUT_MAX: Final = 600
@@ -62,7 +63,7 @@ def create_agent(
 ) -> Agent:
     """Register an agent; without a slug it gets the nearest free one to its name.
 
-    One whose runtime signs gets its secret with it. Raises Invalid, AgentSlugInUse.
+    One whose runtime signs gets its secret with it. Raises Invalid, AgentSlugInUse, PlanLimit.
     """
     agent, offered = plan_agent(
         name=name,
@@ -78,6 +79,7 @@ def create_agent(
         at=at,
     )
     with _taken_slug_told(agent.slug), transaction.atomic():
+        hold_room("agents", count=count_agents)
         _insert(agent, offered, status, at)
         if runtime_of(runtime).signs:
             get_secret_store().put(secret_ref(agent.id), new_secret())

@@ -59,6 +59,12 @@ ME: Final = [
                 "slug": "acme",
                 "name": "Acme",
             },
+            "plan": {
+                "code": "standard",
+                "name": "Standard",
+                "member_limit": None,
+                "agent_limit": 20,
+            },
             "role": "member",
             "permissions": ["projects.view"],
         },

@@ -28,12 +28,22 @@ class OrgRead(Read):
     name = serializers.CharField()
 
 
+class PlanRead(Read):
+    """How much the org may have; null is no limit."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    member_limit = serializers.IntegerField(allow_null=True)
+    agent_limit = serializers.IntegerField(allow_null=True)
+
+
 class MeRead(Read):
     """Who the key speaks for, and what it may do."""
 
     principal = ActorRead(source="who.actor")
     member = PublicId(selectors.MEMBER, source="who.member_id")
     org = OrgRead()
+    plan = PlanRead()
     role = serializers.CharField(source="who.role")
     permissions = serializers.SerializerMethodField()
 

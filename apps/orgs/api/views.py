@@ -24,6 +24,7 @@ from apps.orgs.api.keys import KeyRead, KeyRotate, KeyWrite, NewKeyRead, answer_
 from apps.orgs.models import Project
 from apps.orgs.selectors import INVITATION, KEY, MEMBER
 from apps.orgs.services import invitations, keys, members, projects
+from apps.tenants.selectors import get_plan_of
 
 BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
 BY_RANK: Final = Keyset(("rank", "id"), descending=False)
@@ -38,7 +39,8 @@ class MeView(OrgView):
     @extend_schema(operation_id="me", tags=["me"], responses=s.MeRead, examples=examples.ME)
     def get(self, request: Request) -> Response:
         org = request._request.org  # type: ignore[attr-defined]
-        return self.answer(s.MeRead, {"who": self.by, "org": org})
+        me = {"who": self.by, "org": org, "plan": get_plan_of(org.id)}
+        return self.answer(s.MeRead, me)
 
 
 class ProjectsView(OrgView):

@@ -22,18 +22,19 @@ from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from apps.common.actors import SYSTEM
+from apps.common.actors import SYSTEM, Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
 from apps.common.jobs import enqueue
 from apps.orgs.errors import AlreadyInvited, AlreadyMember, InvitationClosed
 from apps.orgs.models import Invitation, Member
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import INVITATION, actor_of
+from apps.orgs.selectors import INVITATION, actor_of, count_members
 from apps.orgs.services.members import get_grantable_role
 from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import hash_of
 from apps.tenants import selectors as tenants
 from apps.tenants.services import key_index, membership
+from apps.tenants.services.plans import hold_room
 
 LIFE: Final = timedelta(days=7)
 _PATIENCE: Final = timedelta(seconds=30)
@@ -45,11 +46,13 @@ _record = recorder("invitation", INVITATION)
 def invite(*, email: str, role: str, by: Principal, at: datetime) -> Invitation:
     """Invite a person to a role; the mail leaves after the commit.
 
-    Raises Invalid, BeyondOwnPower for a role that `by` may not give, AlreadyMember, AlreadyInvited.
+    Raises Invalid, BeyondOwnPower for a role that `by` may not give, AlreadyMember, AlreadyInvited,
+    PlanLimit where nobody more could accept.
     """
     email = _check_email(email)
     try:
         with transaction.atomic():
+            hold_room("members", count=lambda: count_members() + _count_open(at))
             granted = get_grantable_role(role, by=by)
             if Member.objects.filter(email__iexact=email, left_at=None).exists():
                 raise AlreadyMember
@@ -75,20 +78,30 @@ def resend_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> In
     with transaction.atomic():
         invitation = _lock_open(invitation_id)
         get_grantable_role(invitation.role.slug, by=by)
-        old = invitation.expires_at
-        invitation.sent_at = invitation.next_try_at = None
-        invitation.expires_at = at + LIFE
-        invitation.save(update_fields=["sent_at", "next_try_at", "expires_at"])
-        enqueue("orgs.send_invitation", invitation_id=str(invitation.id))
-        _record(
-            invitation,
-            "resent",
-            by.actor,
-            at,
-            old={"expires_at": old},
-            new={"expires_at": invitation.expires_at},
-        )
+        _resend(invitation, by.actor, at)
     return invitation
+
+
+def resend_for(*, invitation_id: UUID, actor: Actor, at: datetime) -> Invitation:
+    """Send the mail again for whoever asked an operator to; it gives no more than was given.
+
+    Raises NotFound, InvitationClosed.
+    """
+    with transaction.atomic():
+        invitation = _lock_open(invitation_id)
+        _resend(invitation, actor, at)
+    return invitation
+
+
+def expire_invitation(*, invitation_id: UUID, actor: Actor, at: datetime) -> None:
+    """Have an invitation expire now; its link stops working with the commit.
+
+    Raises NotFound, InvitationClosed.
+    """
+    with transaction.atomic():
+        invitation = _lock_open(invitation_id)
+        _expire(invitation)
+        _record(invitation, "expired", actor, at, old=_facts(invitation))
 
 
 def revoke_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> None:
@@ -127,9 +140,10 @@ def accept_invitation(*, invitation_id: UUID, user_id: UUID, at: datetime) -> Me
     """Make the invited person a member with the role that the invitation names.
 
     Who may accept is said by the address: it must be a verified one of this user. Raises
-    NotFound, InvitationClosed, PermissionDenied for anybody else, AlreadyMember.
+    NotFound, InvitationClosed, PermissionDenied for anybody else, AlreadyMember, PlanLimit.
     """
     with transaction.atomic():
+        hold_room("members", count=count_members)
         invitation = _lock_open(invitation_id)
         if invitation.expires_at <= at:
             raise InvitationClosed("The invitation has expired. Ask for a new one.")
@@ -159,9 +173,7 @@ def expire_invitations(*, at: datetime) -> int:
         rows = Invitation.objects.select_for_update(skip_locked=True, of=("self",))
         due = list(rows.select_related("role").filter(state="pending", expires_at__lte=at)[:_BATCH])
         for invitation in due:
-            _forget_link(invitation)
-            invitation.expire()
-            invitation.save(update_fields=["state", "token_hash"])
+            _expire(invitation)
         for invitation in due:
             _record(invitation, "expired", SYSTEM, at, old=_facts(invitation))
     return len(due)
@@ -171,6 +183,10 @@ def invitation_url(token: str) -> str:
     """The link's address on the apex."""
     path = reverse("orgs_apex:invitation", args=[token], urlconf=settings.PUBLIC_SCHEMA_URLCONF)
     return f"{settings.PUBLIC_URL}{path}"
+
+
+def _count_open(at: datetime) -> int:
+    return Invitation.objects.filter(state=Invitation.State.PENDING, expires_at__gt=at).count()
 
 
 def _join(invitation: Invitation, user_id: UUID, at: datetime) -> Member:
@@ -188,6 +204,22 @@ def _join(invitation: Invitation, user_id: UUID, at: datetime) -> Member:
     member.joined_at, member.left_at = at, None
     member.save(update_fields=["label", "email", "role", "joined_at", "left_at"])
     return member
+
+
+def _resend(invitation: Invitation, actor: Actor, at: datetime) -> None:
+    """Owe the mail anew, with a whole life before it."""
+    old = {"expires_at": invitation.expires_at}
+    invitation.sent_at = invitation.next_try_at = None
+    invitation.expires_at = at + LIFE
+    invitation.save(update_fields=["sent_at", "next_try_at", "expires_at"])
+    enqueue("orgs.send_invitation", invitation_id=str(invitation.id))
+    _record(invitation, "resent", actor, at, old=old, new={"expires_at": invitation.expires_at})
+
+
+def _expire(invitation: Invitation) -> None:
+    _forget_link(invitation)
+    invitation.expire()
+    invitation.save(update_fields=["state", "token_hash"])
 
 
 def _check_addressee(invitation: Invitation, user_id: UUID) -> None:

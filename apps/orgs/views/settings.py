@@ -17,10 +17,11 @@ from apps.common.htmx import hx_redirect, see_other
 from apps.common.ids import public_id
 from apps.orgs.forms import CloseForm, NameForm
 from apps.orgs.pages import check, needs, org_of, principal_of
-from apps.orgs.selectors import count_overview
+from apps.orgs.selectors import count_members, count_overview
 from apps.orgs.services.org import close_org, rename_org
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
+from apps.tenants.selectors import get_plan_of
 from apps.tenants.services.orgs import GRACE
 
 
@@ -45,6 +46,8 @@ def general(request: HttpRequest) -> HttpResponse:
             "url": org.url,
             "created_at": org.created_at,
         },
+        plan=get_plan_of(org.id),
+        members=count_members(),
         form=form,
         can_edit=principal_of(request).may("org.manage"),
     )

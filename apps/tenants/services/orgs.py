@@ -32,6 +32,7 @@ from apps.tenants.models import (
     Org,
     OrgActivity,
     OrgStats,
+    Plan,
     Session,
     Ticket,
 )
@@ -211,7 +212,8 @@ def _owner_of(org: Org) -> Actor:
 def _write_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) -> Org:
     if not name:
         raise Invalid.of("name", "Give the organization a name.")
-    org = Org(name=name, slug=slug, owner_id=owner_id, created_at=at)
+    plan = Plan.objects.get(is_default=True)
+    org = Org(name=name, slug=slug, owner_id=owner_id, plan=plan, created_at=at)
     org.schema_name = f"org_{slug.replace('-', '_')}"
     org.save(force_insert=True)
     Domain.objects.create(tenant=org, domain=f"{slug}.{settings.APEX_HOST}", is_primary=True)

@@ -11,6 +11,7 @@ from django.db import transaction
 from apps.common.ids import public_id
 from apps.tenants import apex_log
 from apps.tenants.models import User
+from apps.tenants.services import impersonations
 from apps.tenants.signals import actor_of
 
 
@@ -20,6 +21,7 @@ def end(*, session_id: int, user_id: UUID, at: datetime) -> bool:
         signin = UserSession.objects.filter(pk=session_id, user_id=user_id).first()
         if signin is None:
             return False
+        impersonations.end_below(parent_key=signin.session_key, at=at)
         signin.end()
         apex_log.record(
             actor=actor_of(User.objects.get(pk=user_id)),

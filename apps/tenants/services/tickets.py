@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from apps.tenants.impersonation import Impersonation
 from apps.tenants.models import Session, Ticket
 from apps.tenants.sessions import MFA_AT, PROVED_AT
 
@@ -30,6 +31,7 @@ class Entry:
     parent_key: str
     via: str
     proofs: Mapping[str, str]
+    impersonation: Impersonation | None
 
 
 def hashed(token: str) -> bytes:
@@ -37,10 +39,25 @@ def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def parse_nonce_hash(text: str) -> bytes | None:
+    """The hash of a browser's nonce as it stands in an address; None if it can't be one."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return found if len(found) == HASH_BYTES else None
+
+
 def issue_ticket(
-    *, org_id: UUID, user_id: UUID, parent_key: str, nonce_hash: bytes, at: datetime
+    *,
+    org_id: UUID,
+    user_id: UUID,
+    parent_key: str,
+    nonce_hash: bytes,
+    at: datetime,
+    impersonation: Impersonation | None = None,
 ) -> str:
-    """A token for a member who is signed in on the apex."""
+    """A token for a member who is signed in on the apex, or for an operator who looks as one."""
     token = secrets.token_urlsafe(32)
     Ticket.objects.filter(expires_at__lt=at - LIFETIME).delete()
     Ticket.objects.create(
@@ -50,12 +67,17 @@ def issue_ticket(
         user_id=user_id,
         parent_id=parent_key,
         expires_at=at + LIFETIME,
+        impersonation=impersonation.as_json() if impersonation else None,
     )
     return token
 
 
 def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry | None:
-    """Consume a ticket in one UPDATE; None if it isn't good for this org and browser, whyever."""
+    """Consume a ticket in one UPDATE; None if it isn't good for this org and browser, whyever.
+
+    It opens one's own session, or a look as somebody else: never a mixture of the two. What an
+    operator has proved is not proved by the member.
+    """
     used = Ticket.objects.filter(
         token_hash=hashed(token),
         nonce_hash=hashed(nonce),
@@ -69,6 +91,13 @@ def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry |
         return None
     ticket = Ticket.objects.select_related("parent").get(token_hash=hashed(token))
     parent: Session = ticket.parent
+    if ticket.impersonation is not None:
+        look = Impersonation.from_json(ticket.impersonation)
+        is_whole = look.operator_id == parent.user_id and look.until > at
+        via = "impersonation"
+        return Entry(ticket.user_id, parent.session_key, via, {}, look) if is_whole else None
+    if ticket.user_id != parent.user_id:
+        return None
     noted = parent.get_decoded()
     proofs = {key: noted[key] for key in (MFA_AT, PROVED_AT) if key in noted}
-    return Entry(ticket.user_id, parent.session_key, parent.via, proofs)
+    return Entry(ticket.user_id, parent.session_key, parent.via, proofs, None)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.agents.services.agents import kill_agent
 from apps.common.actors import Actor
 from apps.common.errors import DomainError
+from apps.orgs.services.invitations import expire_invitation, resend_for
 from apps.runs.services.control import cancel_run
 from apps.trust.services import rotate_signing_key
 from apps.workspace.operators.base import operator
@@ -59,8 +60,27 @@ def rotate(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> N
     model_admin.message_user(request, f"{key.kid} signs from now on.")
 
 
+@admin.action(description="Send again", permissions=["act"])
+def resend(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def do(row: Any, actor: Actor) -> str:
+        resend_for(invitation_id=row.pk, actor=actor, at=timezone.now())
+        return "is sent again, with a new link"
+
+    for_each(model_admin, request, queryset, do)
+
+
+@admin.action(description="Expire now", permissions=["act"])
+def expire(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def do(row: Any, actor: Actor) -> str:
+        expire_invitation(invitation_id=row.pk, actor=actor, at=timezone.now())
+        return "has expired"
+
+    for_each(model_admin, request, queryset, do)
+
+
 ACTIONS: Final[Mapping[str, tuple[Action, ...]]] = {
     "agents.Agent": (kill,),
+    "orgs.Invitation": (resend, expire),
     "runs.Run": (cancel,),
     "trust.SigningKey": (rotate,),
 }

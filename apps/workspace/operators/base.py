@@ -7,12 +7,21 @@ from django.http import HttpRequest
 
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
+from apps.tenants import proofs
 from apps.tenants.access import user_id_of
 
 
 def operator(request: HttpRequest) -> Actor:
     """The operator as the logs name them."""
     return Actor(ActorType.OPERATOR, public_id("usr", user_id_of(request)), str(request.user))
+
+
+def kept_fields(request: HttpRequest) -> dict[str, str]:
+    """What was filled in on this very page before a proof was asked for."""
+    kept = proofs.kept_form(request.session)
+    if kept is None or kept.path != request.get_full_path():
+        return {}
+    return {name: values[-1] for name, values in kept.fields if values}
 
 
 class OperatorSite(AdminSite):

@@ -38,7 +38,7 @@ from apps.tenants.selectors import OrgRef, ref
 from apps.tenants.services import activity
 from apps.workspace.forms import InspectionForm
 from apps.workspace.operators.actions import acts_at
-from apps.workspace.operators.base import operator
+from apps.workspace.operators.base import kept_fields, operator
 from apps.workspace.services import inspections
 
 OPENED: Final = "_mandate_inspections"
@@ -53,6 +53,7 @@ class Look:
 
     org: OrgRef
     url: str
+    impersonate_url: str
     until: datetime
 
     @property
@@ -99,7 +100,9 @@ def _open_door(request: HttpRequest, org: OrgRef, now: datetime) -> Look | None:
     """The door that this session opened, if its time isn't over."""
     noted = request.session.get(OPENED, {}).get(str(org.id))
     until = datetime.fromisoformat(noted) if noted else now
-    return Look(org, _url(org), until) if until > now else None
+    if until <= now:
+        return None
+    return Look(org, _url(org), reverse("operators:impersonate", args=[org.slug]), until)
 
 
 def _ask(request: HttpRequest, org: OrgRef, rest: str, now: datetime) -> HttpResponseBase:
@@ -113,19 +116,11 @@ def _ask(request: HttpRequest, org: OrgRef, rest: str, now: datetime) -> HttpRes
         if is_sent:
             proofs.keep_form(request, "Look into")
         return proofs.ask(request)
-    form = InspectionForm(request.POST if is_sent else None, initial=_kept(request))
+    form = InspectionForm(request.POST if is_sent else None, initial=kept_fields(request))
     if is_sent and form.is_valid():
         return _open(request, org, form, now)
     context = {"form": form, "org": org}
     return render(request, "operators/door.html", context, status=422 if is_sent else 200)
-
-
-def _kept(request: HttpRequest) -> dict[str, str]:
-    """What was filled in before a proof was asked for."""
-    kept = proofs.kept_form(request.session)
-    if kept is None or kept.path != request.get_full_path():
-        return {}
-    return {name: values[-1] for name, values in kept.fields if values}
 
 
 def _open(

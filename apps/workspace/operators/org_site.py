@@ -17,7 +17,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from apps.common.ids import public_id
+from apps.orgs.models import Member
 from apps.tenants import rls
+from apps.tenants.org_views import AS
 from apps.workspace.operators.actions import actions_of
 from apps.workspace.operators.base import OperatorSite
 from apps.workspace.operators.rows import HEAVY, ReadOnly
@@ -106,7 +109,18 @@ class TenantAdmin(ReadOnly):
     ) -> HttpResponse:
         """The row, and the ways to what points at it."""
         links = list(_followers(self.model, unquote(object_id)))
+        if self.model is Member:
+            links += _eyes_of(request, self.get_object(request, object_id))
         return super().change_view(request, object_id, form_url, {"row_links": links})
+
+
+def _eyes_of(request: HttpRequest, member: Any) -> list[tuple[str, str]]:
+    """The way to see the workspace as this member, while they are one."""
+    if member.left_at is not None:
+        return []
+    url = request.look.impersonate_url  # type: ignore[attr-defined]
+    query = urlencode({AS: public_id("usr", member.user_id)})
+    return [("Look as this member", f"{url}?{query}")]
 
 
 def _followers(model: type[Model], pk: str) -> Iterator[tuple[str, str]]:

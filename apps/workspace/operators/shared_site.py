@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from allauth.account.decorators import secure_admin_login
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -21,12 +21,13 @@ from apps.tenants.models import (
     Org,
     OrgActivity,
     OrgStats,
+    Plan,
     Session,
     User,
 )
-from apps.tenants.services import orgs
+from apps.tenants.services import orgs, plans
 from apps.workspace.operators.actions import for_each
-from apps.workspace.operators.base import OperatorSite
+from apps.workspace.operators.base import OperatorSite, operator
 from apps.workspace.operators.door import HAS_ROWS
 from apps.workspace.operators.health import health_of
 from apps.workspace.operators.rows import ReadOnly
@@ -61,6 +62,7 @@ class OrgAdmin(ReadOnly):
         "look_into",
         "name",
         "state",
+        "plan",
         "health",
         "members",
         "runs_in_a_day",
@@ -69,7 +71,7 @@ class OrgAdmin(ReadOnly):
     )
     list_filter = ("state",)
     search_fields = ("slug", "name")
-    list_select_related = ("owner", "stats")
+    list_select_related = ("owner", "stats", "plan")
     actions = ("suspend", "resume", "retry")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -82,6 +84,16 @@ class OrgAdmin(ReadOnly):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Organizations"})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The org, and the way to another plan for who may change it."""
+        org: Any = self.get_object(request, object_id)
+        links = []
+        if self.has_change_permission(request) and org.state != Org.State.ERASED:
+            links = [("Change plan", reverse("operators:plan", args=[org.slug]))]
+        return super().change_view(request, object_id, form_url, {"row_links": links})
 
     @admin.display(empty_value="?")
     def members(self, org: Org) -> int | None:
@@ -107,11 +119,15 @@ class OrgAdmin(ReadOnly):
     def health(self, org: Org) -> str:
         return health_of(org, at=timezone.now())
 
-    @admin.display(description="")
+    @admin.display(description="Enter")
     def look_into(self, org: Org) -> str:
         if org.state not in HAS_ROWS:
             return ""
-        return format_html('<a href="{}">Look into</a>', reverse("operators:org", args=[org.slug]))
+        look = format_html('<a href="{}">Look into</a>', reverse("operators:org", args=[org.slug]))
+        if org.state != Org.State.ACTIVE or org.slug == orgs.SYSTEM_SLUG:
+            return look
+        as_member = reverse("operators:impersonate", args=[org.slug])
+        return format_html('{} · <a href="{}">As a member</a>', look, as_member)
 
     @admin.action(description="Suspend: end every session, key and task", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Org]) -> None:
@@ -132,6 +148,36 @@ class OrgAdmin(ReadOnly):
             queryset,
             lambda org, actor: f"is {do(org_id=org.id, actor=actor).state} now",
         )
+
+
+@admin.register(Plan, site=site)
+class PlanAdmin(ReadOnly):
+    """The one kind of rows that operators write by hand; by its service, so it is on record."""
+
+    list_display = ("name", "code", "member_limit", "agent_limit", "is_default")
+    fields = ("code", "name", "member_limit", "agent_limit", "is_default")
+    actions = ("make_default",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super(ReadOnly, self).has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super(ReadOnly, self).has_change_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The code stands in records, so it never changes."""
+        return ("code", "is_default") if obj else ("is_default",)
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
+        plans.save_plan(obj, actor=operator(request), at=timezone.now())
+
+    @admin.action(description="Make it the plan of new organizations", permissions=["change"])
+    def make_default(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
+        if len(chosen := list(queryset[:2])) != 1:
+            self.message_user(request, "Choose one plan.", messages.ERROR)
+            return
+        plan = plans.make_default(plan_id=chosen[0].pk, actor=operator(request), at=timezone.now())
+        self.message_user(request, f"New organizations start on {plan.name}.")
 
 
 @admin.register(User, site=site)
@@ -173,6 +219,6 @@ class KeyIndexAdmin(WithoutPages):
 class SessionAdmin(WithoutPages):
     """Who is signed in where; the key itself would open the session and is never shown."""
 
-    list_display = ("user", "org", "via", "mfa_at", "expire_date")
-    list_select_related = ("user", "org")
-    fields = ("user", "org", "via", "mfa_at", "expire_date")
+    list_display = ("user", "org", "via", "impersonator", "mfa_at", "expire_date")
+    list_select_related = ("user", "org", "impersonator")
+    fields = ("user", "org", "via", "impersonator", "mfa_at", "expire_date")
