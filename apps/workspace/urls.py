@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.workspace import views
+from apps.workspace.overview.views import overview
 
 app_name = "workspace"
-urlpatterns = [path("", views.overview, name="overview")]
+urlpatterns = [path("", overview, name="overview")]

@@ -1,0 +1,71 @@
+"""Charts in pages: the picture, its legend, its table, and sparklines.
+
+A chart is drawn on the server and needs no script. To assistive technology it is one image with
+one sentence; every value stands in the table below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django import template
+
+from apps.common import charts, formats
+from apps.common.charts import Chart, Unit, Value
+
+register = template.Library()
+
+FORMATS: Final = {
+    Unit.COUNT: formats.count,
+    Unit.DURATION: formats.duration,
+    Unit.MONEY: formats.dollars_of_micros,
+    Unit.SHARE: formats.percent,
+}
+
+
+@register.inclusion_tag("ui/chart.html")
+def chart(shown: Chart) -> dict[str, Any]:
+    """A chart with its table: `{% chart latency %}`."""
+    rows = list(_rows(shown))
+    drawn = charts.plot(shown)
+    columns = [
+        {"left": left, "width": width, "title": _title(shown, *row)}
+        for (left, width), row in zip(drawn.places, rows, strict=True)
+    ]
+    fills = sorted({shape.tone for shape in drawn.shapes if shape.fill})
+    return {
+        "chart": shown,
+        "plot": drawn,
+        "above": charts.ABOVE,
+        "columns": columns,
+        "rows": rows,
+        "fills": fills,
+    }
+
+
+@register.inclusion_tag("ui/chart_legend.html")
+def chart_legend(shown: Chart) -> dict[str, Any]:
+    """Which colour is which; in the head of the chart's card."""
+    return {"chart": shown, "bars": {one.name for one in shown.series if one.shape == "bar"}}
+
+
+@register.inclusion_tag("ui/sparkline.html")
+def sparkline(name: str, values: Sequence[Value], tone: str = "c1") -> dict[str, Any]:
+    """How a number came about, without an axis; decoration beside the number, which says it."""
+    return {"name": name, "shape": charts.spark(values, tone) if values else None}
+
+
+def _rows(shown: Chart) -> list[tuple[str, list[str]]]:
+    """Each point with its values as words."""
+    write: Any = FORMATS[shown.unit]
+    return [
+        (point, [write(one.values[n]) for one in shown.series])
+        for n, point in enumerate(shown.points)
+    ]
+
+
+def _title(shown: Chart, point: str, said: list[str]) -> str:
+    """What is told of the point under the mouse."""
+    values = (f"{one.name} {value}" for one, value in zip(shown.series, said, strict=True))
+    return f"{point}: {', '.join(values)}"
