@@ -65,8 +65,8 @@ class Chart:
     """What a chart shows. Bars stand on each other; lines and areas each start from zero.
 
     `name` is its id in the page; `says` is the one sentence that stands for the picture; `points`
-    name the values along the axis, `marks` (if given) are shorter words for the axis itself, "" where
-    none is wanted.
+    name the values along the axis, `marks` (if given) are shorter words for the axis, "" where none
+    is wanted.
     """
 
     name: str
@@ -277,7 +277,7 @@ def columns(count: int, xs: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def axis_marks(words: Sequence[str], xs: Sequence[float]) -> list[Mark]:
-    """Every so many of the points that have a word; none runs over an edge or into its neighbour."""
+    """The words of every so many points, so that none runs over an edge or its neighbour."""
     named = [n for n, word in enumerate(words) if word]
     chosen = named[:: max(1, math.ceil(len(named) / MARKS))]
     return [

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from apps.agents import selectors
 from apps.agents.activity import activity
 from apps.agents.forms import RUNTIMES
-from apps.agents.models import Manifest
+from apps.agents.models import AgentStatus, Manifest
 from apps.agents.pages import agent_page, agent_url, ref_of_agent
 from apps.common.htmx import render_page_or_partial
 from apps.common.json import Object
@@ -28,6 +28,7 @@ def overview(request: HttpRequest, ref: str) -> HttpResponse:
     """What the agent is and offers, and what it did last."""
     agent = selectors.get_agent(ref)
     may_see_runs = principal_of(request).may("runs.view")
+    is_callable = agent.status == AgentStatus.ACTIVE
     context = agent_page(
         request,
         agent,
@@ -39,7 +40,9 @@ def overview(request: HttpRequest, ref: str) -> HttpResponse:
         manifest_url=_manifest_url(request, ref, agent.manifest) if agent.manifest else None,
         tools=list(agent.capabilities.all()),
         runs=activity().recent(request, agent.id, limit=RECENT) if may_see_runs else [],
+        week=activity().week(agent.id) if may_see_runs else None,
         command=command(request, f"/v1/agents/{ref_of_agent(agent)}"),
+        call=activity().call(request, agent) if is_callable else None,
     )
     return render(request, "agents/overview.html", context)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.agents import selectors
-from apps.agents.activity import activity
+from apps.agents.activity import Performance, activity
 from apps.agents.forms import RUNTIMES, AgentForm
 from apps.agents.models import Agent, AgentStatus
 from apps.agents.pages import agent_url
@@ -50,10 +52,10 @@ def index(request: HttpRequest) -> HttpResponse:
     )
     may = principal_of(request).may
     shown = [agent.id for agent in found.items] if may("runs.view") else []
-    last = activity().last(request, shown)
+    last, week = activity().last(request, shown), activity().performance(shown)
     context = {
         "crumbs": [("Agents", None)],
-        "agents": [_row(request, agent, last.get(agent.id)) for agent in found.items],
+        "agents": [_row(request, agent, last, week) for agent in found.items],
         "q": q,
         "status": status,
         "statuses": STATUSES,
@@ -67,12 +69,18 @@ def index(request: HttpRequest) -> HttpResponse:
         "older_url": turn(request, "after", found.next, keep=FIELDS),
         "can_create": may("agents.edit"),
         "shows_runs": may("runs.view"),
+        "is_cut": any(did.is_cut for did in week.values()),
         "command": command(request, "/v1/agents"),
     }
     return render_page_or_partial(request, "agents/list.html", "results", context)
 
 
-def _row(request: HttpRequest, agent: Agent, last: Any) -> dict[str, Any]:
+def _row(
+    request: HttpRequest,
+    agent: Agent,
+    last: Mapping[UUID, Any],
+    week: Mapping[UUID, Performance],
+) -> dict[str, Any]:
     return {
         "name": agent.name,
         "slug": agent.slug,
@@ -82,7 +90,8 @@ def _row(request: HttpRequest, agent: Agent, last: Any) -> dict[str, Any]:
         "project": agent.project.name,
         "tools": len(agent.capabilities.all()),
         "created_at": agent.created_at,
-        "last": last,
+        "last": last.get(agent.id),
+        "week": week.get(agent.id, Performance()),
     }
 
 
