@@ -12,7 +12,7 @@ from typing import Any, Final
 from django import template
 
 from apps.common import charts, formats
-from apps.common.charts import Chart, Unit, Value
+from apps.common.charts import Chart, Limit, Series, Unit, Value
 
 register = template.Library()
 
@@ -54,6 +54,33 @@ def chart_legend(shown: Chart) -> dict[str, Any]:
 def sparkline(name: str, values: Sequence[Value], tone: str = "c1") -> dict[str, Any]:
     """How a number came about, without an axis; decoration beside the number, which says it."""
     return {"name": name, "shape": charts.spark(values, tone) if values else None}
+
+
+@register.simple_tag
+def chart_samples() -> dict[str, Any]:
+    """One chart of each kind, for the gallery of components."""
+    hours = [f"{hour:02d}:00" for hour in range(12)]
+    p50: list[Value] = [900, 1100, 1000, 1300, None, None, 1200, 1000, 1400, 1600, 1300, 1100]
+    p95: list[Value] = [None if value is None else value * 2.1 for value in p50]
+    done = [Series("Succeeded", [40, 44, 38, 47, 0, 0, 41, 39, 52, 58, 44, 40], "c1", "bar")]
+    done += [Series("Failed", [2, 1, 0, 3, 0, 0, 1, 0, 4, 2, 1, 0], "c3", "bar")]
+    target = Limit("target", 2000)
+    lines = [Series("p50", p50, "c1", "area"), Series("p95", p95, "c2")]
+    flat, point = [Series("Spend", [0] * 12)], [Series("Success", [0.974], "c4")]
+    says = "A sample of a chart."
+    return {
+        "spark": [5, 6, 6, 7, 5, 4, 6, 8, 7, 9, 8, 10],
+        "gap": p50,
+        "charts": [
+            (
+                "Area and line, with a gap",
+                Chart("sample-lines", says, hours, lines, Unit.DURATION, limit=target),
+            ),
+            ("Bars on each other", Chart("sample-bars", says, hours, done)),
+            ("Nothing but zero", Chart("sample-flat", says, hours, flat, Unit.MONEY)),
+            ("One point", Chart("sample-point", says, hours[:1], point, Unit.SHARE)),
+        ],
+    }
 
 
 def _rows(shown: Chart) -> list[tuple[str, list[str]]]:
