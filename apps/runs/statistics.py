@@ -92,7 +92,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """A window's figures, whole and part by part, and those of the window before.
+    """A window's figures, whole, part by part and by agent, and those of the window before.
 
     `is_cut`: only the newest `MOST` runs were counted, so that early parts are None; `before` is
     None where the window before wasn't counted whole.
@@ -103,6 +103,7 @@ class Statistics:
     now: Figures
     before: Figures | None
     parts: list[Figures | None]
+    agents: dict[UUID, Figures]
     is_cut: bool = False
 
 
@@ -135,22 +136,26 @@ _LIVE: Final = """
     and created_at < %(until)s::timestamptz
 """
 # The newest runs of both windows, numbered by the part they began in: -1 is all of the window
-# before, NULL what lies between it (which ends as far into its last part) and this one.
+# before, NULL what lies between it (which ends as far into its last part) and this one. Read once
+# and added up three ways, which `grouping` tells apart: by window, by part, by window and agent.
 _STATISTICS: Final = f"""
-with counted as materialized (
-  select created_at, status, cost_micros, {_MS},
+with found as materialized (
+  select agent_id, created_at, status, cost_micros, {_MS},
     case when created_at >= %(since)s::timestamptz
         then floor(date_part('epoch', created_at - %(since)s::timestamptz) / %(part)s::float8)::int
       when created_at < %(before)s::timestamptz then -1 end as part
-  from runs where {_LIVE} {{narrowed}} order by created_at desc limit %(most)s::int)
-select grouping(part), part >= 0, part, (select count(*) from counted),
-  (select min(created_at) from counted), {_MEASURES}
-from counted where part is not null group by grouping sets ((part >= 0), (part))
+  from runs where {_LIVE} {{narrowed}} order by created_at desc limit %(most)s::int),
+counted as (select *, part >= 0 as is_now from found where part is not null)
+select grouping(is_now, part, agent_id), is_now, part, agent_id, (select count(*) from found),
+  (select min(created_at) from found), {_MEASURES}
+from counted group by grouping sets ((is_now), (part), (is_now, agent_id))
 """  # noqa: S608  made of constants
+_WHOLE, _PART, _AGENT = 0b011, 0b101, 0b010
 _BY_AGENT: Final = f"""
 with counted as materialized (
   select agent_id, status, cost_micros, {_MS}
-  from runs where {_LIVE} {{narrowed}} order by created_at desc limit %(most)s::int)
+  from runs where {_LIVE} and agent_id = any(%(agents)s::uuid[])
+  order by created_at desc limit %(most)s::int)
 select agent_id, {_MEASURES} from counted group by agent_id
 """  # noqa: S608  made of constants
 
@@ -168,9 +173,9 @@ def get_statistics(window: Window, *, until: datetime, scope: Scope = ORG) -> St
         "most": MOST,
     }
     rows = _fetch(_STATISTICS.format(narrowed=_narrowed(scope)), values)
-    wholes = {row[1]: _figures(row[5:]) for row in rows if row[0]}
-    parts = {row[2]: _figures(row[5:]) for row in rows if not row[0]}
-    counted, oldest = (rows[0][3], rows[0][4]) if rows else (0, since)
+    counted, oldest = (rows[0][4], rows[0][5]) if rows else (0, since)
+    wholes = {row[1]: _figures(row[6:]) for row in rows if row[0] == _WHOLE}
+    parts = {row[2]: _figures(row[6:]) for row in rows if row[0] == _PART}
     first = _first_part(window, since, oldest) if counted >= MOST else 0
     return Statistics(
         window=window,
@@ -178,27 +183,20 @@ def get_statistics(window: Window, *, until: datetime, scope: Scope = ORG) -> St
         now=wholes.get(True, Figures()),
         before=wholes.get(False, Figures()) if counted < MOST else None,
         parts=[None if n < first else parts.get(n, Figures()) for n in range(window.parts)],
+        agents={row[3]: _figures(row[6:]) for row in rows if row[0] == _AGENT and row[1]},
         is_cut=counted >= MOST and oldest >= since,
     )
 
 
 def get_figures_by_agent(
-    window: Window,
-    *,
-    until: datetime,
-    agent_ids: Iterable[UUID] | None = None,
-    scope: Scope = ORG,
+    window: Window, *, until: datetime, agent_ids: Iterable[UUID]
 ) -> dict[UUID, Figures]:
-    """The figures of every agent that ran within a window, or of these; one query."""
-    values = {"from": window.since(until), "until": until, "most": MOST, **_narrowing(scope)}
-    narrowed = _narrowed(scope)
-    if agent_ids is not None:
-        values["agents"] = list(agent_ids)
-        narrowed += " and agent_id = any(%(agents)s::uuid[])"
-        if not values["agents"]:
-            return {}
-    rows = _fetch(_BY_AGENT.format(narrowed=narrowed), values)
-    return {row[0]: _figures(row[1:]) for row in rows}
+    """The figures of those of these agents that ran within a window; one query."""
+    agents = list(agent_ids)
+    if not agents:
+        return {}
+    values = {"agents": agents, "from": window.since(until), "until": until, "most": MOST}
+    return {row[0]: _figures(row[1:]) for row in _fetch(_BY_AGENT, values)}
 
 
 def _narrowed(scope: Scope) -> str:

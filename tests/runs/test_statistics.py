@@ -89,7 +89,7 @@ def test_children_count_and_replays_do_not(echo: Agent) -> None:
         past_run(echo, NOW - HOUR, environment=elsewhere, cost_micros=100)
 
     assert (of().now.runs, of().now.spend_micros) == (2, 3)
-    assert get_figures_by_agent(DAY, until=NOW)[echo.id].runs == 2
+    assert get_figures_by_agent(DAY, until=NOW, agent_ids=[echo.id])[echo.id].runs == 2
 
 
 def test_each_run_lies_in_the_part_it_began_in(echo: Agent) -> None:
@@ -157,7 +157,8 @@ def test_agents_are_told_apart_in_one_query(echo: Agent) -> None:
     }
     assert found[agents[2].id].p50_ms == pytest.approx(300)
     assert found[agents[2].id].spend_micros == 6
-    assert len(get_figures_by_agent(WEEK, until=NOW)) == 4
+    whole = of(WEEK).agents
+    assert {agent: whole[agent] for agent in found} == found and len(whole) == 4
     assert get_figures_by_agent(WEEK, until=NOW, agent_ids=[]) == {}
 
 
@@ -196,4 +197,5 @@ def test_another_orgs_runs_are_not_counted(echo: Agent, other_org: Any) -> None:
         past_runs(theirs, [NOW - HOUR] * 5)
         assert of().now.runs == 5
     assert of().now.runs == 1
-    assert set(get_figures_by_agent(DAY, until=NOW)) == {echo.id}
+    assert set(of().agents) == {echo.id}
+    assert get_figures_by_agent(DAY, until=NOW, agent_ids=[theirs.id]) == {}

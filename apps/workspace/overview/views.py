@@ -26,7 +26,6 @@ from apps.runs.statistics import (
     Scope,
     Statistics,
     Window,
-    get_figures_by_agent,
     get_statistics,
 )
 from apps.workspace.overview.needs import list_needs
@@ -69,7 +68,7 @@ def _work(
         "figures": charting.key_figures(statistics),
         "latency": charting.latency_chart(statistics),
         "outcomes": charting.outcome_chart(statistics),
-        "agents": _busiest(request, statistics, project_id) if runs else [],
+        "agents": _busiest(request, statistics),
         "needs": list_needs(request, statistics, project_id=project_id, at=at),
         "runs": runs,
         "runs_url": link(request, "runs:runs"),
@@ -79,13 +78,9 @@ def _work(
     }
 
 
-def _busiest(
-    request: HttpRequest, statistics: Statistics, project_id: UUID | None
-) -> list[dict[str, Any]]:
-    """The agents that spent most, of equals those that ran most, each beside the first."""
-    found = get_figures_by_agent(
-        statistics.window, until=statistics.until, scope=Scope(project_id=project_id)
-    )
+def _busiest(request: HttpRequest, statistics: Statistics) -> list[dict[str, Any]]:
+    """The agents that spent most, of equals those that ran most, each beside the busiest."""
+    found = statistics.agents
     first = sorted(found.items(), key=_spend_then_runs, reverse=True)[:BUSIEST]
     names = {agent.id: agent for agent in list_agent_refs([agent_id for agent_id, _ in first])}
     most = max((figures.runs for _, figures in first), default=1)
