@@ -67,18 +67,17 @@ def chart_samples() -> dict[str, Any]:
     target = Limit("target", 2000)
     lines = [Series("p50", p50, "c1", "area"), Series("p95", p95, "c2")]
     flat, point = [Series("Spend", [0] * 12)], [Series("Success", [0.974], "c4")]
-    says = "A sample of a chart."
     return {
         "spark": [5, 6, 6, 7, 5, 4, 6, 8, 7, 9, 8, 10],
         "gap": p50,
         "charts": [
             (
                 "Area and line, with a gap",
-                Chart("sample-lines", says, hours, lines, Unit.DURATION, limit=target),
+                Chart("sample-lines", "Durations.", hours, lines, Unit.DURATION, limit=target),
             ),
-            ("Bars on each other", Chart("sample-bars", says, hours, done)),
-            ("Nothing but zero", Chart("sample-flat", says, hours, flat, Unit.MONEY)),
-            ("One point", Chart("sample-point", says, hours[:1], point, Unit.SHARE)),
+            ("Bars on each other", Chart("sample-bars", "Outcomes.", hours, done)),
+            ("Nothing but zero", Chart("sample-flat", "Spend.", hours, flat, Unit.MONEY)),
+            ("One point", Chart("sample-point", "Success.", hours[:1], point, Unit.SHARE)),
         ],
     }
 
