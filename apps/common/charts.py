@@ -127,11 +127,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A drawn series: its path and, of an area, what lies below it."""
+    """A drawn series: its path, what lies below it (of an area), and points without a neighbour."""
 
     tone: str
     path: str
     fill: str = ""
+    dots: str = ""
     is_bar: bool = False
 
 
@@ -205,12 +206,17 @@ _LONG: Final = tuple(
     + [HOUR * n for n in (1, 2, 6, 12, 24)]
 )
 
+OF_NOTHING: Final = {Unit.COUNT: 1, Unit.DURATION: SECOND, Unit.MONEY: 10_000}
+"""How far an axis goes where every value is zero: one thing, a second, a cent."""
+
 
 def nice_scale(highest: float, unit: Unit) -> Scale:
     """The axis with round ticks that holds values from zero to `highest`."""
     if unit is Unit.SHARE:
         return Scale(1.0, 0.25)
-    step = _step(max(highest, 0) / TICKS, unit)
+    if highest <= 0:
+        return Scale(OF_NOTHING[unit], OF_NOTHING[unit])
+    step = _step(highest / TICKS, unit)
     return Scale(step * max(1, math.ceil(highest / step - 1e-9)), step)
 
 
@@ -304,7 +310,9 @@ def _shapes(chart: Chart, xs: Sequence[float], scale: Scale) -> list[Shape]:
 def _drawn(one: Series, xs: Sequence[float], scale: Scale) -> Shape:
     parts = segments(one.values, xs, scale)
     fill = "".join(map(area_path, parts)) if one.shape == "area" else ""
-    return Shape(one.tone, "".join(map(line_path, parts)), fill)
+    lines = "".join(line_path(part) for part in parts if len(part) > 1)
+    dots = "".join(line_path(part) for part in parts if len(part) == 1)
+    return Shape(one.tone, lines, fill, dots)
 
 
 def _stack(bars: Sequence[Series], xs: Sequence[float], scale: Scale) -> Iterator[Shape]:

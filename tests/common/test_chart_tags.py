@@ -50,7 +50,8 @@ def test_an_area_is_filled_by_a_gradient_of_its_own() -> None:
     html = write("{% chart chart %}", chart=LATENCY)
     assert html.count("<linearGradient") == 1
     assert 'id="latency-c1"' in html and 'fill="url(#latency-c1)"' in html
-    assert html.count('class="chart-line') == 2 and 'class="chart-limit"' in html
+    assert html.count('class="chart-line c') == html.count('chart-dot') == 2
+    assert 'class="chart-limit"' in html
 
 
 def test_numbers_are_written_for_svg_in_every_language() -> None:

@@ -53,7 +53,7 @@ def test_counts_have_round_ticks_and_never_half_a_thing(highest: int, expected: 
 @pytest.mark.parametrize(
     ("highest", "expected"),
     [
-        (0, ["1 ms", "0"]),
+        (0, ["1 s", "0"]),
         (36, ["40 ms", "30 ms", "20 ms", "10 ms", "0"]),
         (900, ["1 s", "500 ms", "0"]),
         (3_400, ["4 s", "3 s", "2 s", "1 s", "0"]),
@@ -70,6 +70,7 @@ def test_durations_are_round_as_clocks_are(highest: float, expected: list[str]) 
 @pytest.mark.parametrize(
     ("micros", "expected"),
     [
+        (0, ["$0.01", "$0"]),
         (4_100, ["$0.006", "$0.004", "$0.002", "$0"]),
         (900_000, ["$1", "$0.5", "$0"]),
         (2_058_100_000, ["$3,000", "$2,000", "$1,000", "$0"]),
@@ -114,7 +115,7 @@ def test_a_gap_parts_a_line_and_its_area() -> None:
 
 def test_one_point_is_a_dot_in_the_middle() -> None:
     drawn = plot(Chart("one", "One.", ["Mon"], [Series("a", [4])]))
-    assert drawn.shapes[0].path == "M500,0h0"
+    assert (drawn.shapes[0].path, drawn.shapes[0].dots) == ("", "M500,0h0")
     assert [(mark.x, mark.text, mark.anchor) for mark in drawn.marks] == [(50, "Mon", "middle")]
 
 
@@ -173,6 +174,6 @@ def test_points_without_a_word_are_passed_over() -> None:
 
 def test_a_sparkline_fills_its_height_and_keeps_its_gaps() -> None:
     drawn = spark([0, None, 23, 11.5], "c2")
-    assert (drawn.path, drawn.tone) == ("M0,100h0M666.7,13L1000,56.5", "c2")
+    assert (drawn.path, drawn.dots, drawn.tone) == ("M666.7,13L1000,56.5", "M0,100h0", "c2")
     assert spark([0, 0]).path == "M0,100L1000,100"
     assert spark([]).path == ""
