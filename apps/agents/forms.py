@@ -58,6 +58,8 @@ class RuntimeForm(forms.Form):
 class AgentForm(RuntimeForm):
     """A new agent."""
 
+    about: ClassVar = ("name", "slug", "purpose", "project")
+
     name = forms.CharField(max_length=80)
     slug = forms.SlugField(
         max_length=40, required=False, help_text="Stands in addresses. Made from the name if empty."
@@ -80,7 +82,15 @@ class AgentForm(RuntimeForm):
             required=False,
             help_text="Nobody can call a draft.",
         )
-        self.order_fields(list(runtime_fields(runtime)))
+        self.order_fields([*self.about, *runtime_fields(runtime)])
+
+    def what(self) -> list[forms.BoundField]:
+        """The fields that say what it is."""
+        return [self[name] for name in self.about]
+
+    def how(self) -> list[forms.BoundField]:
+        """The fields that say how it works."""
+        return [field for field in self if field.name not in self.about]
 
 
 class AgentEditForm(RuntimeForm):

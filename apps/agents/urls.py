@@ -2,12 +2,25 @@
 
 from django.urls import path
 
-from apps.agents.views import detail, grants, keys, listing, providers, settings, tools
+from apps.agents.views import (
+    detail,
+    grants,
+    keys,
+    listing,
+    manifests,
+    new,
+    providers,
+    settings,
+    tools,
+)
 
 app_name = "agents"
 urlpatterns = [
     path("agents/", listing.index, name="agents"),
-    path("agents/new/", listing.new, name="new"),
+    path("agents/new/", new.kind, name="new"),
+    path("agents/new/details/", new.details, name="new_details"),
+    path("agents/new/check/", new.check_step, name="new_check"),
+    path("agents/new/register/", new.register, name="new_register"),
     path("agents/<str:ref>/", detail.overview, name="agent"),
     path("agents/<str:ref>/tools/", tools.index, name="tools"),
     path("agents/<str:ref>/tools/<str:name>/", tools.tool, name="tool"),
@@ -17,8 +30,8 @@ urlpatterns = [
     path("agents/<str:ref>/grants/<str:grant>/revoke/", grants.revoke, name="grant_revoke"),
     path("agents/<str:ref>/keys/", keys.index, name="keys"),
     path("agents/<str:ref>/keys/<str:key>/revoke/", keys.revoke, name="key_revoke"),
-    path("agents/<str:ref>/manifests/", detail.manifests, name="manifests"),
-    path("agents/<str:ref>/manifests/<int:version>/", detail.manifest, name="manifest"),
+    path("agents/<str:ref>/manifests/", manifests.index, name="manifests"),
+    path("agents/<str:ref>/manifests/<int:version>/", manifests.manifest, name="manifest"),
     path("agents/<str:ref>/settings/", settings.index, name="settings"),
     path("agents/<str:ref>/activate/", settings.activate, name="activate"),
     path("agents/<str:ref>/suspend/", settings.suspend, name="suspend"),

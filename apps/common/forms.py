@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+import re
+from typing import Any, Final, Literal
 
 from django import forms
 from django.forms.renderers import TemplatesSetting
@@ -39,15 +40,42 @@ class UiRenderer(TemplatesSetting):
     field_template_name = "ui/field.html"
 
 
+class CodeInput(forms.Textarea):
+    """Where code is typed: a text area, which scripts make an editor with numbers and colours."""
+
+    template_name = "ui/code_input.html"
+
+    def __init__(self, *, language: Literal["json", "rego"], rows: int = 12) -> None:
+        attrs = {"rows": rows, "spellcheck": "false", "autocapitalize": "off", "class": "mono"}
+        super().__init__(attrs=attrs)
+        self.language = language
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        return {**super().get_context(name, value, attrs), "language": self.language}
+
+
+class CodeBoundField(forms.BoundField):
+    """Tells the editor which line was refused, from the `line` of the first error that has one."""
+
+    def build_widget_attrs(
+        self, attrs: dict[str, Any], widget: forms.Widget | None = None
+    ) -> dict[str, Any]:
+        found = super().build_widget_attrs(attrs, widget)
+        for error in self.errors.as_data() if self.form.is_bound else ():
+            if error.params and "line" in error.params:
+                return {**found, "data-error-line": error.params["line"]}
+        return found
+
+
 class JsonObjectField(forms.CharField):
-    """A JSON object in a text area; `otherwise` says what is wanted where it is another value."""
+    """A JSON object in an editor; `otherwise` says what is wanted where it is another value."""
 
     empty_values = (None, "")
+    bound_field_class = CodeBoundField
     kind: type = dict
 
     def __init__(self, *, otherwise: str, rows: int, **options: Any) -> None:
-        attrs = {"rows": rows, "spellcheck": "false", "class": "mono"}
-        super().__init__(widget=forms.Textarea(attrs=attrs), strip=False, **options)
+        super().__init__(widget=CodeInput(language="json", rows=rows), strip=False, **options)
         self.otherwise = otherwise
 
     def prepare_value(self, value: Any) -> Any:
@@ -60,10 +88,16 @@ class JsonObjectField(forms.CharField):
         try:
             found = read_typed(text)
         except Invalid as error:
-            raise forms.ValidationError(error.detail) from error
+            raise forms.ValidationError(error.detail, params=_line_of(error.detail)) from error
         if not isinstance(found, self.kind):
             raise forms.ValidationError(self.otherwise)
         return found
+
+
+def _line_of(said: str) -> dict[str, int]:
+    """The line that a refusal of JSON names, if it names one."""
+    found = re.search(r"at line (\d+)", said)
+    return {"line": int(found[1])} if found else {}
 
 
 def add_refusal(form: forms.Form, error: DomainError) -> None:

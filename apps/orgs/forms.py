@@ -32,8 +32,12 @@ class ProjectEditForm(ProjectForm):
 class InviteForm(forms.Form):
     """An address and the role that it gets."""
 
-    email = forms.EmailField(label="Address", max_length=254)
-    role = forms.ChoiceField()
+    email = forms.EmailField(
+        label="Address",
+        max_length=254,
+        help_text="The link goes there by mail. It works once, for this address only.",
+    )
+    role = forms.ChoiceField(help_text="It can be changed later.")
 
     def __init__(self, *args: Any, roles: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,7 +47,9 @@ class InviteForm(forms.Form):
 class NameForm(forms.Form):
     """The organization's name."""
 
-    name = forms.CharField(max_length=80)
+    name = forms.CharField(
+        max_length=80, help_text="As people know it. Addresses stay as they are."
+    )
 
 
 class CloseForm(forms.Form):

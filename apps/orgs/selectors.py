@@ -209,14 +209,24 @@ def find_open_invitation(*, token_hash: bytes, at: datetime) -> Invitation | Non
     return rows.filter(token_hash=token_hash, expires_at__gt=at).first()
 
 
-def list_keys(*, by: Principal, agent_id: UUID | None = None) -> QuerySet[ApiKey]:
+def list_keys(*, by: Principal, agent_id: UUID | None = None, q: str = "") -> QuerySet[ApiKey]:
     """The keys that this principal may see: its member's own, or with `keys.manage` all; of one
-    agent, if that is given.
+    agent, if that is given, and those whose name or beginning says `q`.
     """
     rows = ApiKey.objects.select_related("member__role", "agent").order_by("-created_at", "-id")
     if agent_id:
         rows = rows.filter(agent_id=agent_id)
+    if q:
+        rows = rows.filter(Q(name__icontains=q) | Q(prefix__startswith=q))
     return rows if by.may("keys.manage") else rows.filter(member_id=by.member_id)
+
+
+def narrow_keys(rows: QuerySet[ApiKey], *, works: bool, at: datetime) -> QuerySet[ApiKey]:
+    """Those of the keys that open something at that time, or those that don't any more."""
+    ended = Q(revoked_at__isnull=False) | Q(expires_at__lte=at) | Q(grace_until__lte=at)
+    lives = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=at))
+    lives &= Q(grace_until=None) | Q(grace_until__gt=at)
+    return rows.filter(lives if works else ended)
 
 
 def get_key(key_id: UUID, *, by: Principal) -> ApiKey:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orgs.views import keys, members, projects, settings
+from apps.orgs.views import keys, members, projects, roles, settings
 
 app_name = "orgs"
 urlpatterns = [
@@ -17,7 +17,7 @@ urlpatterns = [
     path("settings/invitations/", members.invite, name="invite"),
     path("settings/invitations/<str:ref>/resend/", members.resend, name="invitation_resend"),
     path("settings/invitations/<str:ref>/revoke/", members.revoke, name="invitation_revoke"),
-    path("settings/roles/", members.roles, name="roles"),
+    path("settings/roles/", roles.index, name="roles"),
     path("settings/keys/", keys.index, name="keys"),
     path("settings/keys/<str:ref>/rotate/", keys.rotate, name="key_rotate"),
     path("settings/keys/<str:ref>/revoke/", keys.revoke, name="key_revoke"),

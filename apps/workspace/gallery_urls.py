@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from apps.workspace.views import gallery
+from apps.workspace.gallery import gallery
 
 urlpatterns = [path("", gallery, name="gallery")]

@@ -368,3 +368,147 @@ one("#toasts")?.showPopover();
 one("[data-error-summary]")?.focus();
 liftMessages();
 markTheme();
+
+
+/* Code editor --------------------------------------------------------------------------------
+   A text area lies, with its own letters unseen, over the same text in colour; what is sent is
+   the text area. Tab indents only after a click into it, so that the keyboard always gets out. */
+
+const EDITOR_MAX = 60000;
+const GRAMMARS = {
+  json: [
+    ["hl-nt", /"(?:[^"\\\n]|\\.)*"(?=\s*:)/y],
+    ["hl-s2", /"(?:[^"\\\n]|\\.)*"?/y],
+    ["hl-mi", /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y],
+    ["hl-kc", /\b(?:true|false|null)\b/y],
+    ["hl-p", /[{}[\],:]+/y],
+  ],
+  rego: [
+    ["hl-c1", /#[^\n]*/y],
+    ["hl-s2", /"(?:[^"\\\n]|\\.)*"?|`[^`]*`?/y],
+    ["hl-mi", /\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y],
+    ["hl-kc", /\b(?:true|false|null)\b/y],
+    ["hl-k", /\b(?:package|import|default|if|contains|some|every|in|not|as|with|else|set)\b/y],
+    ["", /[A-Za-z_]\w*/y],
+    ["hl-p", /[{}[\]().,:;=<>!|&+*\/%-]+/y],
+  ],
+};
+
+/* The text in pieces [class, text]: at each place the first rule that fits. */
+function tokens(text, language) {
+  const found = [];
+  const add = (css, piece) => {
+    const last = found.at(-1);
+    if (last && last[0] === css) last[1] += piece;
+    else found.push([css, piece]);
+  };
+  for (let at = 0; at < text.length; ) {
+    const hit = GRAMMARS[language].find(([, rule]) => {
+      rule.lastIndex = at;
+      return rule.test(text);
+    });
+    const end = hit ? hit[1].lastIndex : at + 1;
+    add(hit ? hit[0] : "", text.slice(at, end));
+    at = end;
+  }
+  return found;
+}
+
+function coloured(text, language) {
+  const pieces = text.length > EDITOR_MAX ? [["", text]] : tokens(text, language);
+  return pieces.map(([css, piece]) => {
+    if (!css) return piece;
+    const node = document.createElement("span");
+    node.className = css;
+    node.textContent = piece;
+    return node;
+  });
+}
+
+function paintEditor(area) {
+  const editor = area.closest(".editor");
+  one(".editor-text", editor).replaceChildren(...coloured(area.value, editor.dataset.editor), "\n");
+  const numbers = one(".editor-numbers ol", editor);
+  const lines = area.value.split("\n").length;
+  while (numbers.children.length > lines) numbers.lastChild.remove();
+  while (numbers.children.length < lines) {
+    const item = document.createElement("li");
+    item.textContent = String(numbers.children.length + 1);
+    numbers.append(item);
+  }
+  scrollEditor(area);
+}
+
+function scrollEditor(area) {
+  const editor = area.closest(".editor");
+  const text = one(".editor-text", editor);
+  text.scrollTop = area.scrollTop;
+  text.scrollLeft = area.scrollLeft;
+  one(".editor-numbers", editor).scrollTop = area.scrollTop;
+}
+
+function makeEditor(editor) {
+  const area = one("textarea", editor);
+  const [numbers, text, inner] = ["div", "pre", "div"].map((name) => document.createElement(name));
+  numbers.className = "editor-numbers";
+  text.className = "editor-text";
+  inner.className = "editor-area";
+  for (const hidden of [numbers, text]) hidden.setAttribute("aria-hidden", "true");
+  numbers.append(document.createElement("ol"));
+  inner.append(text, area);
+  editor.append(numbers, inner);
+  editor.classList.add("on");
+  area.wrap = "off";
+  area.addEventListener("scroll", () => scrollEditor(area));
+  paintEditor(area);
+  const line = Number(area.dataset.errorLine);
+  if (line) one(".editor-numbers ol", editor).children[line - 1]?.classList.add("wrong");
+}
+
+const makeEditors = () => all(".editor:not(.on)").forEach(makeEditor);
+
+/* Through the browser's own editing, so that it can be undone. */
+const typeInto = (text) => document.execCommand("insertText", false, text);
+
+function indentOf(area) {
+  const line = area.value.slice(0, area.selectionStart).split("\n").at(-1);
+  return line.match(/^[ \t]*/)[0];
+}
+
+function editorKey(event) {
+  const area = event.target;
+  const sends = event.metaKey || event.ctrlKey;
+  if (sends && (event.key === "Enter" || event.key.toLowerCase() === "s")) {
+    event.preventDefault();
+    area.form?.requestSubmit();
+  } else if (event.key === "Escape") {
+    delete area.dataset.tabs;
+  } else if (event.key === "Tab" && !event.shiftKey && "tabs" in area.dataset) {
+    event.preventDefault();
+    typeInto("  ");
+  } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing && indentOf(area)) {
+    event.preventDefault();
+    typeInto(`\n${indentOf(area)}`);
+  }
+}
+
+const editorArea = (event) => event.target.closest?.(".editor.on textarea");
+
+document.addEventListener("input", (event) => {
+  const area = editorArea(event);
+  if (!area) return;
+  one(".editor-numbers .wrong", area.closest(".editor"))?.classList.remove("wrong");
+  paintEditor(area);
+});
+document.addEventListener("pointerdown", (event) => {
+  const area = editorArea(event);
+  if (area) area.dataset.tabs = "";
+});
+document.addEventListener("focusout", (event) => {
+  const area = editorArea(event);
+  if (area) delete area.dataset.tabs;
+});
+document.addEventListener("keydown", (event) => editorArea(event) && editorKey(event));
+document.addEventListener("reset", () => setTimeout(() => all(".editor.on textarea").forEach(paintEditor)));
+document.addEventListener("htmx:afterSettle", makeEditors);
+makeEditors();

@@ -92,7 +92,7 @@ def test_what_a_config_holds_beyond_the_form_is_never_lost(browser: Browser, des
 
 def test_a_new_agent_is_registered_with_headers(browser: Browser) -> None:
     data = {"name": "Desk", "url": URL, "headers": "x-region: eu", "project": "default"}
-    made = browser.post("/agents/new/?runtime=http", {**data, "timeout_seconds": "60"})
+    made = browser.post("/agents/new/register/?runtime=http", {**data, "timeout_seconds": "60"})
     assert made.status_code == 200  # its secret
     assert Agent.objects.get().config == {"url": URL, "headers": {"x-region": "eu"}}
 

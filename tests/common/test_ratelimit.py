@@ -98,6 +98,81 @@ def test_spending_is_one_round_trip(limiter, who, monkeypatch):
     assert len(sent) == 1
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """How many requests each round trip had counted."""
+    amounts, really = [], ratelimit._evaluate
+
+    def evaluate(client, keys, policy, amount):
+        amounts.append(amount)
+        return really(client, keys, policy, amount)
+
+    monkeypatch.setattr(ratelimit, "_evaluate", evaluate)
+    return amounts
+
+
+def stopped(limiter):
+    """The same limiter with a clock that is set by hand."""
+    now = [100.0]
+    return now, Limiter(limiter._client, clock=lambda: now[0])
+
+
+def test_a_fast_caller_far_from_its_limit_is_counted_by_the_handful(limiter, who, asked):
+    _, limiter = stopped(limiter)
+    many = Policy("default", quota=1000, window=60)
+    verdicts = [limiter.spend(many, who) for _ in range(40)]
+    assert [v.remaining for v in verdicts] == list(range(999, 959, -1))
+    assert all(v.allowed for v in verdicts)
+    assert asked == [1, 16, 16, 16]
+    counted = int(limiter._client().get(f"rate:{{default:{who}}}"))
+    assert counted == sum(asked) >= len(verdicts)
+
+
+def test_a_slow_caller_is_counted_one_by_one(limiter, who, asked):
+    now, limiter = stopped(limiter)
+    many = Policy("default", quota=1000, window=60)
+    for _ in range(4):
+        limiter.spend(many, who)
+        now[0] += 0.3
+    assert asked == [1, 1, 1, 1]
+
+
+def test_a_handful_is_not_used_later(limiter, who, asked):
+    now, limiter = stopped(limiter)
+    many = Policy("default", quota=1000, window=60)
+    told = [limiter.spend(many, who).remaining for _ in range(3)]
+    now[0] += 0.3
+    told.append(limiter.spend(many, who).remaining)
+    assert (told, asked) == ([999, 998, 997, 982], [1, 16, 1])
+
+
+@pytest.mark.parametrize("quota", [40, 100, 700])
+def test_no_limiter_among_many_lets_more_through_than_the_quota(limiter, who, quota):
+    limiters = [stopped(limiter)[1] for _ in range(4)]
+    policy = Policy("default", quota=quota, window=60)
+    passed = sum(limiters[n % 4].spend(policy, who).allowed for n in range(2 * quota))
+    assert quota * 7 // 8 <= passed <= quota
+
+
+def test_where_no_handful_is_left_one_request_is_asked_for(limiter, who, asked):
+    _, limiter = stopped(limiter)
+    policy = Policy("default", quota=128, window=60)
+    limiter.spend(policy, who)
+    for _ in range(126):
+        limiter._ask(policy, ("default", who), 1)
+    del asked[:]
+    verdicts = [limiter.spend(policy, who) for _ in range(2)]
+    assert [(v.allowed, v.remaining) for v in verdicts] == [(True, 0), (False, 0)]
+    assert asked == [3, 1, 1]
+
+
+def test_another_limit_for_the_same_caller_counts_at_once(limiter, who):
+    _, limiter = stopped(limiter)
+    for _ in range(3):
+        limiter.spend(Policy("default", quota=1000, window=60), who)
+    assert limiter.spend(THREE, who).allowed is False
+
+
 def test_a_flushed_valkey_learns_the_scripts_again(limiter, who):
     limiter.spend(THREE, who)
     limiter._client().script_flush()

@@ -23,8 +23,11 @@ def name() -> str:
 def _register(person: Person, name: str) -> None:
     person.page.locator("main").get_by_role("link", name="New agent", exact=True).click()
     person.has_heading("New agent")
+    person.page.get_by_role("link", name="Built-in skill").click()
     person.page.get_by_label("Skill").select_option("echo")
     person.fill(name=name, purpose="Repeats what it is told.")
+    person.press("Check")
+    expect(person.page.get_by_role("heading", name="What it offers")).to_be_visible()
     person.press("Register agent")
     expect(person.page.locator("h1")).to_contain_text(name)
 

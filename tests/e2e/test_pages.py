@@ -57,7 +57,10 @@ WORKSPACE = {
     "agents-sorted": "/agents/?sort=name",
     "agents-of-a-project": "/agents/?project=support",
     "agent-new": "/agents/new/",
-    "agent-new-http": "/agents/new/?runtime=http",
+    "agent-new-builtin": "/agents/new/details/",
+    "agent-new-http": "/agents/new/details/?runtime=http",
+    "agent-new-llm": "/agents/new/details/?runtime=llm",
+    "agent-new-check": "/agents/new/check/",
     "agent": "/agents/concierge/",
     "agent-try": "/agents/summarizer/try/",
     "agent-tools": "/agents/concierge/tools/",
@@ -76,8 +79,10 @@ WORKSPACE = {
     "project": "/projects/support/",
     "general": "/settings/",
     "members": "/settings/members/",
+    "members-none": "/settings/members/?q=zzzz",
     "roles": "/settings/roles/",
     "keys": "/settings/keys/",
+    "keys-none": "/settings/keys/?q=zzzz",
     "close": "/settings/danger/",
     "confirm-nothing": "/confirm/",
     "org-api-docs": "/v1/docs",
@@ -132,11 +137,14 @@ def test_pages_of_runs(product: Product, owner: Person) -> None:
 
 def test_pages_of_an_agent_behind_a_url(product: Product, owner: Person) -> None:
     slug = f"desk-{uuid.uuid4().hex[:6]}"
-    owner.sign_in("acme", path="/agents/new/?runtime=http")
+    owner.sign_in("acme", path="/agents/new/details/?runtime=http")
     owner.fill(name=slug, url=f"http://127.0.0.1:{product.port}/nothing", headers="x-region: eu")
+    owner.press("Check")
+    owner.page.get_by_role("heading", name="What it offers").wait_for()
+    faults = _each_look(owner.page, "agent-new-checked")
     owner.press("Register agent")
     owner.has_heading(f"{slug} is registered")
-    faults = _each_look(owner.page, "agent-secret")
+    faults += _each_look(owner.page, "agent-secret")
     owner.go(f"{product.org('acme')}/agents/{slug}/try/")
     owner.fill(input="{}")
     owner.press("Run")

@@ -15,7 +15,7 @@ from apps.common.ids import public_id
 from apps.orgs.models import ApiKey
 from apps.orgs.services.keys import create_key
 from tests.orgs.conftest import Api
-from tests.tenants.browsing import Browser, as_member, is_page
+from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 
 @pytest.fixture
@@ -145,3 +145,37 @@ def test_more_keys_cost_no_more_queries(browser: Browser, owner: Any) -> None:
 
     queries(1)
     assert queries(2) == queries(12) <= 12
+
+
+def test_keys_are_filtered_as_a_page_and_as_a_part(
+    org: Any, owner: Any, browser: Browser, somebody: Any
+) -> None:
+    assert b"No API key yet" in browser.get("/settings/keys/").content
+    now = timezone.now()
+    create_key(name="Nightly import", by=owner, at=now)
+    ended = create_key(name="Old import", by=owner, at=now).key
+    expired = create_key(name="Late", by=owner, at=now).key
+    replaced = create_key(name="Replaced", by=owner, at=now).key
+    hour = timedelta(hours=1)
+    ApiKey.objects.filter(id=ended.id).update(revoked_at=now)
+    ApiKey.objects.filter(id=expired.id).update(expires_at=now - hour)
+    ApiKey.objects.filter(id=replaced.id).update(grace_until=now + hour)
+
+    def named(query: str) -> list[str]:
+        page, part = (get(f"/settings/keys/?{query}") for get in (browser.get, browser.part))
+        assert is_page(page) and is_part(part) and b'id="key-results"' in part.content
+        found = sorted(row["name"] for row in page.context["keys"])
+        every = ("Late", "Nightly import", "Old import", "Replaced")
+        assert [name for name in every if f">{name}<".encode() in part.content] == found
+        return found
+
+    assert named("") == ["Late", "Nightly import", "Old import", "Replaced"]
+    assert named("status=working") == ["Nightly import", "Replaced"]
+    assert named("status=ended") == ["Late", "Old import"]
+    assert named("q=IMPORT") == ["Nightly import", "Old import"]
+    assert named(f"q={ended.prefix}") == ["Old import"]
+    assert named("status=odd") == named("")
+    none = browser.get("/settings/keys/?q=zzz").content
+    assert b"No key matches" in none and b"Clear filters" in none
+    theirs = as_member(org, somebody("member")).get("/settings/keys/")
+    assert theirs.context["keys"] == [] and b"You see your own" in theirs.content

@@ -47,6 +47,8 @@ class Row:
     post: tuple[str, ...] = ()
     data: dict[str, str] = field(default_factory=dict)
     done: int = 303
+    changes: bool = True
+    """Whether its form changes anything; one that only asks does not."""
 
 
 NEW_AGENT = {"name": "Fresh", "skill": "echo", "timeout_seconds": "60"}
@@ -61,7 +63,10 @@ TABLE = {
     "workspace:overview": Row(get=ALL),
     "confirm": Row(get=ALL),
     "agents:agents": Row(get=ALL),
-    "agents:new": Row(WORKERS, WORKERS, NEW_AGENT),
+    "agents:new": Row(WORKERS, WORKERS, NEW_AGENT, done=200, changes=False),
+    "agents:new_details": Row(WORKERS, WORKERS, NEW_AGENT, done=200, changes=False),
+    "agents:new_check": Row(WORKERS, WORKERS, NEW_AGENT, done=200, changes=False),
+    "agents:new_register": Row(post=WORKERS, data=NEW_AGENT),
     "agents:agent": Row(get=ALL),
     "agents:tools": Row(ALL, WORKERS, NEW_TOOL),
     "agents:tool": Row(ALL, WORKERS, {**NEW_TOOL, "price": "1.5"}),
@@ -119,7 +124,8 @@ GETS = [name for name, row in TABLE.items() if row.get]
 CASES = [*((name, "GET") for name in GETS), *((name, "POST") for name in FORMS)]
 
 
-BARE = ("agents:agents", "agents:new", "agents:models", "agents:price_add")
+NEW = ("agents:new", "agents:new_details", "agents:new_check", "agents:new_register")
+BARE = ("agents:agents", *NEW, "agents:models", "agents:price_add")
 REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
     *("orgs:member_role", "orgs:member_remove"),
@@ -258,7 +264,7 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
         "grant": public_id("gnt", grant.id),
         "agent_key": public_id("key", agent_key.id),
         "more": {
-            "agents:new": {"project": "default"},
+            **{name: {"project": "default"} for name in NEW},
             "agents:settings": settings,
             "agents:retire": {"slug": "echo"},
             "runs:try": {"nonce": "ab" * 16},
@@ -318,7 +324,7 @@ def test_a_role_may_what_its_row_says(acme: Any, name: str, method: str, role: s
     done = 200 if method == "GET" else row.done
     assert answer.status_code == (done if role in allowed else 403), answer.content
     changed = picture(acme) != before
-    assert changed is (method == "POST" and role in allowed)
+    assert changed is (method == "POST" and role in allowed and row.changes)
     with keys.holding(acme.schema, acme.id):
         refusals = AuditEvent.objects.filter(action=REFUSED, actor_id=who.actor.id).count()
     assert refusals == (0 if role in allowed else 1)

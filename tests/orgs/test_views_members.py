@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.common import pagination
 from apps.common.ids import public_id
 from apps.orgs import selectors
 from apps.orgs.models import ApiKey, Invitation, Member
@@ -15,7 +16,7 @@ from apps.orgs.services import invitations
 from apps.orgs.services.keys import create_key
 from apps.tenants.models import Membership
 from tests.orgs.conftest import AT
-from tests.tenants.browsing import Browser, as_member, is_page, user_of
+from tests.tenants.browsing import Browser, as_member, is_page, is_part, user_of
 
 
 @pytest.fixture
@@ -185,9 +186,13 @@ def test_leaving_with_scripts_leaves_the_shell(org: Any, somebody: Any) -> None:
     assert (answer.status_code, answer["HX-Redirect"]) == (200, "/signed-out")
 
 
-def test_the_roles_page_says_what_the_table_says(browser: Browser) -> None:
+def test_the_roles_page_says_what_the_table_says(org: Any, browser: Browser, somebody: Any) -> None:
     page = browser.get("/settings/roles/")
-    shown = {p["code"]: p["cells"] for g in page.context["groups"] for p in g["permissions"]}
+    shown = {
+        p["code"]: [cell["allowed"] for cell in p["cells"]]
+        for g in page.context["groups"]
+        for p in g["permissions"]
+    }
     assert [role["label"] for role in page.context["roles"]] == [
         "Owner",
         "Admin",
@@ -195,9 +200,49 @@ def test_the_roles_page_says_what_the_table_says(browser: Browser) -> None:
         "Viewer",
     ]
     assert len({g["label"] for g in page.context["groups"]}) == len(page.context["groups"])
+    assert "Other" not in [g["label"] for g in page.context["groups"]]
     assert shown["org.close"] == [True, False, False, False]
     assert shown["projects.create"] == [True, True, True, False]
     assert set(shown) == {p.code for p in selectors.list_permissions()}
+    for role in ("owner", "viewer"):
+        theirs = as_member(org, somebody(role)).get("/settings/roles/")
+        assert [r["label"] for r in theirs.context["roles"] if r["is_own"]] == [role.capitalize()]
+        assert theirs.context["can_change"] is (role == "owner")
+
+
+def test_members_are_filtered_as_a_page_and_as_a_part(
+    org: Any, owner: Any, browser: Browser, somebody: Any
+) -> None:
+    person = somebody("viewer")
+
+    def named(query: str) -> list[str]:
+        page, part = (get(f"/settings/members/?{query}") for get in (browser.get, browser.part))
+        assert is_page(page) and is_part(part) and b'id="member-results"' in part.content
+        found = [row["email"] for row in page.context["members"]]
+        assert [e for e in (owner.email, person.email) if e.encode() in part.content] == found
+        return found
+
+    assert sorted(named("")) == sorted([owner.email, person.email])
+    assert named(f"q={person.email[:12].upper()}") == [person.email]
+    assert named("role=viewer") == [person.email]
+    assert named("role=owner&q=zzz") == []
+    none = browser.get("/settings/members/?q=zzz").content
+    assert b"No member matches" in none and b"Clear filters" in none
+
+
+def test_members_are_shown_a_page_at_a_time(
+    browser: Browser, somebody: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        somebody("viewer")
+    monkeypatch.setitem(pagination.paginate.__kwdefaults__, "limit", 2)
+    first = browser.get("/settings/members/")
+    second = browser.get(f"/settings/members/{first.context['older_url']}")
+    pages = [[row["id"] for row in page.context["members"]] for page in (first, second)]
+    assert [len(page) for page in pages] == [2, 2] and not set(pages[0]) & set(pages[1])
+    assert second.context["older_url"] is None
+    back = browser.get(f"/settings/members/{second.context['newer_url']}")
+    assert [row["id"] for row in back.context["members"]] == pages[0]
 
 
 def test_a_viewer_sees_people_but_no_forms(org: Any, somebody: Any, owner: Any) -> None:

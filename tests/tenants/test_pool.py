@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import DataError, InterfaceError, OperationalError, connection, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
 
 from apps.common import problem
+from apps.tenants import keys
 from apps.tenants.backend import base
 from config.handler import Handler
 from tests.common.exchange import Exchange
@@ -89,6 +91,75 @@ def test_whoever_does_not_look_is_told_that_a_part_is_down(
 @override_settings(PUBLIC_SCHEMA_URLCONF=__name__)
 def test_a_connection_lost_in_the_middle_is_a_503_and_the_next_request_has_another() -> None:
     assert ask("losing", "asking") == [503, 200]
+
+
+@pytest.fixture
+def only_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pool of one connection: whoever asks next has the one that was given back last."""
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"]["pool"], "max_size", 1)
+    connections.close_all()
+    connection.close_pool()  # type: ignore[attr-defined]
+    yield
+    connections.close_all()
+    connection.close_pool()  # type: ignore[attr-defined]
+
+
+def keys_on() -> tuple[str, str]:
+    """Both keys as the driver's own connection has them, past everything that follows them."""
+    connection.ensure_connection()
+    found = connection.connection.execute(
+        "select current_setting('search_path'), current_setting('app.org_id', true)"
+    ).fetchone()
+    return found[0], found[1]
+
+
+def wanted(org: Any) -> tuple[str, str]:
+    return f'"{org.schema}", "public"', str(org.id)
+
+
+def test_whoever_takes_a_connection_has_their_own_keys_on_it_before_all_else(
+    only_one: None, throwaway_org: Callable[[], Any]
+) -> None:
+    one, other = throwaway_org(), throwaway_org()
+    connections.close_all()
+    seen = []
+    for org in (one, one, other, None, one):
+        schema, org_id = (org.schema, org.id) if org else (keys.PUBLIC, None)
+        with keys.holding(schema, org_id):
+            seen.append(keys_on())
+            connections.close_all()
+
+    assert seen == [wanted(one), wanted(one), wanted(other), ('"public"', ""), wanted(one)]
+
+
+def test_keys_that_a_transaction_took_back_are_put_on_again(
+    only_one: None, throwaway_org: Callable[[], Any]
+) -> None:
+    """What is set within a transaction is gone after its rollback, whatever was noted."""
+    one, other = throwaway_org(), throwaway_org()
+    connections.close_all()
+    with keys.holding(one.schema, one.id):
+        keys_on()
+        connection.set_autocommit(False)
+        with keys.holding(other.schema, other.id), connection.cursor() as cursor:
+            cursor.execute("select 1")
+        connection.close()  # given back in the middle of a transaction
+    with keys.holding(other.schema, other.id):
+        assert keys_on() == wanted(other)
+
+
+def test_a_connection_that_refuses_its_keys_goes_back_and_nobody_gets_it(
+    only_one: None, throwaway_org: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org = throwaway_org()
+    connections.close_all()
+    with monkeypatch.context() as broken:
+        broken.setattr(base, "SET_KEYS", "select set_config(%s, %s, 1/0 = 1)")
+        with keys.holding(org.schema, org.id), pytest.raises(DataError):
+            connection.ensure_connection()
+    assert connection.connection is None
+    with keys.holding(org.schema, org.id):  # the pool's only place is free
+        assert keys_on() == wanted(org)
 
 
 def test_keys_that_cannot_be_set_say_what_kind_of_failure_it_was(admin_cursor: Any) -> None:

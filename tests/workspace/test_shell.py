@@ -1,4 +1,4 @@
-"""The shell around every page, and the gallery."""
+"""The shell around every page and its sidebar."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.orgs.services import projects
-from apps.tenants.models import User
 from apps.workspace.context import NAV, initials
 from tests.orgs.conftest import AT, owner_of
-from tests.tenants.browsing import anonymous, as_member, signed_in, user_of
+from tests.tenants.browsing import as_member
 
 
 def test_every_entry_of_the_sidebar_opens_and_marks_itself(org: Any) -> None:
@@ -54,13 +53,3 @@ def test_more_projects_cost_the_shell_no_more_queries(org: Any) -> None:
 )
 def test_initials(name: str, letters: str) -> None:
     assert initials(name) == letters
-
-
-def test_the_gallery_is_for_operators_or_debug(acme: Any, settings: Any) -> None:
-    user = user_of(owner_of(acme))
-    assert anonymous().get("/ui/").status_code == 404
-    assert signed_in(user).get("/ui/").status_code == 404
-    User.objects.filter(pk=user.pk).update(is_staff=True)
-    assert signed_in(user).get("/ui/").status_code == 200
-    settings.DEBUG = True
-    assert anonymous().get("/ui/").status_code == 200

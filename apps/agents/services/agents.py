@@ -64,6 +64,45 @@ def create_agent(
 
     One whose runtime signs gets its secret with it. Raises Invalid, AgentSlugInUse.
     """
+    agent, offered = plan_agent(
+        name=name,
+        runtime=runtime,
+        config=config,
+        slug=slug,
+        purpose=purpose,
+        project=project,
+        accountable_id=accountable_id,
+        status=status,
+        timeout_seconds=timeout_seconds,
+        capabilities=capabilities,
+        at=at,
+    )
+    with _taken_slug_told(agent.slug), transaction.atomic():
+        _insert(agent, offered, status, at)
+        if runtime_of(runtime).signs:
+            get_secret_store().put(secret_ref(agent.id), new_secret())
+        record(agent, "created", actor, at, new=_all_facts(agent))
+    return agent
+
+
+def plan_agent(
+    *,
+    name: str,
+    runtime: str,
+    config: Mapping[str, Any],
+    slug: str = "",
+    purpose: str = "",
+    project: Project | None = None,
+    accountable_id: UUID,
+    status: str = AgentStatus.ACTIVE,
+    timeout_seconds: int = 60,
+    capabilities: Iterable[Mapping[str, Any]] | None = None,
+    at: datetime,
+) -> tuple[Agent, list[Capability]]:
+    """The agent that these make and what it would offer, checked and not written. Raises Invalid.
+
+    Whether its slug is free, only writing it tells for good; `check_slug_free` tells for now.
+    """
     kind = runtime_of(runtime)
     if status not in (AgentStatus.DRAFT, AgentStatus.ACTIVE):
         raise Invalid.of("status", "A new agent is a draft or active.")
@@ -77,13 +116,13 @@ def create_agent(
         updated_at=at,
         **_checked({"name": name, "purpose": purpose, "timeout_seconds": timeout_seconds}),
     )
-    offered = _capabilities(agent, kind, capabilities)
-    with _taken_slug_told(agent.slug), transaction.atomic():
-        _insert(agent, offered, status, at)
-        if kind.signs:
-            get_secret_store().put(secret_ref(agent.id), new_secret())
-        record(agent, "created", actor, at, new=_all_facts(agent))
-    return agent
+    return agent, _capabilities(agent, kind, capabilities)
+
+
+def check_slug_free(slug: str) -> None:
+    """Raises AgentSlugInUse if an agent that isn't retired has the slug now."""
+    if Agent.objects.exclude(status=AgentStatus.RETIRED).filter(slug=slug).exists():
+        raise _slug_in_use(slug)
 
 
 def update_agent(
@@ -329,7 +368,11 @@ def _taken_slug_told(slug: str) -> Iterator[None]:
     except IntegrityError as error:
         if "agent_slug" not in str(error):
             raise
-        raise AgentSlugInUse(f"The slug “{slug}” belongs to another agent.") from error
+        raise _slug_in_use(slug) from error
+
+
+def _slug_in_use(slug: str) -> AgentSlugInUse:
+    return AgentSlugInUse(f"The slug “{slug}” belongs to another agent.")
 
 
 def _suggest_slug(name: str) -> str:

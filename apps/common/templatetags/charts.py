@@ -57,27 +57,37 @@ def sparkline(name: str, values: Sequence[Value], tone: str = "c1") -> dict[str,
 
 
 @register.simple_tag
-def chart_samples() -> dict[str, Any]:
-    """One chart of each kind, for the gallery of components."""
+def chart_samples(theme: str) -> dict[str, Any]:
+    """One chart of each kind, for the gallery of components; `theme` keeps ids and names apart."""
     hours = [f"{hour:02d}:00" for hour in range(12)]
     p50: list[Value] = [900, 1100, 1000, 1300, None, None, 1200, 1000, 1400, 1600, 1300, 1100]
     p95: list[Value] = [None if value is None else value * 2.1 for value in p50]
     done = [Series("Succeeded", [40, 44, 38, 47, 0, 0, 41, 39, 52, 58, 44, 40], "c1", "bar")]
     done += [Series("Failed", [2, 1, 0, 3, 0, 0, 1, 0, 4, 2, 1, 0], "c3", "bar")]
-    target = Limit("target", 2000)
     lines = [Series("p50", p50, "c1", "area"), Series("p95", p95, "c2")]
     flat, point = [Series("Spend", [0] * 12)], [Series("Success", [0.974], "c4")]
+
+    def sample(
+        name: str, points: list[str], series: list[Series], unit: Unit, **more: Any
+    ) -> Chart:
+        return Chart(
+            f"{theme}-{name}", f"{name.capitalize()}, {theme}.", points, series, unit, **more
+        )
+
+    limit = Limit("target", 2000)
     return {
         "spark": [5, 6, 6, 7, 5, 4, 6, 8, 7, 9, 8, 10],
+        "spark_name": f"{theme}-spark",
         "gap": p50,
+        "gap_name": f"{theme}-gap",
         "charts": [
             (
                 "Area and line, with a gap",
-                Chart("sample-lines", "Durations.", hours, lines, Unit.DURATION, limit=target),
+                sample("durations", hours, lines, Unit.DURATION, limit=limit),
             ),
-            ("Bars on each other", Chart("sample-bars", "Outcomes.", hours, done)),
-            ("Nothing but zero", Chart("sample-flat", "Spend.", hours, flat, Unit.MONEY)),
-            ("One point", Chart("sample-point", "Success.", hours[:1], point, Unit.SHARE)),
+            ("Bars on each other", sample("outcomes", hours, done, Unit.COUNT)),
+            ("Nothing but zero", sample("spend", hours, flat, Unit.MONEY)),
+            ("One point", sample("success", hours[:1], point, Unit.SHARE)),
         ],
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any, Final
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,15 +13,22 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.common.htmx import see_other
+from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import parse_id
+from apps.common.links import turn
+from apps.common.pagination import paginate
 from apps.orgs import selectors
-from apps.orgs.key_pages import SHOWN, KeyForm, key_row, make_key, show_key_once
+from apps.orgs.key_pages import KeyForm, key_row, make_key, show_key_once
 from apps.orgs.models import ApiKey
 from apps.orgs.pages import check, command, needs, principal_of
+from apps.orgs.principals import Principal
 from apps.orgs.services import keys
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
+
+FILTERS: Final = ("q", "status")
+WORKS: Final = {"working": True, "ended": False}
+STATUSES: Final = (("working", "Working"), ("ended", "Revoked or expired"))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,12 +43,34 @@ def index(request: HttpRequest) -> HttpResponse:
     context = page(
         request,
         "API keys",
-        keys=[key_row(key, by, now) for key in selectors.list_keys(by=by)[:SHOWN]],
+        **_found(request, by, now),
         form=form,
         can_create=by.may("keys.own"),
-        command=command(request, "/v1/me"),
+        sees_all=by.may("keys.manage"),
+        command=command(request, "/v1/keys"),
     )
-    return render(request, "orgs/keys.html", context, status=422 if form.is_bound else 200)
+    if form.is_bound:
+        return render(request, "orgs/keys.html", context, status=422)
+    return render_page_or_partial(request, "orgs/keys.html", "results", context)
+
+
+def _found(request: HttpRequest, by: Principal, now: datetime) -> dict[str, Any]:
+    """A page of the keys that the address asks for."""
+    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    rows = selectors.list_keys(by=by, q=q)
+    if status in WORKS:
+        rows = selectors.narrow_keys(rows, works=WORKS[status], at=now)
+    found = paginate(rows, after=request.GET.get("after"), before=request.GET.get("before"))
+    return {
+        "keys": [key_row(key, by, now) for key in found.items],
+        "q": q,
+        "status": status if status in WORKS else "",
+        "statuses": STATUSES,
+        "filtered": bool(q or status in WORKS),
+        "clear_url": reverse("orgs:keys"),
+        "newer_url": turn(request, "before", found.previous, keep=FILTERS),
+        "older_url": turn(request, "after", found.next, keep=FILTERS),
+    }
 
 
 @require_POST

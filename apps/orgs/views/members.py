@@ -1,21 +1,22 @@
-"""Members, invitations and roles."""
+"""Members and invitations."""
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
-from apps.common.htmx import hx_redirect, see_other
+from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
+from apps.common.links import turn
+from apps.common.pagination import Keyset, paginate
 from apps.orgs import selectors
 from apps.orgs.forms import InviteForm
 from apps.orgs.models import Invitation, Member
@@ -26,22 +27,15 @@ from apps.orgs.services import invitations, members
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 
-GROUPS = {
-    "org": "Organization",
-    "projects": "Projects",
-    "members": "Members",
-    "owners": "Members",
-    "roles": "Members",
-    "invitations": "Members",
-    "keys": "API keys",
-    "audit": "Audit log",
-}
+FILTERS: Final = ("q", "role")
+BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
+INVITATIONS_SHOWN: Final = 100
 
 
 @require_safe
 @needs("members.view")
 def index(request: HttpRequest) -> HttpResponse:
-    """Who is here, who is invited, and the form that invites."""
+    """Who is here, who is invited, and the form that invites; the address holds the filter."""
     return _render(request, InviteForm(roles=_givable(principal_of(request))))
 
 
@@ -61,24 +55,49 @@ def invite(request: HttpRequest) -> HttpResponse:
                 request, f"An invitation is on its way to {form.cleaned_data['email']}."
             )
             return see_other(reverse("orgs:members"))
-    return _render(request, form, status=422)
+    return _render(request, form)
 
 
-def _render(request: HttpRequest, form: InviteForm, status: int = 200) -> HttpResponse:
+def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
+    """The page, or of the list its part; a form that was refused is shown on the page."""
     by, now = principal_of(request), timezone.now()
     can_invite = by.may("invitations.manage")
-    pending = selectors.list_invitations(state=Invitation.State.PENDING) if can_invite else []
+    pending = selectors.list_invitations(state=Invitation.State.PENDING)[:INVITATIONS_SHOWN]
     context = page(
         request,
         "Members",
-        members=[_member_row(m, by) for m in selectors.list_members().order_by("joined_at", "id")],
-        invitations=[_invitation_row(i, now) for i in pending],
+        **_people(request, by),
+        invitations=[_invitation_row(i, now) for i in pending] if can_invite else [],
         roles=[{"slug": slug, "label": label} for slug, label in _givable(by)],
         form=form,
         can_invite=can_invite,
         command=command(request, "/v1/members"),
     )
-    return render(request, "orgs/members.html", context, status=status)
+    if form.is_bound:
+        return render(request, "orgs/members.html", context, status=422)
+    return render_page_or_partial(request, "orgs/members.html", "results", context)
+
+
+def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
+    """A page of the members that the address asks for."""
+    q, role = request.GET.get("q", "").strip(), request.GET.get("role", "")
+    found = paginate(
+        selectors.list_members(q=q, role=role),
+        keyset=BY_JOINING,
+        after=request.GET.get("after"),
+        before=request.GET.get("before"),
+    )
+    return {
+        "members": [_member_row(member, by) for member in found.items],
+        "all_roles": [(role.slug, role.name) for role in selectors.list_roles()],
+        "q": q,
+        "role": role,
+        "filtered": bool(q or role),
+        "clear_url": reverse("orgs:members"),
+        "newer_url": turn(request, "before", found.previous, keep=FILTERS),
+        "older_url": turn(request, "after", found.next, keep=FILTERS),
+        "is_sorted": True,
+    }
 
 
 def _givable(by: Principal) -> list[tuple[str, str]]:
@@ -175,32 +194,3 @@ def revoke(request: HttpRequest, ref: str) -> HttpResponse:
     )
     messages.success(request, "The invitation was revoked.")
     return see_other(reverse("orgs:members"))
-
-
-@require_http_methods(["GET", "HEAD"])
-@needs("roles.view")
-def roles(request: HttpRequest) -> HttpResponse:
-    """Which role may do what."""
-    found: list[Any] = list(selectors.list_roles())
-    permissions = sorted(selectors.list_permissions(), key=lambda p: (_group(p.code), p.code))
-    groups = [
-        {
-            "label": label,
-            "permissions": [
-                {
-                    "code": p.code,
-                    "label": p.description,
-                    "cells": [p.code in role.codes for role in found],
-                }
-                for p in rows
-            ],
-        }
-        for label, rows in groupby(permissions, key=lambda p: _group(p.code))
-    ]
-    shown = [{"label": role.name, "member_count": role.member_count} for role in found]
-    context = page(request, "Roles", roles=shown, groups=groups)
-    return render(request, "orgs/roles.html", context)
-
-
-def _group(code: str) -> str:
-    return GROUPS.get(code.partition(".")[0], "Other")

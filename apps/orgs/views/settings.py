@@ -17,6 +17,7 @@ from apps.common.htmx import hx_redirect, see_other
 from apps.common.ids import public_id
 from apps.orgs.forms import CloseForm, NameForm
 from apps.orgs.pages import check, needs, org_of, principal_of
+from apps.orgs.selectors import count_overview
 from apps.orgs.services.org import close_org, rename_org
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
@@ -76,6 +77,7 @@ def danger(request: HttpRequest) -> HttpResponse:
         "Close",
         org={"name": org.name, "slug": org.slug},
         grace_days=GRACE.days,
+        counts=count_overview(),
         can_close=True,
         form=form,
         closing=None,

@@ -27,6 +27,7 @@ from apps.agents.runtimes.base import (
     WorkFailed,
 )
 from apps.common.actors import Actor, ActorType
+from apps.common.clock import Clock
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.turns import step_aside
@@ -67,7 +68,8 @@ class Context:
     """The `CallContext` of one execution.
 
     What needs no answer from the database is noted and goes along with the next call; where the
-    run `is_told` somebody may be following it, and it goes at once.
+    run `is_told` somebody may be following it, and it goes at once. `now` is the time that the
+    record gets; what limits the run is real time always.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Context:
         lost: Event,
         is_told: bool = False,
         session: Session | None = None,
+        clock: Clock = timezone.now,
     ) -> None:
         self.hold = hold
         self.agent = agent
@@ -88,6 +91,7 @@ class Context:
         self.lost = lost
         self.agent_id = agent_id
         self.session = session
+        self.now = clock
         self._deadline = time.monotonic() + (deadline_at - timezone.now()).total_seconds()
         self._delegate = delegate
         self._notes = Notes()
@@ -118,7 +122,7 @@ class Context:
     def log(self, level: Level, message: str, **fields: Any) -> None:
         line = {
             "id": uuid7().hex,
-            "at": timezone.now().isoformat(),
+            "at": self.now().isoformat(),
             "level": level,
             "message": kept_text(message)[:MESSAGE_MAX],
             "fields": as_kept(fields),
@@ -142,7 +146,7 @@ class Context:
     def step(self, name: str, input: Object | None = None) -> Iterator[None]:
         if self.lost.is_set() or time.monotonic() > self._sure_until:
             self.make_sure()
-        ordinal, begun_at, error = self._next(), timezone.now(), None
+        ordinal, begun_at, error = self._next(), self.now(), None
         try:
             yield
         except BaseException as failure:
@@ -179,7 +183,7 @@ class Context:
                 output=output,
                 error=error,
                 spent=self.spending.untold(),
-                at=timezone.now(),
+                at=self.now(),
             )
             self.spending.is_told = True
         self._after(standing)
@@ -195,7 +199,7 @@ class Context:
             name=shown_name(name),
             input=input,
             notes=self._notes,
-            at=timezone.now(),
+            at=self.now(),
         )
         self._told(standing)
 
@@ -218,7 +222,7 @@ class Context:
 
     def not_called(self, parent: Parentage, failure: WorkFailed) -> None:
         """A call was refused before there was a run: a step says so."""
-        at, error = timezone.now(), error_of(failure)
+        at, error = self.now(), error_of(failure)
         kind, step_id = Step.Kind.AGENT_CALL, parent.step_id
         self._note(kind, parent.ordinal, parent.step_name, at, error, step_id=step_id)
 
@@ -266,7 +270,7 @@ class Context:
             "input": input,
             "error": error,
             "started_at": begun_at.isoformat(),
-            "finished_at": timezone.now().isoformat(),
+            "finished_at": self.now().isoformat(),
         }
         self._notes.steps.append(note)
         self._noted()

@@ -26,6 +26,7 @@ from apps.agents.runtimes.base import (
     runtime_of,
 )
 from apps.common import telemetry
+from apps.common.clock import Clock
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
@@ -64,6 +65,7 @@ class Work:
     is_told: bool = False
     session: Session | None = None
     traceparent: str = ""
+    clock: Clock = timezone.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         lost=lost,
         is_told=work.is_told,
         session=work.session,
+        clock=work.clock,
     )
     with _span_of(work) as span:
         settled = _settle(work, _work(work, context), context)
@@ -155,7 +158,7 @@ def _work(work: Work, context: Context) -> Ending:
 
 def _settle(work: Work, ending: Ending, context: Context) -> Settled:
     """Close the run as it ended; if Postgres has no place for that or finds it late, as that."""
-    at = timezone.now()
+    at = context.now()
     notes: Notes | None = context.take_notes()
     spending = context.spending
     took: Any = {"cost_micros": spending.cost_micros, "usage": spending.usage}

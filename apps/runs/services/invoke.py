@@ -19,6 +19,7 @@ from apps.agents.directory import get_frozen
 from apps.agents.runtimes.base import CallFailed, Session, Stopped
 from apps.common import telemetry
 from apps.common.actors import Actor
+from apps.common.clock import Clock
 from apps.common.errors import DomainError, Invalid, NotFound
 from apps.common.ids import public_id
 from apps.common.jobs import enqueue
@@ -59,18 +60,19 @@ class Answer:
     replayed: bool = False
 
 
-def invoke(ask: Ask, *, caller: Actor, at: datetime) -> Answer:
+def invoke(ask: Ask, *, caller: Actor, at: datetime, clock: Clock = timezone.now) -> Answer:
     """Have an agent do something, once per caller and key.
 
+    `clock` tells what time the record of a sync run and of those below it gets.
     Raises NotFound, Invalid naming each field, RunDenied, IdempotencyInFlight while a sync run of
     the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
     """
     check_kept(ask.input)
     with seats.seat() as seat:
-        return _invoke(ask, seat, caller=caller, at=at)
+        return _invoke(ask, seat, caller=caller, at=at, clock=clock)
 
 
-def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
+def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime, clock: Clock) -> Answer:
     try:
         call, admission = _admit(ask, seat, caller=caller, at=at)
     except (NotFound, Invalid):
@@ -83,7 +85,7 @@ def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> Answer:
     if ask.mode == Run.Mode.ASYNC:
         enqueue("runs.work")
         return Answer(_view(call, admission, None, at))
-    settled = _carry_out(_work(call, admission))
+    settled = _carry_out(_work(call, admission, clock))
     if settled is None or not settled.counts:
         return Answer(selectors.get_run(admission.run_id))
     return Answer(_view(call, admission, settled, at))
@@ -165,7 +167,7 @@ def _call_agent(
             lambda by: find_child_call(
                 parent=parent, context=context, agent=agent, tool=tool, input=input, lookup=by
             ),
-            at=timezone.now(),
+            at=context.now(),
         )
     except (DomainError, Ungranted) as error:
         failure = _refused(error)
@@ -174,7 +176,7 @@ def _call_agent(
     _check_admitted(admission, context)
     if admission.outcome == "replay":
         return output_of(selectors.get_ending(admission.run_id))
-    return _child_output(_work(call, admission), context)
+    return _child_output(_work(call, admission, context.now), context)
 
 
 def _check_admitted(admission: Admission, context: Context) -> None:
@@ -222,7 +224,7 @@ def _seated(call: Call, seat: Seat) -> Call:
     return call
 
 
-def _work(call: Call, admission: Admission) -> Work:
+def _work(call: Call, admission: Admission, clock: Clock) -> Work:
     """The admitted run as work; one that is taken over keeps the manifest that it began under."""
     frozen = call.listing.frozen
     if admission.lease_no > 1:
@@ -236,6 +238,7 @@ def _work(call: Call, admission: Admission) -> Work:
         tool=frozen.tools[call.tool.name],
         input=call.input,
         session=call.session,
+        clock=clock,
     )
 
 

@@ -2,7 +2,8 @@
 
 Before a statement runs, the connection's `search_path` and `app.org_id` are made equal to the keys
 of the running code (`apps.tenants.keys`): both in one round trip, and only when they differ. If
-that fails the statement doesn't run. A pooled connection is stripped of both as it is given back.
+that fails the statement doesn't run. A connection at rest in the pool keeps the keys that it has;
+whoever takes it has their own put on before it is theirs, or none if they hold none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.initialised = False
         self.search_path_set_schemas: keys.Keys | None = None
+        self._left_on: keys.Keys | None = None
         self._setting_search_path = False
         super().__init__(*args, **kwargs)
         self.initialised = True
@@ -46,17 +48,22 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         if self.initialised:
             keys.use_schema(tenant.schema_name)
 
-    def _close(self) -> Any:
-        """Give the connection back without its keys.
+    def close(self) -> None:
+        """Note which keys the connection has on: the library forgets them first."""
+        self._left_on = self.search_path_set_schemas
+        super().close()
 
-        Here and not in the pool's `reset`, which costs a visit to another thread each time.
+    def _close(self) -> Any:
+        """Give the connection back with its keys on: the next request is often of the same org, and
+        to take them off and put them on again was two round trips of its five.
         """
         if self.connection is not None and self.pool:
-            strip(self.connection)
+            lay_down(self.connection, self._left_on)
         return super()._close()
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """A connection; of those at rest in the pool, none that the server has closed meanwhile.
+        """A connection with the running code's keys on; of those at rest in the pool, none that the
+        server has closed meanwhile.
 
         A restart of Postgres leaves the whole pool stale, and nothing has been sent yet.
         """
@@ -69,7 +76,20 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
             connection.close()
             self.pool.putconn(connection)  # which replaces one that is closed
             connection = super().get_new_connection(conn_params)
+        self._take_over(connection)
         return connection
+
+    def _take_over(self, connection: psycopg.Connection[Any]) -> None:
+        """Put the running code's keys on a connection of the pool, unless it has just these on."""
+        wanted = keys.current()
+        if getattr(connection, "keys_on", None) != wanted:
+            try:
+                put_on(connection, wanted)
+            except psycopg.Error:
+                connection.close()
+                self.pool.putconn(connection)
+                raise
+        self.search_path_set_schemas = wanted
 
     def fetch(self, statement: str, params: Any = ()) -> list[tuple[Any, ...]]:
         """Run one statement that is run again and again, and read its rows.
@@ -98,11 +118,10 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         self.search_path_set_schemas = None
         try:
             with self.wrap_database_errors:
-                set_keys(self.connection, search_path(wanted.schema), str(wanted.org_id or ""))
+                put_on(self.connection, wanted)
         finally:
             self._setting_search_path = False
         self.search_path_set_schemas = wanted
-        remember(self.connection, wanted.schema)
 
 
 def is_gone(connection: psycopg.Connection[Any]) -> bool:
@@ -137,20 +156,27 @@ def is_worn(connection: Any) -> bool:
     return len(getattr(connection, "orgs_served", ())) >= ORGS_A_CONNECTION
 
 
-def set_keys(connection: psycopg.Connection[Any], path: str, org_id: str) -> None:
-    """One round trip, planned once a connection."""
+def put_on(connection: psycopg.Connection[Any], wanted: keys.Keys) -> None:
+    """Set both keys: one round trip, planned once a connection."""
+    values = [search_path(wanted.schema), str(wanted.org_id or "")]
     with psycopg.Cursor(connection) as cursor:
-        cursor.execute(SET_KEYS, [path, org_id], prepare=True)
+        cursor.execute(SET_KEYS, values, prepare=True)
+    remember(connection, wanted.schema)
 
 
-def strip(connection: psycopg.Connection[Any]) -> None:
-    """Take both keys off; one that can't be asked, or has served its share of orgs, is retired."""
+def lay_down(connection: psycopg.Connection[Any], keys_on: keys.Keys | None) -> None:
+    """Make a connection ready to rest, and note on it which keys it has on; None if unsure.
+
+    One that can't be asked, or has served its share of orgs, is retired.
+    """
     if is_worn(connection):
         connection.close()
         return
     try:
-        connection.rollback()
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            connection.rollback()
+            keys_on = None  # what was set in it may have been undone
         connection.autocommit = True
-        set_keys(connection, "pg_catalog", "")
     except psycopg.Error:
         connection.close()
+    connection.keys_on = keys_on  # type: ignore[attr-defined]

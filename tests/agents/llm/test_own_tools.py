@@ -325,8 +325,8 @@ def test_a_page_edits_them_and_shows_the_secret_once(
     org: Any, owner: Any, provider: Any, events: Any
 ) -> None:
     browser = as_member(org, owner)
-    page = browser.get("/agents/new/?runtime=llm")
-    assert b'name="tools"' in page.content and b"signed with is shown next" in page.content
+    page = browser.get("/agents/new/details/?runtime=llm")
+    assert b'name="tools"' in page.content
     form = {
         "name": "Assistant",
         "provider": "models",
@@ -335,7 +335,9 @@ def test_a_page_edits_them_and_shows_the_secret_once(
         "timeout_seconds": "60",
     }
 
-    answer = browser.post("/agents/new/?runtime=llm", {**form, "tools": json.dumps([TOOL])})
+    answer = browser.post(
+        "/agents/new/register/?runtime=llm", {**form, "tools": json.dumps([TOOL])}
+    )
 
     agent = Agent.objects.get(slug="assistant")
     secret = agents.find_signing_secret(agent)
@@ -383,7 +385,7 @@ def test_an_agent_without_tools_shows_no_secret_when_it_is_made(
 ) -> None:
     form = {"name": "Assistant", "provider": "models", "model": MODEL, "project": "default"}
     answer = as_member(org, owner).post(
-        "/agents/new/?runtime=llm", {**form, "timeout_seconds": "60"}
+        "/agents/new/register/?runtime=llm", {**form, "timeout_seconds": "60"}
     )
     assert (answer.status_code, answer["Location"]) == (303, "/agents/assistant/")
     assert agents.find_signing_secret(Agent.objects.get(slug="assistant"))

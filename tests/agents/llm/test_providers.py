@@ -232,7 +232,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
     from apps.agents.models import Agent
 
     browser = as_member(acme, owner)
-    assert "models" in shown(browser.get("/agents/new/?runtime=llm"))
+    assert "models" in shown(browser.get("/agents/new/details/?runtime=llm"))
     data = {
         "name": "Assistant",
         "project": "default",
@@ -244,7 +244,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
         "buffered": "on",
         "redact": "on",
     }
-    assert browser.post("/agents/new/?runtime=llm", data).status_code == 303
+    assert browser.post("/agents/new/register/?runtime=llm", data).status_code == 303
     agent = Agent.objects.get(slug="assistant")
     assert agent.config == {
         "provider": "models",
@@ -257,7 +257,7 @@ def test_an_agent_is_made_and_changed_by_its_forms(acme: Any, owner: Any, provid
     page = shown(browser.get("/agents/assistant/settings/"))
     assert "{&quot;requests&quot;: 3}" in page
 
-    answer = browser.post("/agents/new/?runtime=llm", {**data, "model": "unheard-of"})
+    answer = browser.post("/agents/new/register/?runtime=llm", {**data, "model": "unheard-of"})
     assert answer.status_code == 422
     assert "Settings → Models" in answer.content.decode()
 
