@@ -6,10 +6,38 @@ Runs belong to a higher app, so it registers how they are read; without it there
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
 from django.http import HttpRequest
+
+from apps.agents.models import Agent
+from apps.common.charts import Chart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performance:
+    """How an agent did in the last seven days; None where nothing can be said.
+
+    Spend is in micro-USD. `is_cut` if it had more runs than are counted.
+    """
+
+    runs: int = 0
+    success: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    spend_micros: int = 0
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """An agent's last seven days, drawn."""
+
+    performance: Performance
+    charts: list[tuple[str, Chart]]
+    """Each with its title; none where there was no run."""
 
 
 class Activity(Protocol):
@@ -24,6 +52,15 @@ class Activity(Protocol):
     def count_open(self, agent_id: UUID) -> int:
         """How many runs of the agent are queued or at work."""
 
+    def performance(self, agent_ids: Iterable[UUID]) -> Mapping[UUID, Performance]:
+        """How those of these agents did that ran in the last seven days, in one query."""
+
+    def week(self, agent_id: UUID) -> Week:
+        """The agent's last seven days, in one query."""
+
+    def call(self, request: HttpRequest, agent: Agent) -> str | None:
+        """The line that calls the agent by the API; None if it offers nothing."""
+
 
 class _Nothing:
     def last(self, request: HttpRequest, agent_ids: Iterable[UUID]) -> Mapping[UUID, Any]:
@@ -34,6 +71,15 @@ class _Nothing:
 
     def count_open(self, agent_id: UUID) -> int:
         return 0
+
+    def performance(self, agent_ids: Iterable[UUID]) -> Mapping[UUID, Performance]:
+        return {}
+
+    def week(self, agent_id: UUID) -> Week:
+        return Week(Performance(), [])
+
+    def call(self, request: HttpRequest, agent: Agent) -> str | None:
+        return None
 
 
 _known: list[Activity] = [_Nothing()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import Prefetch, Q, QuerySet
@@ -166,3 +167,17 @@ def list_agent_names() -> list[tuple[str, str]]:
 def count_agents(*, project_id: UUID | None = None) -> int:
     """How many agents there are that aren't retired."""
     return list_agents(project_id=project_id).order_by().count()
+
+
+def list_agents_in_need(*, project_id: UUID | None = None) -> QuerySet[Agent]:
+    """Agents that are suspended, or whose accountable member has left; the latest change first."""
+    rows = Agent.objects.select_related("accountable").exclude(status=AgentStatus.RETIRED)
+    if project_id:
+        rows = rows.filter(project_id=project_id)
+    wanting = Q(status=AgentStatus.SUSPENDED) | Q(accountable__left_at__isnull=False)
+    return rows.filter(wanting).order_by("-updated_at", "-id")
+
+
+def list_agent_refs(agent_ids: Iterable[UUID]) -> QuerySet[Agent]:
+    """What names these agents, without what they offer."""
+    return Agent.objects.filter(id__in=agent_ids).only("id", "name", "slug", "status")

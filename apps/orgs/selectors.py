@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import Count, Model, OuterRef, Q, QuerySet
+from django.db.models import Count, Min, Model, OuterRef, Q, QuerySet
 
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
@@ -267,3 +267,24 @@ def count_overview() -> Counts:
         members=count_members(),
         keys=ApiKey.objects.filter(revoked_at=None).count(),
     )
+
+
+def list_keys_that_end(*, by: Principal, after: datetime, until: datetime) -> QuerySet[ApiKey]:
+    """Keys that this principal may see and that end within that time, unless one replaced them."""
+    rows = list_keys(by=by).filter(expires_at__gt=after, expires_at__lte=until)
+    return rows.filter(revoked_at=None, grace_until=None).order_by("expires_at", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many wait, and when the first of them ends."""
+
+    number: int
+    ends_at: datetime
+
+
+def find_waiting_invitations(*, at: datetime) -> Waiting:
+    """The invitations that can still be accepted."""
+    rows = Invitation.objects.filter(state=Invitation.State.PENDING, expires_at__gt=at)
+    found = rows.aggregate(number=Count("id"), ends_at=Min("expires_at"))
+    return Waiting(found["number"], found["ends_at"] or at)

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.utils import timezone
 
-from apps.agents.pages import ref_of
+from apps.agents.activity import Performance, Week
+from apps.agents.models import Agent
+from apps.agents.pages import ref_of, ref_of_agent
 from apps.common.ids import public_id
+from apps.common.json import Object
 from apps.common.links import link
-from apps.runs import selectors
+from apps.orgs.pages import post_command
+from apps.runs import charting, selectors
 from apps.runs.errors import RUN
 from apps.runs.models import Run
+from apps.runs.prefill import example_input
 from apps.runs.selectors import RunView
+from apps.runs.statistics import (
+    MOST,
+    WEEK,
+    Figures,
+    Scope,
+    get_figures_by_agent,
+    get_statistics,
+)
 
 
 def run_url(request: HttpRequest, run_id: UUID) -> str:
@@ -120,3 +135,38 @@ class RunActivity:
 
     def count_open(self, agent_id: UUID) -> int:
         return selectors.count_open_runs(agent_id=agent_id)
+
+    def performance(self, agent_ids: Iterable[UUID]) -> Mapping[UUID, Performance]:
+        found = get_figures_by_agent(WEEK, until=timezone.now(), agent_ids=agent_ids)
+        is_cut = sum(figures.runs for figures in found.values()) >= MOST
+        return {agent_id: _performance(figures, is_cut) for agent_id, figures in found.items()}
+
+    def week(self, agent_id: UUID) -> Week:
+        shown = get_statistics(WEEK, until=timezone.now(), scope=Scope(agent_id=agent_id))
+        charts = [
+            ("Latency, 7 days", charting.latency_chart(shown)),
+            ("Runs, 7 days", charting.outcome_chart(shown)),
+        ]
+        drawn = [(title, chart) for title, chart in charts if not chart.is_empty]
+        return Week(_performance(shown.now, shown.is_cut), drawn if shown.now.runs else [])
+
+    def call(self, request: HttpRequest, agent: Agent) -> str | None:
+        tools = list(agent.capabilities.all())
+        if not tools:
+            return None
+        body: Object = {"input": example_input(tools[0].input_schema)}
+        if len(tools) > 1:
+            body = {"tool": tools[0].name, **body}
+        path = f"/v1/agents/{ref_of_agent(agent)}/invoke"
+        return post_command(request, path, json.dumps(body, ensure_ascii=False))
+
+
+def _performance(figures: Figures, is_cut: bool) -> Performance:
+    return Performance(
+        runs=figures.runs,
+        success=figures.success,
+        p50_ms=figures.p50_ms,
+        p95_ms=figures.p95_ms,
+        spend_micros=figures.spend_micros,
+        is_cut=is_cut,
+    )

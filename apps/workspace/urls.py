@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.workspace import impersonation, views
+from apps.workspace import impersonation
+from apps.workspace.overview.views import overview
 
 app_name = "workspace"
 urlpatterns = [
-    path("", views.overview, name="overview"),
+    path("", overview, name="overview"),
     path("impersonation/", impersonation.page, name="impersonation"),
 ]

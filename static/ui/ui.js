@@ -94,6 +94,17 @@ document.addEventListener("htmx:sendError", () => {
 });
 
 
+/* A part that asks for itself again waits while somebody is at work in it: nothing that has the
+   focus or was unfolded is replaced under their hands. ---------------------------------------- */
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const { elt, target } = event.detail;
+  if (!elt.matches("[data-live]") || !target) return;
+  const unfolded = one(".chart-data[open], .fold[open], :popover-open", target);
+  if (unfolded || target.contains(document.activeElement) || document.hidden) event.preventDefault();
+});
+
+
 /* While a form is on its way it cannot be sent again. --------------------------------------- */
 
 function lockForm(event, locked) {

@@ -50,6 +50,8 @@ PROVED = {
 }
 WORKSPACE = {
     "overview": "/",
+    "overview-week": "/?range=7d",
+    "overview-of-a-project": "/?project=support&range=30d",
     "agents": "/agents/",
     "agents-none": "/agents/?q=zzzz",
     "agents-sorted": "/agents/?sort=name",

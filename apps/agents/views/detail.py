@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from apps.agents import selectors
 from apps.agents.activity import activity
 from apps.agents.forms import RUNTIMES
+from apps.agents.models import AgentStatus
 from apps.agents.pages import agent_page, ref_of_agent
 from apps.agents.views.manifests import manifest_url
 from apps.common.json import Object
@@ -26,6 +27,7 @@ def overview(request: HttpRequest, ref: str) -> HttpResponse:
     """What the agent is and offers, and what it did last."""
     agent = selectors.get_agent(ref)
     may_see_runs = principal_of(request).may("runs.view")
+    is_callable = agent.status == AgentStatus.ACTIVE
     context = agent_page(
         request,
         agent,
@@ -37,7 +39,9 @@ def overview(request: HttpRequest, ref: str) -> HttpResponse:
         manifest_url=manifest_url(request, ref, agent.manifest.version) if agent.manifest else None,
         tools=list(agent.capabilities.all()),
         runs=activity().recent(request, agent.id, limit=RECENT) if may_see_runs else [],
+        week=activity().week(agent.id) if may_see_runs else None,
         command=command(request, f"/v1/agents/{ref_of_agent(agent)}"),
+        call=activity().call(request, agent) if is_callable else None,
     )
     return render(request, "agents/overview.html", context)
 

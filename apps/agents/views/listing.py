@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from apps.agents import selectors
-from apps.agents.activity import activity
+from apps.agents.activity import Performance, activity
 from apps.agents.forms import RUNTIMES
 from apps.agents.models import Agent, AgentStatus
 from apps.agents.pages import agent_url
@@ -42,10 +44,10 @@ def index(request: HttpRequest) -> HttpResponse:
     )
     may = principal_of(request).may
     shown = [agent.id for agent in found.items] if may("runs.view") else []
-    last = activity().last(request, shown)
+    last, week = activity().last(request, shown), activity().performance(shown)
     context = {
         "crumbs": [("Agents", None)],
-        "agents": [_row(request, agent, last.get(agent.id)) for agent in found.items],
+        "agents": [_row(request, agent, last, week) for agent in found.items],
         "q": q,
         "status": status,
         "statuses": STATUSES,
@@ -59,12 +61,18 @@ def index(request: HttpRequest) -> HttpResponse:
         "older_url": turn(request, "after", found.next, keep=FIELDS),
         "can_create": may("agents.edit"),
         "shows_runs": may("runs.view"),
+        "is_cut": any(did.is_cut for did in week.values()),
         "command": command(request, "/v1/agents"),
     }
     return render_page_or_partial(request, "agents/list.html", "results", context)
 
 
-def _row(request: HttpRequest, agent: Agent, last: Any) -> dict[str, Any]:
+def _row(
+    request: HttpRequest,
+    agent: Agent,
+    last: Mapping[UUID, Any],
+    week: Mapping[UUID, Performance],
+) -> dict[str, Any]:
     return {
         "name": agent.name,
         "slug": agent.slug,
@@ -74,5 +82,6 @@ def _row(request: HttpRequest, agent: Agent, last: Any) -> dict[str, Any]:
         "project": agent.project.name,
         "tools": len(agent.capabilities.all()),
         "created_at": agent.created_at,
-        "last": last,
+        "last": last.get(agent.id),
+        "week": week.get(agent.id, Performance()),
     }
