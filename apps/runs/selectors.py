@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,13 +10,16 @@ from typing import Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.fields.json import KT
 
 from apps.agents.models import Agent, AgentStatus
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
+from apps.common.ids import public_id
 from apps.common.json import Object
-from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, Step
+from apps.orgs.principals import Principal
+from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, SavedView, Step
 from apps.runs.spine import Ending
 from apps.runs.states import CLOSED, RunStatus
 
@@ -224,7 +228,36 @@ def list_run_lines(
     if words:
         says = Q(title__icontains=words) | Q(caller_label__icontains=words)
         rows = rows.filter(says | Q(session_id=words))
-    return rows.defer(*BULKY)
+    return rows.annotate(error_code=KT("error__code")).defer(*BULKY)
+
+
+def list_called(runs: Iterable[Run]) -> dict[UUID, list[str]]:
+    """Which agents each of these runs asked, in the order of the first time; one query."""
+    found = {run.id: run.root_id for run in runs}
+    rows = Run.objects.filter(root_id__in=set(found.values()), parent_id__in=list(found))
+    pairs = rows.values_list("parent_id", "agent__slug").annotate(first=Min("created_at"))
+    called: dict[UUID, list[str]] = defaultdict(list)
+    for parent, slug, _ in pairs.order_by("first"):
+        if parent is not None:
+            called[parent].append(slug)
+    return called
+
+
+def list_callers(*, among: int) -> list[Actor]:
+    """Who asked for the newest `among` runs, each once under their present name, by name."""
+    newest = Run.objects.order_by("-created_at", "-id")
+    found: dict[str, Actor] = {}
+    for kind, caller, label in newest.values_list("caller_type", "caller_id", "caller_label")[
+        :among
+    ]:
+        found.setdefault(caller, Actor(ActorType(kind), caller, label))
+    return sorted(found.values(), key=lambda actor: (actor.label.lower(), actor.id))
+
+
+def find_caller_label(caller_id: str) -> str | None:
+    """The name that a caller goes by in the newest run that they asked for."""
+    rows = Run.objects.filter(caller_id=caller_id).order_by("-created_at", "-id")
+    return rows.values_list("caller_label", flat=True).first()
 
 
 def list_trace(root_id: UUID, *, limit: int) -> tuple[list[Run], list[Step]]:
@@ -261,3 +294,30 @@ def count_open_runs(*, agent_id: UUID | None = None, below: UUID | None = None) 
 def count_recent_runs(*, since: datetime, most: int, project_id: UUID | None = None) -> int:
     """How many runs began since then, counting no further than one beyond `most`."""
     return list_runs(since=since, project_id=project_id).order_by()[: most + 1].count()
+
+
+# Saved views ----------------------------------------------------------------------------------
+
+
+def owner_of_views(by: Principal) -> tuple[str, str]:
+    """Whose a principal's own views are, as (public id, label): a member's, whichever of their
+    keys asks, or an agent's.
+    """
+    if by.agent_id:
+        return public_id("agt", by.agent_id), by.actor.label
+    return public_id("mem", by.member_id), by.member_label
+
+
+def list_views(by: Principal) -> QuerySet[SavedView]:
+    """The views that this principal sees, by name: their own and those that are shared."""
+    owner_id, _ = owner_of_views(by)
+    rows = SavedView.objects.filter(Q(is_shared=True) | Q(owner_id=owner_id))
+    return rows.order_by("name", "id")
+
+
+def get_view(view_id: UUID, *, by: Principal) -> SavedView:
+    """One of them; raises NotFound."""
+    found = list_views(by).filter(id=view_id).first()
+    if found is None:
+        raise NotFound("There is no such view.")
+    return found

@@ -81,6 +81,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 document.addEventListener("htmx:responseError", (event) => {
   const { xhr } = event.detail;
+  if (isLive(event)) return;
   if ((xhr.getResponseHeader("HX-Trigger") || "").includes("toast")) return;
   const requestId = xhr.getResponseHeader("X-Request-Id") || "";
   const text = xhr.status >= 500
@@ -89,8 +90,19 @@ document.addEventListener("htmx:responseError", (event) => {
   toast({ text, tone: "bad", requestId });
 });
 
-document.addEventListener("htmx:sendError", () => {
+document.addEventListener("htmx:sendError", (event) => {
+  if (isLive(event)) return;
   toast({ text: "No connection to the server. Nothing was changed.", tone: "bad" });
+});
+
+
+/* Parts that ask again by themselves do so only where they are seen, and fail in silence: the
+   next time may be better. ------------------------------------------------------------------- */
+
+const isLive = (event) => Boolean(event.detail.elt.matches?.("[data-live]"));
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && isLive(event)) event.preventDefault();
 });
 
 
