@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
@@ -16,6 +17,7 @@ from apps.common.pagination import Keyset, Page, paginate
 from apps.runs.errors import RUN
 from apps.runs.models import Run
 from apps.runs.presenting import milliseconds
+from apps.tenants import keys
 from apps.tenants.backend.apart import release_connections
 
 EXPORT_MAX: Final = 10_000
@@ -31,18 +33,24 @@ COLUMNS: Final = (
 CUT: Final = f"This file ends here, with {EXPORT_MAX} runs. Narrow the filter for the others."
 
 
-async def write_csv(
-    rows: QuerySet[Run], *, keyset: Keyset, most: int = EXPORT_MAX
+def write_csv(
+    rows: QuerySet[Run], *, keyset: Keyset, most: int | None = None
 ) -> AsyncIterator[bytes]:
-    """The runs that `list_run_lines` found, in order; if there are more than `most`, a last line
-    says so.
+    """The runs that `list_run_lines` found, in order; if there are more than `most` (EXPORT_MAX), a
+    last line says so.
 
-    Pages are found by keyset, so that runs that come meanwhile neither shift nor repeat a line.
+    Pages are found by keyset, so that runs that come meanwhile neither shift nor repeat a line, and
+    read with the keys that are held now, whoever draws on the stream.
     """
+    read = partial(_read, rows, keyset, keys.current())
+    return _stream(read, EXPORT_MAX if most is None else most)
+
+
+async def _stream(read: Callable[[str | None, int], Page[Run]], most: int) -> AsyncIterator[bytes]:
     yield _lines([COLUMNS])
     after: str | None = None
     while most > 0:
-        page = await sync_to_async(_read)(rows, keyset, after, min(BATCH, most))
+        page = await sync_to_async(read)(after, min(BATCH, most))
         yield _lines(_cells(run) for run in page.items)
         most, after = most - len(page.items), page.next
         if after is None:
@@ -50,11 +58,14 @@ async def write_csv(
     yield _lines([[CUT]])
 
 
-def _read(rows: QuerySet[Run], keyset: Keyset, after: str | None, limit: int) -> Page[Run]:
-    try:
-        return paginate(rows, keyset=keyset, limit=limit, after=after)
-    finally:
-        release_connections()
+def _read(
+    rows: QuerySet[Run], keyset: Keyset, held: keys.Keys, after: str | None, limit: int
+) -> Page[Run]:
+    with keys.holding(held.schema, held.org_id):
+        try:
+            return paginate(rows, keyset=keyset, limit=limit, after=after)
+        finally:
+            release_connections()
 
 
 def _lines(rows: Iterable[Iterable[Any]]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +15,7 @@ from django.urls import reverse
 from apps.agents.selectors import get_agent
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
-from apps.common.links import PROJECT, with_query
+from apps.common.links import PROJECT, link, with_query
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.pages import selected_project
 from apps.runs import selectors
@@ -89,6 +90,12 @@ def read_filter(request: HttpRequest, *, now: datetime) -> Asked:
         query[SORT] = OLDEST
     rows = _rows(form, project_id, now) if is_valid else Run.objects.none()
     return Asked(form, query, request.GET.get(PROJECT, ""), rows, now)
+
+
+def view_url(request: HttpRequest, query: Mapping[str, str]) -> str:
+    """The list with a filter that was kept, in the selected project; one filter, one address."""
+    asked = {name: query[name] for name in (*FIELDS, SORT) if name in query}
+    return link(request, "runs:runs", **asked)
 
 
 def _as_typed(request: HttpRequest) -> dict[str, str]:

@@ -21,7 +21,7 @@ from apps.common.pagination import NEWEST_FIRST, Keyset, paginate
 from apps.orgs.pages import command, needs, principal_of, selected_project
 from apps.runs import selectors
 from apps.runs.export import EXPORT_MAX
-from apps.runs.filtering import FIELDS, OLDEST, OLDEST_FIRST, SORT, Asked, read_filter
+from apps.runs.filtering import FIELDS, OLDEST, OLDEST_FIRST, SORT, Asked, read_filter, view_url
 from apps.runs.forms import ALL, ViewForm
 from apps.runs.models import Run
 from apps.runs.presenting import rows_of
@@ -156,7 +156,7 @@ def _views(request: HttpRequest, asked: Asked) -> dict[str, Any]:
         {
             "name": view.name,
             "is_shared": view.is_shared,
-            "url": link(request, "runs:runs", **view.query),
+            "url": view_url(request, view.query),
             "is_current": view.query == asked.query,
         }
         for view in selectors.list_views(by)

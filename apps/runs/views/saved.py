@@ -25,7 +25,7 @@ from apps.orgs.pages import check, command, needs, org_of, principal_of
 from apps.runs import selectors
 from apps.runs.errors import VIEW
 from apps.runs.export import write_csv
-from apps.runs.filtering import OLDEST, SORT, read_filter
+from apps.runs.filtering import OLDEST, SORT, read_filter, view_url
 from apps.runs.forms import RunFilterForm, ViewForm
 from apps.runs.models import SavedView
 from apps.runs.services.views import (
@@ -74,7 +74,7 @@ def views(request: HttpRequest) -> HttpResponse:
         form.add_error(None, "There is no filter to save. Filter the list of runs first.")
     if form.is_valid() and (view := _create(request, form, query)):
         messages.success(request, f"The view {view.name} was saved.")
-        return see_other(link(request, "runs:runs", **view.query))
+        return see_other(view_url(request, view.query))
     return _list(request, form=form, query=query, status=422)
 
 
@@ -178,7 +178,7 @@ def _row(request: HttpRequest, found: SavedView) -> dict[str, Any]:
     return {
         "id": ref,
         "name": found.name,
-        "url": link(request, "runs:runs", **found.query),
+        "url": view_url(request, found.query),
         "words": filter_words(found.query),
         "is_shared": found.is_shared,
         "owner": found.owner_label,
