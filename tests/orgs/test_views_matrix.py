@@ -118,7 +118,7 @@ TABLE = {
     "orgs:key_revoke": Row(post=ALL),
     "orgs:settings_danger": Row(OWNERS, OWNERS, {"name": "Acme"}),
 }
-STREAMS = {"runs:events"}
+STREAMS = {"runs:events", "runs:export"}
 FORMS = [name for name, row in TABLE.items() if row.post]
 GETS = [name for name, row in TABLE.items() if row.get]
 CASES = [*((name, "GET") for name in GETS), *((name, "POST") for name in FORMS)]
