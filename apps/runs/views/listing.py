@@ -49,6 +49,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "filtered": bool(asked.filter),
         "project": asked.project,
         "all_url": asked.address(level=ALL),
+        "any_session_url": asked.address(session_id=""),
         "clear_url": link(request, "runs:runs"),
         "export_url": asked.address("runs:export"),
         "export_max": EXPORT_MAX,
