@@ -25,6 +25,7 @@ FIELDS: Final = {
     "grant_exists": "caller",
     "provider_name_in_use": "name",
     "price_exists": "model",
+    "view_name_in_use": "name",
 }
 
 

@@ -9,6 +9,7 @@ from apps.common.errors import Conflict, PermissionDenied, Unavailable
 from apps.common.ids import public_id
 
 RUN: Final = "run"
+VIEW: Final = "viw"
 
 # reason → a sentence that says what is the matter and who can change it
 REASONS: Final = {
@@ -50,3 +51,17 @@ class AgentBusyChanging(Unavailable):
 
     code = "agent_changing"
     title = "The agent is being changed right now"
+
+
+class ViewNameInUse(Conflict):
+    """Another view is called that, of those that the same people see."""
+
+    code = "view_name_in_use"
+    title = "The name is taken"
+
+
+class TooManyViews(Conflict):
+    """There are as many views as one list can show."""
+
+    code = "too_many_views"
+    title = "There are too many views"

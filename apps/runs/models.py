@@ -303,3 +303,36 @@ class Feedback(TenantModel):
     @property
     def icon(self) -> str:
         return f"thumbs-{self.rating}"
+
+
+NAME_MAX = 60
+
+
+class SavedView(TenantModel):
+    """A filter of the list of runs under a name: its owner's, or everybody's.
+
+    `owner_id` is the public id of a member or, for an agent's own keys, of the agent. `query` is
+    the filter as it stands in the list's address, without the project.
+    """
+
+    name = models.CharField(max_length=NAME_MAX)
+    query = models.JSONField(default=dict)
+    is_shared = models.BooleanField(db_default=False)
+    owner_id = models.CharField(max_length=40)
+    owner_label = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "run_views"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner_id", "name"], condition=Q(is_shared=False), name="run_view_own"
+            ),
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(is_shared=True), name="run_view_shared"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -31,28 +31,54 @@ from apps.runs.statistics import (
     get_figures_by_agent,
     get_statistics,
 )
+from apps.runs.wording import status_label
+
+CALLED_SHOWN: Final = 3
+"""Agents behind the one that was called, named in a line of a list; the rest are counted."""
 
 
 def run_url(request: HttpRequest, run_id: UUID) -> str:
     return link(request, "runs:run", public_id(RUN, run_id))
 
 
-def row_of(request: HttpRequest, run: Run) -> dict[str, Any]:
+def rows_of(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The lines of a list, with the agents that each run asked; one query for all of them."""
+    called = selectors.list_called(runs) if runs else {}
+    return [row_of(request, run, called=called.get(run.id, ())) for run in runs]
+
+
+def row_of(request: HttpRequest, run: Run, *, called: Sequence[str] = ()) -> dict[str, Any]:
     """A line of a list, from what `list_run_lines` read."""
-    agent: Any = run
+    read: Any = run
     return {
         "id": public_id(RUN, run.id),
+        "short_id": short_id(run.id),
         "url": run_url(request, run.id),
         "title": run.title,
-        "agent": agent.agent_slug,
-        "agent_url": _agent_url(request, run.agent_id, agent.agent_slug, agent.agent_status),
-        "tool": run.tool if run.tool != agent.agent_slug else "",
+        "agent": read.agent_slug,
+        "agent_url": _agent_url(request, run.agent_id, read.agent_slug, read.agent_status),
+        "called": called[:CALLED_SHOWN],
+        "more_called": max(len(called) - CALLED_SHOWN, 0),
+        "tool": run.tool if run.tool != read.agent_slug else "",
         "caller": run.caller_label,
         "status": run.status,
+        "status_label": status_label(run.status, run.reason, read.error_code or ""),
+        "cost_micros": cost_of(run),
         "duration_ms": milliseconds(run.started_at, run.finished_at),
         "created_at": run.created_at,
         "is_child": run.parent_id is not None,
     }
+
+
+def cost_of(run: Run | RunView) -> int | None:
+    """What a run has cost; None as long as nothing was counted and more may come."""
+    is_final = run.finished_at is not None
+    return run.cost_micros if is_final or run.cost_micros else None
+
+
+def short_id(run_id: UUID) -> str:
+    """A run's id to tell it from its neighbours by: what it ends with, for it begins alike."""
+    return f"{RUN}_…{run_id.hex[-8:]}"
 
 
 def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
@@ -77,8 +103,10 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "input": run.input,
         "output": run.output,
         "error": run.error,
-        "cost_micros": run.cost_micros,
+        "status_label": status_label(run.status, run.reason, (run.error or {}).get("code", "")),
+        "cost_micros": cost_of(run),
         "usage": run.usage,
+        "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
         "manifest": {
             "version": run.manifest_version,
@@ -95,6 +123,11 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "duration_ms": milliseconds(run.started_at, run.finished_at),
     }
+
+
+def tokens_of(usage: Mapping[str, int] | None) -> int | None:
+    """The tokens that a run was counted, in and out together; None if it asked no model."""
+    return usage["input_tokens"] + usage["output_tokens"] if usage else None
 
 
 def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
@@ -131,7 +164,7 @@ class RunActivity:
 
     def recent(self, request: HttpRequest, agent_id: UUID, *, limit: int) -> list[Any]:
         rows = selectors.list_run_lines(selectors.list_runs(agent_id=agent_id))
-        return [row_of(request, run) for run in rows.order_by("-created_at", "-id")[:limit]]
+        return rows_of(request, list(rows.order_by("-created_at", "-id")[:limit]))
 
     def count_open(self, agent_id: UUID) -> int:
         return selectors.count_open_runs(agent_id=agent_id)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.fields.json import KT
 
 from apps.agents.models import Agent, AgentStatus
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
+from apps.common.ids import public_id
 from apps.common.json import Object
-from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, Step
+from apps.orgs.principals import Principal
+from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, SavedView, Step
 from apps.runs.spine import Ending
 from apps.runs.states import CLOSED, RunStatus
 
@@ -194,16 +198,26 @@ def view_of(row: Run) -> RunView:
 
 
 def _whole(rows: QuerySet[Run]) -> QuerySet[Run]:
-    """Annotate what stands in other tables; children are found by their root's index."""
+    """Annotate what stands in other tables; children are found by their root's index.
+
+    Looked up for the rows that are shown, and never joined: row security hides from the planner how
+    many rows a small table has, and it would begin with that and sort all runs.
+    """
     children = Run.objects.filter(root_id=OuterRef("root_id"), parent_id=OuterRef("pk"))
     return rows.annotate(
-        agent_slug=F("agent__slug"),
-        agent_status=F("agent__status"),
-        project_slug=F("project__slug"),
-        manifest_version=F("manifest__version"),
-        manifest_digest=F("manifest__digest"),
+        agent_slug=_of("agent", "slug"),
+        agent_status=_of("agent", "status"),
+        project_slug=_of("project", "slug"),
+        manifest_version=_of("manifest", "version"),
+        manifest_digest=_of("manifest", "digest"),
         child_ids=ArraySubquery(children.order_by("created_at", "id").values("id")),
     )
+
+
+def _of(relation: str, field: str) -> Subquery:
+    """A field of the row that a run points at."""
+    pointed: Any = Run._meta.get_field(relation).related_model
+    return Subquery(pointed.objects.filter(pk=OuterRef(f"{relation}_id")).values(field))
 
 
 # What the pages ask beside this ---------------------------------------------------------------
@@ -224,12 +238,42 @@ def list_run_lines(
     if words:
         says = Q(title__icontains=words) | Q(caller_label__icontains=words)
         rows = rows.filter(says | Q(session_id=words))
-    return rows.defer(*BULKY)
+    return rows.annotate(error_code=KT("error__code")).defer(*BULKY)
+
+
+def list_called(runs: Iterable[Run]) -> dict[UUID, list[str]]:
+    """Which agents each of these runs asked, in the order of the first time; one query."""
+    found = {run.id: run.root_id for run in runs}
+    rows = Run.objects.filter(root_id__in=set(found.values()), parent_id__in=list(found))
+    pairs = rows.values("parent_id", "agent_id").annotate(
+        first=Min("created_at"), slug=_of("agent", "slug")
+    )
+    called: dict[UUID, list[str]] = defaultdict(list)
+    for pair in pairs.order_by("first"):
+        called[pair["parent_id"]].append(pair["slug"])
+    return called
+
+
+def list_callers(*, among: int) -> list[Actor]:
+    """Who asked for the newest `among` runs, each once under their present name, by name."""
+    newest = Run.objects.order_by("-created_at", "-id")
+    found: dict[str, Actor] = {}
+    for kind, caller, label in newest.values_list("caller_type", "caller_id", "caller_label")[
+        :among
+    ]:
+        found.setdefault(caller, Actor(ActorType(kind), caller, label))
+    return sorted(found.values(), key=lambda actor: (actor.label.lower(), actor.id))
+
+
+def find_caller_label(caller_id: str) -> str | None:
+    """The name that a caller goes by in the newest run that they asked for."""
+    rows = Run.objects.filter(caller_id=caller_id).order_by("-created_at", "-id")
+    return rows.values_list("caller_label", flat=True).first()
 
 
 def list_trace(root_id: UUID, *, limit: int) -> tuple[list[Run], list[Step]]:
     """A root run and those below it, and the steps in them, without their data; two queries."""
-    runs = Run.objects.filter(root_id=root_id).annotate(agent_slug=F("agent__slug"))
+    runs = Run.objects.filter(root_id=root_id).annotate(agent_slug=_of("agent", "slug"))
     found: list[Run] = list(runs.defer(*BULKY).order_by("created_at", "id")[:limit])
     steps = Step.objects.filter(run_id__in=[run.id for run in found]).defer(*BULKY)
     return found, list(steps.order_by("started_at", "id")[:limit])
@@ -261,3 +305,30 @@ def count_open_runs(*, agent_id: UUID | None = None, below: UUID | None = None) 
 def count_recent_runs(*, since: datetime, most: int, project_id: UUID | None = None) -> int:
     """How many runs began since then, counting no further than one beyond `most`."""
     return list_runs(since=since, project_id=project_id).order_by()[: most + 1].count()
+
+
+# Saved views ----------------------------------------------------------------------------------
+
+
+def owner_of_views(by: Principal) -> tuple[str, str]:
+    """Whose a principal's own views are, as (public id, label): a member's, whichever of their
+    keys asks, or an agent's.
+    """
+    if by.agent_id:
+        return public_id("agt", by.agent_id), by.actor.label
+    return public_id("mem", by.member_id), by.member_label
+
+
+def list_views(by: Principal) -> QuerySet[SavedView]:
+    """The views that this principal sees, by name: their own and those that are shared."""
+    owner_id, _ = owner_of_views(by)
+    rows = SavedView.objects.filter(Q(is_shared=True) | Q(owner_id=owner_id))
+    return rows.order_by("name", "id")
+
+
+def get_view(view_id: UUID, *, by: Principal) -> SavedView:
+    """One of them; raises NotFound."""
+    found = list_views(by).filter(id=view_id).first()
+    if found is None:
+        raise NotFound("There is no such view.")
+    return found

@@ -15,7 +15,9 @@ from uuid import UUID
 from apps.common import formats
 from apps.runs.models import Run, Step
 
-COLOURS: Final = 4
+COLOURS: Final = ("c1", "c2", "c3", "c4", "c6", "c7")
+"""Agents beyond these share them; the fifth series is the colour of work between calls."""
+WORK: Final = "c5"
 LEAST: Final = 0.6
 """The percentage that even the shortest bar takes, so that it can be seen."""
 DEEPEST: Final = 5
@@ -29,7 +31,7 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One row: what it is, and its bar."""
+    """One row: what it is, and its bar. `anchor` is where a step stands on its run's page."""
 
     name: str
     note: str
@@ -39,7 +41,8 @@ class Span:
     x: str
     width: str
     duration_ms: float | None
-    run_id: UUID | None
+    run_id: UUID
+    anchor: str
     is_current: bool
 
 
@@ -88,7 +91,7 @@ def draw(runs: Sequence[Run], steps: Sequence[Step], *, current: UUID, now: date
     begin = min(run.started_at or run.created_at for run in runs)
     end = max([begin, *(run.finished_at or now for run in runs)])
     slugs = dict.fromkeys(_slug(run) for run in runs)
-    colours = {slug: f"c{n % COLOURS + 1}" for n, slug in enumerate(slugs)}
+    colours = {slug: COLOURS[n % len(COLOURS)] for n, slug in enumerate(slugs)}
     axis = _Axis(begin, max(end - begin, timedelta(milliseconds=1)))
     below: dict[UUID | None, list[Run]] = defaultdict(list)
     within: dict[UUID, list[Step]] = defaultdict(list)
@@ -133,6 +136,7 @@ def _run_span(tree: _Tree, run: Run, depth: int) -> Span:
         width=width,
         duration_ms=_ms(run.started_at, run.finished_at),
         run_id=run.id,
+        anchor="",
         is_current=run.id == tree.current,
     )
 
@@ -145,13 +149,20 @@ def _step_span(tree: _Tree, step: Step, colour: str, depth: int) -> Span:
         note=KINDS[Step.Kind(step.kind)],
         status=step.status,
         depth=min(depth, DEEPEST),
-        css=_css(step.status, "c5" if step.kind == Step.Kind.WORK else colour),
+        css=_css(step.status, WORK if step.kind == Step.Kind.WORK else colour),
         x=x,
         width=width,
         duration_ms=_ms(step.started_at, step.finished_at),
-        run_id=None,
+        run_id=step.run_id,
+        anchor=anchor_of(step),
         is_current=False,
     )
+
+
+def anchor_of(step: Step) -> str:
+    """What names a step on its run's page: `step-3`, of a later attempt `step-2-3`."""
+    attempt = f"{step.attempt}-" if step.attempt > 1 else ""
+    return f"step-{attempt}{step.ordinal}"
 
 
 def _css(status: str, colour: str) -> str:

@@ -2,11 +2,15 @@
 
 from django.urls import path
 
-from apps.runs.views import console, detail, feedback, listing
+from apps.runs.views import console, detail, feedback, listing, saved
 
 app_name = "runs"
 urlpatterns = [
     path("runs/", listing.index, name="runs"),
+    path("runs/export/", saved.export, name="export"),
+    path("runs/views/", saved.views, name="views"),
+    path("runs/views/<str:ref>/", saved.view, name="view"),
+    path("runs/views/<str:ref>/delete/", saved.remove, name="view_delete"),
     path("runs/<str:ref>/", detail.detail, name="run"),
     path("runs/<str:ref>/events/", detail.events, name="events"),
     path("runs/<str:ref>/feedback/", feedback.give, name="feedback"),

@@ -81,6 +81,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 document.addEventListener("htmx:responseError", (event) => {
   const { xhr } = event.detail;
+  if (isLive(event)) return;
   if ((xhr.getResponseHeader("HX-Trigger") || "").includes("toast")) return;
   const requestId = xhr.getResponseHeader("X-Request-Id") || "";
   const text = xhr.status >= 500
@@ -89,19 +90,28 @@ document.addEventListener("htmx:responseError", (event) => {
   toast({ text, tone: "bad", requestId });
 });
 
-document.addEventListener("htmx:sendError", () => {
+document.addEventListener("htmx:sendError", (event) => {
+  if (isLive(event)) return;
   toast({ text: "No connection to the server. Nothing was changed.", tone: "bad" });
 });
 
 
-/* A part that asks for itself again waits while somebody is at work in it: nothing that has the
-   focus or was unfolded is replaced under their hands. ---------------------------------------- */
+/* Parts that ask again by themselves do so only where they are seen, and fail in silence: the
+   next time may be better. One that would replace what somebody is at work in, by the focus or
+   by having unfolded it, says data-live="gently" and waits. ----------------------------------- */
+
+const isLive = (event) => Boolean(event.detail.elt.matches?.("[data-live]"));
+
+function isAtWork(target) {
+  const unfolded = one(".chart-data[open], .fold[open], :popover-open", target);
+  return Boolean(unfolded) || target.contains(document.activeElement);
+}
 
 document.addEventListener("htmx:beforeRequest", (event) => {
+  if (!isLive(event)) return;
   const { elt, target } = event.detail;
-  if (!elt.matches("[data-live]") || !target) return;
-  const unfolded = one(".chart-data[open], .fold[open], :popover-open", target);
-  if (unfolded || target.contains(document.activeElement) || document.hidden) event.preventDefault();
+  const waits = elt.dataset.live === "gently" && isAtWork(target);
+  if (document.hidden || waits) event.preventDefault();
 });
 
 

@@ -30,7 +30,20 @@ TEXT_PAIRS = [*PLAIN_TEXT, *TONED_TEXT, *ON_TONES, *SOLID]
 # What is not text but must be seen: outlines of controls, dots, bars, the focus ring.
 SHAPE_PAIRS = list(
     product(
-        ("control", "ok-dot", "warn-dot", "bad-dot", "accent", "c1", "c2", "c3", "c4", "c5"),
+        (
+            "control",
+            "ok-dot",
+            "warn-dot",
+            "bad-dot",
+            "accent",
+            "c1",
+            "c2",
+            "c3",
+            "c4",
+            "c5",
+            "c6",
+            "c7",
+        ),
         ("bg", "surface", "sunken"),
     )
 )

@@ -74,6 +74,8 @@ WORKSPACE = {
     "runs": "/runs/?level=all",
     "runs-sorted": "/runs/?level=all&sort=started",
     "runs-none": "/runs/?q=zzzz",
+    "runs-filtered": "/runs/?range=custom&from=2026-01-01&level=all",
+    "runs-views": "/runs/views/",
     "projects": "/projects/",
     "projects-none": "/projects/?q=zzzz",
     "project": "/projects/support/",

@@ -19,8 +19,9 @@ from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
-from apps.runs.models import Feedback, Run
+from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
+from apps.runs.services.views import create_view
 from apps.tenants import keys
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 
@@ -112,6 +113,11 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/runs/{run}/feedback"): (ALL, None, {200}),
     ("PUT", "/v1/runs/{run}/feedback"): (WORKERS, {"rating": "up"}, {200}),
     ("DELETE", "/v1/runs/{run}/feedback"): (WORKERS, None, {404}),
+    ("GET", "/v1/runs/views"): (ALL, None, {200}),
+    ("POST", "/v1/runs/views"): (ALL, {"name": "Mine", "filter": {"status": "failed"}}, {201}),
+    ("GET", "/v1/runs/views/{view}"): (ALL, None, {200}),
+    ("PATCH", "/v1/runs/views/{view}"): (WORKERS, {"name": "Renamed"}, {200}),
+    ("DELETE", "/v1/runs/views/{view}"): (WORKERS, None, {204}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
 }
@@ -232,7 +238,17 @@ class World:
             "holder": public_id("agt", holder.id),
             **self._model(mark),
             "run": public_id("run", run.id),
+            "view": public_id("viw", self._view().id),
         }
+
+    def _view(self) -> SavedView:
+        """One that is shared: what is somebody's own isn't there for anybody else."""
+        with keys.holding(self.org.schema, self.org.id):
+            found = SavedView.objects.filter(is_shared=True).first()
+            query = {"status": "failed"}
+            return found or create_view(
+                name="Failed", query=query, is_shared=True, by=self.owner, at=AT
+            )
 
     def _model(self, mark: str) -> dict[str, str]:
         """A provider of language models, and a model's price."""
@@ -257,7 +273,7 @@ class World:
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += (ModelProvider, ModelPrice)
+            kinds += (ModelProvider, ModelPrice, SavedView)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

@@ -22,9 +22,10 @@ from apps.common.ids import public_id
 from apps.orgs.models import ApiKey, Invitation, Member, Project
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
-from apps.runs.models import Feedback, Run
+from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.feedback import give_feedback
 from apps.runs.services.invoke import Ask, invoke
+from apps.runs.services.views import create_view
 from apps.tenants import keys
 from apps.tenants.models import Org, User
 from apps.tenants.services import membership
@@ -95,6 +96,10 @@ TABLE = {
     ),
     "agents:price_remove": Row(post=ADMINS),
     "runs:runs": Row(get=ALL),
+    "runs:export": Row(get=ALL),
+    "runs:views": Row(ALL, ALL, {"name": "Mine", "status": "failed"}),
+    "runs:view": Row(ALL, ALL, {"name": "Renamed"}),
+    "runs:view_delete": Row(post=ALL),
     "runs:run": Row(get=ALL),
     "runs:events": Row(get=ALL),
     "runs:feedback": Row(post=WORKERS, data={"rating": "up"}),
@@ -119,7 +124,7 @@ TABLE = {
     "orgs:key_revoke": Row(post=ALL),
     "orgs:settings_danger": Row(OWNERS, OWNERS, {"name": "Acme"}),
 }
-STREAMS = {"runs:events"}
+STREAMS = {"runs:events", "runs:export"}
 FORMS = [name for name, row in TABLE.items() if row.post]
 GETS = [name for name, row in TABLE.items() if row.get]
 CASES = [*((name, "GET") for name in GETS), *((name, "POST") for name in FORMS)]
@@ -134,6 +139,8 @@ REFS = {
     *("orgs:key_rotate", "orgs:key_revoke"),
     *(n for n in TABLE if n.startswith("agents:") and n not in BARE),
     *(
+        "runs:view",
+        "runs:view_delete",
         "runs:run",
         "runs:events",
         "runs:feedback",
@@ -237,6 +244,7 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
             for mode in ("sync", "async")
         )
         give_feedback(run_id=over, rating="up", comment="", actor=who.actor, at=AT)
+        view = create_view(name="Failed", query={"status": "failed"}, by=who, at=AT)
         settings = {
             "version": version_of(echo),
             "accountable": public_id("mem", owner.member_id),
@@ -253,6 +261,8 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
         "agents:provider": public_id("mpv", provider.id),
         "agents:provider_remove": public_id("mpv", provider.id),
         "agents:price_remove": public_id("mpr", price.id),
+        "runs:view": public_id("viw", view.id),
+        "runs:view_delete": public_id("viw", view.id),
         "runs:run": public_id("run", over),
         "runs:events": public_id("run", over),
         "runs:feedback": public_id("run", queued),
@@ -292,7 +302,7 @@ def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
-        kinds += (ModelProvider, ModelPrice)
+        kinds += (ModelProvider, ModelPrice, SavedView)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

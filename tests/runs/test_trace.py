@@ -38,6 +38,8 @@ def step(run_id: UUID, name: str, start: float, end: float | None, **fields: Any
     kind = fields.pop("kind", "work")
     return Step(
         run_id=run_id,
+        attempt=fields.pop("attempt", 1),
+        ordinal=fields.pop("ordinal", 1),
         name=name,
         kind=kind,
         status=status,
@@ -59,8 +61,8 @@ def test_a_tree_is_drawn_in_the_order_of_what_happened() -> None:
     ]
     steps = [
         step(ROOT, "calculator.calculator", 240, 500, kind="agent_call", child_id=CHILD),
-        step(ROOT, "write", 600, 800),
-        step(ROOT, "POST https://x.example", 100, 200, kind="tool_call"),
+        step(ROOT, "write", 600, 800, ordinal=3, attempt=2),
+        step(ROOT, "POST https://x.example", 100, 200, kind="tool_call", ordinal=2),
     ]
 
     spans = draw(runs, steps, current=CHILD).spans
@@ -73,7 +75,8 @@ def test_a_tree_is_drawn_in_the_order_of_what_happened() -> None:
         ("echo", "run", 2, "30.00%", "10.00%", "c3"),
         ("write", "work", 1, "60.00%", "20.00%", "c5"),
     ]
-    assert [s.run_id for s in spans] == [ROOT, None, CHILD, GRANDCHILD, None]
+    assert [s.run_id for s in spans] == [ROOT, ROOT, CHILD, GRANDCHILD, ROOT]
+    assert [s.anchor for s in spans] == ["", "step-2", "", "", "step-2-3"]
     assert [s.name for s in spans if s.is_current] == ["calculator"]
     assert [s.duration_ms for s in spans] == [1000, 100, 250, 100, 200]
 
@@ -119,4 +122,7 @@ def test_depth_and_colours_begin_again_when_they_run_out() -> None:
     ]
     drawn = draw(runs, [])
     assert [s.depth for s in drawn.spans] == [0, 1, 2, 3, 4, 5, 5, 5]
-    assert [css for _, css in drawn.agents] == ["c1", "c2", "c3", "c4", "c1", "c2", "c3", "c4"]
+    assert [css for _, css in drawn.agents] == [
+        *("c1", "c2", "c3", "c4", "c6", "c7"),
+        *("c1", "c2"),
+    ]

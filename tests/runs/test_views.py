@@ -16,9 +16,9 @@ from apps.common.ids import public_id
 from apps.orgs.models import Project
 from apps.orgs.services import projects
 from apps.runs import spine
+from apps.runs.forms import LOOK_BACK
 from apps.runs.models import Run, RunLog, Step
 from apps.runs.services.invoke import Ask, invoke
-from apps.runs.views.listing import LOOK_BACK
 from apps.tenants import keys
 from tests.orgs.conftest import AT, owner_of
 from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
@@ -101,11 +101,14 @@ def test_the_list_is_sorted_by_its_beginning(browser: Browser, say: Any) -> None
     assert own.index(">One<") < own.index(">Three<") and 'aria-sort="ascending"' in own
 
 
-def test_a_cost_stands_there_once_one_is_counted(browser: Browser, say: Any) -> None:
-    run = say("Hello")
-    assert b"<dt>Cost</dt>" not in browser.get(url_of(run)).content
-    Run.objects.filter(id=run.id).update(cost_micros=4200)
-    assert "<dt>Cost</dt><dd>$0.0042" in browser.get(url_of(run)).content.decode()
+def test_what_a_run_cost_stands_there_once_it_is_known(browser: Browser, echo: Any) -> None:
+    admission = admit(echo, title="Under way")
+    run = Run.objects.filter(id=admission.run_id)
+    url = url_of(admission.run_id)
+    assert "<dt>Cost</dt><dd>—" in browser.get(url).content.decode()
+    run.update(cost_micros=4200)
+    assert "<dt>Cost</dt><dd>$0.0042" in browser.get(url).content.decode()
+    assert browser.get("/runs/").context["runs"][0]["cost_micros"] == 4200
 
 
 def test_each_filter_finds_what_it_says(browser: Browser, say: Any, org: Any, owner: Any) -> None:
@@ -236,7 +239,7 @@ def test_a_run_is_a_page_with_all_that_happened(browser: Browser, scripts: Any, 
         assert text in html, text
     assert "Careful <now>" not in html
     child = Run.objects.get(parent_id=run.id)
-    assert html.count(f'href="{url_of(child)}"') == 3  # trace, details, step
+    assert html.count(f'href="{url_of(child)}"') == 4  # trace, details, step, costs
     assert [row["span"].name for row in page.context["trace"]["spans"]] == [
         "finder",
         "plan",

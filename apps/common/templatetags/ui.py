@@ -282,7 +282,7 @@ def sort_head(
     query = context["request"].GET
     here = query.get("sort") or presumed
     order = {name: "ascending", f"-{name}": "descending"}.get(here, "none")
-    kept = {key: said for key, said in query.items() if key not in ("before", "after")}
+    kept = {key: said for key, said in query.items() if key not in ("before", "after", "seen")}
     url = links.with_query("", {**kept, "sort": f"-{name}" if here == name else name})
     mark = {"ascending": "arrow-up", "descending": "arrow-down"}.get(order, "")
     return format_html(

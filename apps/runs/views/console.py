@@ -16,8 +16,8 @@ from apps.agents.runtimes.conversation import turns_of
 from apps.agents.selectors import get_agent, get_capability
 from apps.common.errors import Invalid, NotFound
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
-from apps.common.ids import parse_id
-from apps.common.links import PROJECT, with_query
+from apps.common.ids import parse_id, public_id
+from apps.common.links import PROJECT, link
 from apps.orgs.errors import IdempotencyInFlight
 from apps.orgs.pages import check, needs, post_command, principal_of
 from apps.runs import selectors
@@ -178,8 +178,16 @@ def _shown(request: HttpRequest, agent: Agent, run: RunView) -> dict[str, Any]:
         **facts_of(request, run),
         "why": why(run.reason),
         "children": len(run.children),
-        "poll_url": with_query(request.path, {"run": f"{RUN}_{run.id.hex}"}),
+        "poll_url": link(request, "runs:try", ref_of_agent(agent), run=public_id(RUN, run.id)),
     }
+
+
+def _example(tool: Capability | None, project: str) -> dict[str, Any]:
+    """The body of a call that the API would take, for the selected project."""
+    if tool is None:
+        return {}
+    where = {"project": project} if project else {}
+    return {"tool": tool.name, "input": example_input(tool.input_schema), **where}
 
 
 def _render(
@@ -192,9 +200,7 @@ def _render(
     **more: Any,
 ) -> HttpResponse:
     form.tell_turns(turns_of(agent.config))
-    example = json.dumps(
-        {"tool": tool.name, "input": example_input(tool.input_schema)} if tool else {}
-    )
+    example = json.dumps(_example(tool, request.GET.get(PROJECT, "")))
     context = agent_page(
         request,
         agent,

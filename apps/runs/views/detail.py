@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from datetime import datetime
 from typing import Any, Final
 
 from django.contrib import messages
@@ -14,17 +16,17 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.common.htmx import render_page_or_partial, see_other, wants_partial
 from apps.common.ids import parse_id, public_id
-from apps.common.links import link, with_query
+from apps.common.links import link
 from apps.orgs.pages import command, needs, principal_of, still_may
 from apps.runs import selectors, trace
 from apps.runs.errors import RUN
-from apps.runs.models import Run
-from apps.runs.presenting import facts_of, milliseconds, run_url
+from apps.runs.models import Run, RunLog, Step
+from apps.runs.presenting import cost_of, facts_of, milliseconds, run_url, tokens_of
 from apps.runs.selectors import RunView
 from apps.runs.services.control import cancel_run
 from apps.runs.streams import stream_run
 from apps.runs.views.feedback import feedback_card
-from apps.runs.wording import why
+from apps.runs.wording import mending, why
 
 SHOWN: Final = 200
 """Runs, steps and lines of a log that the page shows; the API gives them all."""
@@ -44,7 +46,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     while nothing has changed (204), so that what somebody reads or has selected stays; 286 ends
     the asking.
     """
-    run = selectors.get_run(parse_id(RUN, ref))
+    run, now = selectors.get_run(parse_id(RUN, ref)), timezone.now()
     tree, steps_of_tree = selectors.list_trace(run.root_id, limit=SHOWN)
     logs = list(selectors.list_logs(run.id)[:SHOWN])
     seen = _version(run, tree, len(steps_of_tree), len(logs))
@@ -52,15 +54,16 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         return HttpResponse(status=204)
     context = {
         "crumbs": [("Runs", link(request, "runs:runs")), (run.title, None)],
-        "run": facts_of(request, run),
+        "run": {**facts_of(request, run), "so_far_ms": _so_far(run, now)},
         "why": why(run.reason),
+        "mending": mending(run.reason, (run.error or {}).get("code", "")),
         "kin": _kin(request, run, tree),
-        "trace": _trace(request, run, tree, steps_of_tree),
+        **_drawn(request, run, tree, steps_of_tree, now),
         "steps": [_step(request, step) for step in selectors.list_steps(run.id)[:SHOWN]],
-        "logs": logs,
+        "logs": [_line(line) for line in logs],
         "shown": SHOWN,
         "is_live": wants_partial(request),
-        "poll_url": with_query(request.path, {"seen": seen}),
+        "poll_url": link(request, "runs:run", public_id(RUN, run.id), seen=seen),
         "events_url": link(request, "runs:events", public_id(RUN, run.id)),
         **_actions(request, run, tree),
     }
@@ -119,26 +122,81 @@ def _kin(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, Any]:
     }
 
 
-def _trace(request: HttpRequest, run: RunView, tree: list[Run], steps: list[Any]) -> dict[str, Any]:
+def _drawn(
+    request: HttpRequest, run: RunView, tree: list[Run], steps: list[Step], now: datetime
+) -> dict[str, Any]:
+    """The tree as a waterfall, and as a table of what its runs cost."""
     if not any(row.id == run.id for row in tree):
         tree, steps = [row for row in tree if row.id == run.root_id], []
-    drawn = trace.draw(tree, steps, current=run.id, now=timezone.now())
+    drawn = trace.draw(tree, steps, current=run.id, now=now)
+    is_cut = max(len(tree), len(steps)) >= SHOWN
     return {
-        "spans": [
-            {"span": span, "url": run_url(request, span.run_id) if span.run_id else None}
-            for span in drawn.spans
-        ],
-        "ticks": drawn.ticks,
-        "agents": drawn.agents,
-        "runs": len(tree),
-        "is_cut": max(len(tree), len(steps)) >= SHOWN,
+        "trace": {
+            "spans": [{"span": span, "url": _span_url(request, run, span)} for span in drawn.spans],
+            "ticks": drawn.ticks,
+            "agents": drawn.agents,
+            "has_work": any(span.css == trace.WORK for span in drawn.spans),
+            "runs": len(tree),
+            "is_cut": is_cut,
+        },
+        "costs": _costs(request, tree, drawn.spans) if len(tree) > 1 else None,
     }
 
 
-def _step(request: HttpRequest, step: Any) -> dict[str, Any]:
+def _span_url(request: HttpRequest, run: RunView, span: trace.Span) -> str:
+    """Where a bar leads: to a run's page, or to a step on one."""
+    here = span.run_id == run.id and span.anchor
+    url = "" if here else run_url(request, span.run_id)
+    return f"{url}#{span.anchor}" if span.anchor else url
+
+
+def _costs(request: HttpRequest, tree: list[Run], spans: tuple[trace.Span, ...]) -> dict[str, Any]:
+    """What each run of a tree has cost, in the order of the waterfall, and all together."""
+    by_id = {row.id: row for row in tree}
+    runs = [(span, by_id[span.run_id]) for span in spans if not span.anchor]
+    tokens = [tokens_of(row.usage) for row in tree]
     return {
+        "rows": [
+            {
+                "agent": span.name,
+                "tool": row.tool,
+                "url": run_url(request, row.id),
+                "depth": span.depth,
+                "is_current": span.is_current,
+                "status": row.status,
+                "tokens": tokens_of(row.usage),
+                "duration_ms": span.duration_ms,
+                "cost_micros": cost_of(row),
+            }
+            for span, row in runs
+        ],
+        "tokens": sum(found for found in tokens if found) or None,
+        "cost_micros": sum(row.cost_micros for row in tree),
+        "is_final": all(row.finished_at for row in tree),
+    }
+
+
+def _so_far(run: RunView, now: datetime) -> float | None:
+    """How long an open run has been at work."""
+    return None if run.is_closed else milliseconds(run.started_at, now)
+
+
+def _line(line: RunLog) -> dict[str, Any]:
+    """A line of the log; a value that is text stands without quotes."""
+    fields = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in line.fields.items()
+    }
+    return {"at": line.at, "level": line.level, "message": line.message, "fields": fields}
+
+
+def _step(request: HttpRequest, step: Step) -> dict[str, Any]:
+    return {
+        "anchor": trace.anchor_of(step),
+        "ordinal": step.ordinal,
+        "is_over": step.finished_at is not None,
         "name": step.name,
-        "kind": trace.KINDS[step.kind],
+        "kind": trace.KINDS[Step.Kind(step.kind)],
         "status": step.status,
         "attempt": step.attempt,
         "input": step.input,
