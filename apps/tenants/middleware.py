@@ -29,7 +29,8 @@ from apps.tenants.sessions import ORG
 Handler = Callable[[HttpRequest], HttpResponseBase]
 HOSTS_SECONDS = 30.0
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
+ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics", "/status/"})
+"""What is answered before anything is asked: neither who nor, on a host that is nobody's, where."""
 
 
 class HostMiddleware:
@@ -80,7 +81,7 @@ class SignInsMiddleware(UserSessionsMiddleware):  # type: ignore[misc]
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        is_apex = request.org is None  # type: ignore[attr-defined]
+        is_apex = request.org is None and request.path not in ANY_HOST  # type: ignore[attr-defined]
         answer: HttpResponseBase = (super().__call__ if is_apex else self.get_response)(request)
         return answer
 

@@ -2,7 +2,10 @@
 
 from django.urls import path
 
-from apps.workspace import views
+from apps.workspace import searching, views
 
 app_name = "workspace"
-urlpatterns = [path("", views.overview, name="overview")]
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("search/", searching.page, name="search"),
+]
