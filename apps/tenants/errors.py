@@ -18,6 +18,12 @@ class OrgNotReady(DomainError):
     status = 403
 
 
+class OrgShut(OrgNotReady):
+    """The org was suspended or is being closed; it lets nobody in."""
+
+    code = "org_shut"
+
+
 class ProofNeeded(DomainError):
     """The last proof of who this is was given too long ago for what is asked; `act` says what."""
 

@@ -19,7 +19,7 @@ from django.utils.http import urlencode
 from apps.common import problem
 from apps.common.errors import NotFound, Unauthenticated
 from apps.common.htmx import hx_redirect
-from apps.tenants import keys, proofs, selectors
+from apps.tenants import keys, proofs, selectors, standing
 from apps.tenants.access import user_id_of
 from apps.tenants.backend.apart import release_connections
 from apps.tenants.errors import ProofNeeded
@@ -109,7 +109,8 @@ class EntryMiddleware:
         """Deny by default: a view answers without a member only if it says so itself."""
         if request.org is None or request.entered or getattr(view, "open_to_all", False):  # type: ignore[attr-defined]
             return None
-        return to_login(request)
+        refusal = standing.why_shut(org_id=request.org.id, user_id=request.user.pk)  # type: ignore[attr-defined]
+        return problem.respond(request, refusal) if refusal else to_login(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """Keep a form that needs a fresh proof, and go and ask for it; nothing was changed."""
@@ -142,7 +143,9 @@ def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     made_here = request.session.get(ORG) == str(org.id)
     fresh = selectors.find_entered_org(user_id=user_id, org_id=org.id) if made_here else None
     if fresh is None:
-        logout(request)
+        # Of a shut org the session stays: it opens nothing, and is told why.
+        if not made_here or not standing.why_shut(org_id=org.id, user_id=user_id):
+            logout(request)
         return
     # The host's org is remembered for a while; a new name must be seen at once.
     request.org = fresh  # type: ignore[attr-defined]

@@ -108,13 +108,21 @@ document.addEventListener("htmx:afterRequest", (event) => lockForm(event, false)
 
 /* Where focus goes after a swap ------------------------------------------------------------- */
 
+/* At a new page, or at the place in it that the address names: there to its first field. */
+function arrive() {
+  const place = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (!place) return one("#page")?.focus({ preventScroll: true });
+  place.scrollIntoView();
+  one("input:not([type=hidden]), select, textarea, a, button", place)?.focus();
+}
+
 document.addEventListener("htmx:afterSettle", (event) => {
   liftMessages();
   markTheme();
   const target = event.detail.target;
   const summary = one("[data-error-summary]");
   if (summary && event.detail.xhr?.status === 422) summary.focus();
-  else if (target?.id === "page") one("#page")?.focus({ preventScroll: true });
+  else if (target?.id === "page") arrive();
   if (target?.id === "page") closeDrawer();
 });
 
