@@ -25,7 +25,10 @@ NAMED: Final = 2
 WORDS: Final = {
     "web": ("Pages and API", ""),
     "postgres": ("Database", "Pages and calls fail until it is back. What was saved stays."),
-    "migrations": ("Database version", "An update is being finished. Some pages may fail meanwhile."),
+    "migrations": (
+        "Database version",
+        "An update is being finished. Some pages may fail.",
+    ),
     "valkey": ("Queue", "Work that waits in line starts late. Calls that answer at once go on."),
     "workers": ("Workers", "Queued runs start late. Calls that answer at once go on."),
     "provisioner": ("Setup", "New organizations are set up late."),

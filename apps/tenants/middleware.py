@@ -19,7 +19,7 @@ from django.utils.http import urlencode
 from apps.common import problem
 from apps.common.errors import NotFound, Unauthenticated
 from apps.common.htmx import hx_redirect
-from apps.tenants import keys, proofs, selectors, standing
+from apps.tenants import keys, proofs, selectors, standing, zones
 from apps.tenants.access import user_id_of
 from apps.tenants.backend.apart import release_connections
 from apps.tenants.errors import ProofNeeded
@@ -118,6 +118,19 @@ class EntryMiddleware:
             return None
         proofs.keep_form(request, error.act)
         return hx_redirect(request, reverse("confirm"))
+
+
+class ZoneMiddleware:
+    """Write the times of a page in the zone that its reader chose."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path in ANY_HOST:
+            return self.get_response(request)
+        with timezone.override(zones.zone_of(request.user)):
+            return self.get_response(request)
 
 
 class CallMiddleware:

@@ -15,6 +15,7 @@ from apps.common.links import PROJECT, carried, with_query
 from apps.orgs import selectors as orgs
 from apps.orgs.principals import Principal
 from apps.tenants import selectors as tenants
+from apps.tenants.access import user_id_of
 
 # (group, label, path, icon, permission); a group without an entry that may be opened isn't shown
 NAV = (
@@ -75,7 +76,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "org": {"name": org.name, "slug": org.slug},
         "orgs": [
             {"name": o.name, "url": o.url, "current": o.id == org.id}
-            for o in tenants.list_orgs_of(user.pk)
+            for o in tenants.list_orgs_of(user_id_of(request))
             if o.is_active
         ],
         "user": _person(user, principal),
