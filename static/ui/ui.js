@@ -108,12 +108,14 @@ document.addEventListener("htmx:afterRequest", (event) => lockForm(event, false)
 
 /* Where focus goes after a swap ------------------------------------------------------------- */
 
+const FIELD = "input:not([type=hidden]), select, textarea";
+
 /* At a new page, or at the place in it that the address names: there to its first field. */
 function arrive() {
   const place = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
   if (!place) return one("#page")?.focus({ preventScroll: true });
   place.scrollIntoView();
-  one("input:not([type=hidden]), select, textarea, a, button", place)?.focus();
+  (one(FIELD, place) || one("#page")).focus({ preventScroll: true });
 }
 
 document.addEventListener("htmx:afterSettle", (event) => {
@@ -123,8 +125,16 @@ document.addEventListener("htmx:afterSettle", (event) => {
   const summary = one("[data-error-summary]");
   if (summary && event.detail.xhr?.status === 422) summary.focus();
   else if (target?.id === "page") arrive();
-  if (target?.id === "page") closeDrawer();
+  if (target?.id === "page") {
+    closeDrawer();
+    showCurrentTab();
+  }
 });
+
+/* Of tabs that don't fit beside each other, the page's own is in sight. */
+function showCurrentTab() {
+  one("#page .tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
 
 
 /* Theme, copying, drawer, dialogs: one click handler ---------------------------------------- */
@@ -364,7 +374,7 @@ function focusFilter() {
 function edit() {
   const found = one("#page [data-edit]");
   if (!found) return false;
-  found.matches("a, button") ? found.click() : one("input, select, textarea", found)?.focus();
+  found.matches("a, button") ? found.click() : one(FIELD, found)?.focus();
   return true;
 }
 
@@ -431,3 +441,4 @@ one("#toasts")?.showPopover();
 one("[data-error-summary]")?.focus();
 liftMessages();
 markTheme();
+showCurrentTab();

@@ -106,7 +106,7 @@ def test_a_refused_project_keeps_what_was_typed(
 def test_a_project_is_a_page_and_its_form_a_part(browser: Browser, make: Any) -> None:
     make("Apollo", tags=["moon"])
 
-    page, part = browser.get("/projects/apollo/"), browser.part("/projects/apollo/?project=apollo")
+    page, part = browser.get("/projects/apollo/"), browser.part("/projects/apollo/")
 
     assert is_page(page) and is_part(part)
     assert b'id="project-form"' in part.content and b'value="moon"' in part.content
@@ -121,7 +121,7 @@ def test_a_change_is_saved_and_audited(browser: Browser, make: Any, events: Any)
         {"name": "Artemis", "tags": "moon", "version": projects.version_of(project)},
     )
 
-    assert (answer.status_code, answer["Location"]) == (303, "/projects/apollo/?project=apollo")
+    assert (answer.status_code, answer["Location"]) == (303, "/projects/apollo/")
     project.refresh_from_db()
     assert (project.name, project.tags, project.version) == ("Artemis", ["moon"], 2)
     [(action, _, detail)] = events()[before:]
@@ -179,7 +179,7 @@ def test_a_project_is_put_away_and_brought_back(browser: Browser, make: Any, eve
 
     for verb in ("archive", "restore"):
         answer = browser.post(f"/projects/apollo/{verb}/")
-        assert (answer.status_code, answer["Location"]) == (303, "/projects/apollo/?project=apollo")
+        assert (answer.status_code, answer["Location"]) == (303, "/projects/apollo/")
         project.refresh_from_db()
         assert (project.archived_at is not None) is (verb == "archive")
     assert [action for action, *_ in events()[before:]] == [
