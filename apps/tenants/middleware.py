@@ -93,7 +93,7 @@ class EntryMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.entered = False  # type: ignore[attr-defined]
+        request.entered, request.shut = False, None  # type: ignore[attr-defined]
         if request.path in ANY_HOST:
             return self.get_response(request)  # a probe signs nobody in or out
         if (org := request.org) is None:  # type: ignore[attr-defined]
@@ -109,8 +109,8 @@ class EntryMiddleware:
         """Deny by default: a view answers without a member only if it says so itself."""
         if request.org is None or request.entered or getattr(view, "open_to_all", False):  # type: ignore[attr-defined]
             return None
-        refusal = standing.why_shut(org_id=request.org.id, user_id=request.user.pk)  # type: ignore[attr-defined]
-        return problem.respond(request, refusal) if refusal else to_login(request)
+        shut = request.shut or standing.why_shut(org_id=request.org.id, user_id=request.user.pk)  # type: ignore[attr-defined]
+        return problem.respond(request, shut) if shut else to_login(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """Keep a form that needs a fresh proof, and go and ask for it; nothing was changed."""
@@ -156,8 +156,9 @@ def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     made_here = request.session.get(ORG) == str(org.id)
     fresh = selectors.find_entered_org(user_id=user_id, org_id=org.id) if made_here else None
     if fresh is None:
-        # Of a shut org the session stays: it opens nothing, and is told why.
-        if not made_here or not standing.why_shut(org_id=org.id, user_id=user_id):
+        shut = standing.why_shut(org_id=org.id, user_id=user_id) if made_here else None
+        request.shut = shut  # type: ignore[attr-defined]
+        if shut is None or not shut.may_resume:
             logout(request)
         return
     # The host's org is remembered for a while; a new name must be seen at once.

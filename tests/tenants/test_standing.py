@@ -41,6 +41,7 @@ def test_its_members_are_told_why_and_whom_to_ask(acme: Any, path: str, how: str
     assert "owner@acme.example" in text
     assert 'href="http://localhost:8000/account/"' in text
     assert member.post("/projects/", {"name": "No"}).status_code == 403
+    assert Session.objects.filter(org_id=acme.id).exists() is (how == "suspended")
 
 
 def test_a_stranger_learns_no_name(acme: Any, other_org: Any) -> None:
