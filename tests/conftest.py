@@ -173,6 +173,14 @@ def _no_keys() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages ask no part beside them: what such a thread asks would stand in another test's way."""
+    from apps.common import system_state
+
+    monkeypatch.setattr(system_state, "_memory", system_state.Memory(beside=lambda work: None))
+
+
 @pytest.fixture
 def acme(db: None) -> Any:
     """The org `acme`, without its keys."""

@@ -81,6 +81,11 @@ register("valkey", ask_valkey)
 register("migrations", ask_migrations)
 
 
+def ask_parts() -> dict[str, str]:
+    """Ask each part now: "ok" or "down" by name."""
+    return {name: _ask(name, check) for name, check in list(_checks.items())}
+
+
 class Readiness:
     """The parts' answers, remembered for a second: anybody may ask, and asking costs a login."""
 
@@ -94,7 +99,7 @@ class Readiness:
         """Each part by name, "ok" or "down"."""
         with self._lock:
             if self._clock() - self._asked_at >= REMEMBER_SECONDS:
-                self._parts = {name: _ask(name, check) for name, check in _checks.items()}
+                self._parts = ask_parts()
                 self._asked_at = self._clock()
             return self._parts
 

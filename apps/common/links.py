@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,6 +15,15 @@ PROJECT: Final = "project"
 def link(request: HttpRequest, name: str, *args: Any, **query: str) -> str:
     """The address of a page of this host, with the selected project and what `query` adds."""
     return with_query(reverse(name, args=args), {**_project(request), **query})
+
+
+def carried(request: HttpRequest, address: str) -> str:
+    """An address of this host with the selected project, unless it names one itself."""
+    project, parts = _project(request)[PROJECT], urlsplit(address)
+    if not project or PROJECT in parse_qs(parts.query):
+        return address
+    query = "&".join(part for part in (parts.query, urlencode({PROJECT: project})) if part)
+    return parts._replace(query=query).geturl()
 
 
 def turn(

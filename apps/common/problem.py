@@ -169,7 +169,8 @@ def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     """
     htmx: Any = getattr(request, "htmx", None)
     partial = bool(htmx) and not htmx.boosted
-    names = ["error.html#problem"] if partial else [f"{error.status}.html", "error.html"]
+    pages = [f"errors/{error.code}.html", f"{error.status}.html", "error.html"]
+    names = ["error.html#problem"] if partial else pages
     told = document(error, request)
     context = {"problem": told, "impersonation": getattr(request, "impersonation", None)}
     try:

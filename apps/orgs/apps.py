@@ -9,10 +9,12 @@ class OrgsConfig(AppConfig):
     def ready(self) -> None:
         from apps.common.api.views import guard_posts
         from apps.orgs.api.idempotency import answer_once
-        from apps.orgs.services import idempotency, invitations, seeding
+        from apps.orgs.services import idempotency, invitations, members, seeding
         from apps.tenants import provisioning, sweeping
+        from apps.tenants.services import profiles
 
         guard_posts(answer_once)
         provisioning.on_provision(seeding.seed_org)
+        profiles.followed_by(members.follow_name)
         sweeping.every_visit(invitations.sweep_invitations)
         sweeping.every_visit(idempotency.expire_idempotency)

@@ -10,6 +10,7 @@ from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from apps.common.errors import PermissionDenied
+from apps.common.links import carried
 from apps.orgs import selectors
 from apps.orgs.services.refusals import refuse
 from apps.tenants.access import user_id_of
@@ -45,3 +46,21 @@ class MemberMiddleware:
         principal = getattr(request, "principal", None)
         if isinstance(error, PermissionDenied) and principal is not None:
             refuse(principal, error)
+
+
+class ProjectMiddleware:
+    """Carry the selected project over the redirect after a form: what follows still shows it.
+
+    Only within the host, and only for its members: the doors know of no project.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        answer = self.get_response(request)
+        place = answer.headers.get("Location", "")
+        is_within = place.startswith("/") and not place.startswith("//")
+        if is_within and getattr(request, "principal", None) is not None:
+            answer["Location"] = carried(request, place)
+        return answer

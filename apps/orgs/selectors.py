@@ -128,10 +128,19 @@ def actor_of(member: Member) -> Actor:
     return Actor(ActorType.USER, public_id(MEMBER, member.id), member.label)
 
 
-def list_project_links() -> list[ProjectLink]:
-    """Every live project by name, for the switcher."""
+def list_project_links(*, limit: int | None = None) -> list[ProjectLink]:
+    """Live projects by name: every one for a choice, the first `limit` for the switcher."""
     rows = Project.objects.filter(archived_at=None).order_by("name", "id")
-    return [ProjectLink(*row) for row in rows.values_list("id", "name", "slug")]
+    return [ProjectLink(*row) for row in rows.values_list("id", "name", "slug")[:limit]]
+
+
+def find_project_link(id_or_slug: str) -> ProjectLink | None:
+    """One project as the switcher names it, also an archived one."""
+    try:
+        project = get_project(id_or_slug)
+    except NotFound:
+        return None
+    return ProjectLink(project.id, project.name, project.slug)
 
 
 def list_projects(*, q: str = "", archived: bool | None = False) -> QuerySet[Project]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from apps.common.links import carried
 from apps.orgs.pages import principal_of
 
 TABS = (
@@ -23,8 +24,9 @@ def page(request: HttpRequest, label: str, **context: Any) -> dict[str, Any]:
     """A settings page's context: its tab, its crumbs, and what it shows."""
     may = principal_of(request).may
     tabs = [
-        {"label": name, "url": url, "current": name == label, "count": None}
+        {"label": name, "url": carried(request, url), "current": name == label, "count": None}
         for name, url, code in TABS
         if code is None or may(code)
     ]
-    return {"settings_nav": tabs, "crumbs": [("Settings", "/settings/"), (label, None)], **context}
+    crumbs = [("Settings", carried(request, "/settings/")), (label, None)]
+    return {"settings_nav": tabs, "crumbs": crumbs, **context}

@@ -271,6 +271,12 @@ def find_caller_label(caller_id: str) -> str | None:
     return rows.values_list("caller_label", flat=True).first()
 
 
+def list_newest_ids(*, since: datetime, limit: int) -> QuerySet[Run]:
+    """The ids of the newest runs as a subquery: what bounds a search that no index answers."""
+    rows = Run.objects.filter(created_at__gte=since).order_by("-created_at", "-id")
+    return rows.values("id")[:limit]  # type: ignore[return-value]
+
+
 def list_trace(root_id: UUID, *, limit: int) -> tuple[list[Run], list[Step]]:
     """A root run and those below it, and the steps in them, without their data; two queries."""
     runs = Run.objects.filter(root_id=root_id).annotate(agent_slug=_of("agent", "slug"))

@@ -18,6 +18,19 @@ class OrgNotReady(DomainError):
     status = 403
 
 
+class OrgShut(OrgNotReady):
+    """The org was suspended or is being closed; it lets nobody in.
+
+    Who was in when it was suspended is in again when it is resumed; a closing signs everyone out.
+    """
+
+    code = "org_shut"
+
+    @property
+    def may_resume(self) -> bool:
+        return self.extra.get("state") == "suspended"
+
+
 class ProofNeeded(DomainError):
     """The last proof of who this is was given too long ago for what is asked; `act` says what."""
 

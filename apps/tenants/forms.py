@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from apps.common.errors import DomainError
 from apps.common.text import make_slug
+from apps.tenants import zones
 from apps.tenants.models import Org, User
 from apps.tenants.services.orgs import check_slug
 
@@ -43,6 +44,22 @@ class SignupForm(forms.Form):
         user.name = self.cleaned_data["name"].strip()
         user.org_wish = self.cleaned_data["organization"]
         user.save(update_fields=["name", "org_wish"])
+
+
+class ProfileForm(forms.Form):
+    """What one says of oneself."""
+
+    name = forms.CharField(
+        label="Your name",
+        max_length=120,
+        help_text="As your organizations show it. It changes in all of them.",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    time_zone = forms.ChoiceField(
+        label="Time zone",
+        choices=zones.choices,
+        help_text="Times on pages are written in it. Logs and signatures stay in UTC.",
+    )
 
 
 class OrgForm(forms.Form):

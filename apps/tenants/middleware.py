@@ -19,7 +19,7 @@ from django.utils.http import urlencode
 from apps.common import problem
 from apps.common.errors import NotFound, Unauthenticated
 from apps.common.htmx import hx_redirect
-from apps.tenants import impersonation, keys, proofs, selectors
+from apps.tenants import impersonation, keys, proofs, selectors, standing, zones
 from apps.tenants.access import user_id_of
 from apps.tenants.backend.apart import release_connections
 from apps.tenants.errors import ProofNeeded, ReadOnlyLook
@@ -30,7 +30,8 @@ from apps.tenants.sessions import ORG
 Handler = Callable[[HttpRequest], HttpResponseBase]
 HOSTS_SECONDS = 30.0
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
+ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics", "/status/"})
+"""What is answered before anything is asked: neither who nor, on a host that is nobody's, where."""
 
 
 class HostMiddleware:
@@ -81,7 +82,7 @@ class SignInsMiddleware(UserSessionsMiddleware):  # type: ignore[misc]
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        is_apex = request.org is None  # type: ignore[attr-defined]
+        is_apex = request.org is None and request.path not in ANY_HOST  # type: ignore[attr-defined]
         answer: HttpResponseBase = (super().__call__ if is_apex else self.get_response)(request)
         return answer
 
@@ -93,7 +94,8 @@ class EntryMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.entered, request.impersonation = False, None  # type: ignore[attr-defined]
+        request.entered = False  # type: ignore[attr-defined]
+        request.shut = request.impersonation = None  # type: ignore[attr-defined]
         if request.path in ANY_HOST:
             return self.get_response(request)  # a probe signs nobody in or out
         if (org := request.org) is None:  # type: ignore[attr-defined]
@@ -115,7 +117,8 @@ class EntryMiddleware:
             return refuse_write(request, look)
         if request.org is None or request.entered or getattr(view, "open_to_all", False):  # type: ignore[attr-defined]
             return None
-        return to_login(request)
+        shut = request.shut or standing.why_shut(org_id=request.org.id, user_id=request.user.pk)  # type: ignore[attr-defined]
+        return problem.respond(request, shut) if shut else to_login(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """Keep a form that needs a fresh proof, and go and ask for it; nothing was changed."""
@@ -123,6 +126,19 @@ class EntryMiddleware:
             return None
         proofs.keep_form(request, error.act)
         return hx_redirect(request, reverse("confirm"))
+
+
+class ZoneMiddleware:
+    """Write the times of a page in the zone that its reader chose."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path in ANY_HOST:
+            return self.get_response(request)
+        with timezone.override(zones.zone_of(request.user)):
+            return self.get_response(request)
 
 
 class CallMiddleware:
@@ -154,7 +170,10 @@ def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
         else None
     )
     if fresh is None:
-        logout(request)
+        shut = standing.why_shut(org_id=org.id, user_id=user_id) if made_here else None
+        request.shut = shut  # type: ignore[attr-defined]
+        if shut is None or not shut.may_resume:
+            logout(request)
         return
     request.impersonation = look  # type: ignore[attr-defined]
     # The host's org is remembered for a while; a new name must be seen at once.

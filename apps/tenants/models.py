@@ -48,6 +48,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     org_wish = models.CharField(
         max_length=80, blank=True, help_text="the org to make once the address is verified"
     )
+    time_zone = models.CharField(
+        max_length=40, default="UTC", help_text="what times are written in for this person"
+    )
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False, help_text="operator: may enter /admin/")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)

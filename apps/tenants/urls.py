@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from apps.tenants import dev_mail, views
+from apps.tenants import dev_mail, profile_views, views
 
 app_name = "tenants"
 urlpatterns = [
     path("", views.landing, name="landing"),
     path("account/", views.home, name="home"),
+    path("account/profile/", profile_views.profile, name="profile"),
     path("account/security/", views.security, name="security"),
     path("account/handover/", views.handover, name="handover"),
     path("account/orgs/new/", views.new_org, name="new_org"),

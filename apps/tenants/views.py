@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.common.errors import Conflict
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
-from apps.tenants import factors, proofs, selectors
+from apps.tenants import factors, proofs, selectors, standing
 from apps.tenants.access import user_id_of
 from apps.tenants.errors import SlugTaken
 from apps.tenants.forms import OrgForm
@@ -129,6 +129,9 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseRedirect(f"{settings.LOGIN_URL}?{query}")
     org = selectors.find_org_by_slug(request.GET.get("org", ""))
     if org is None or not selectors.is_member(user_id=request.user.pk, org_id=org.id):
+        refusal = org and standing.why_shut(org_id=org.id, user_id=request.user.pk)
+        if refusal and "org_name" in refusal.extra:
+            raise refusal
         raise Http404
     nonce_hash = tickets.parse_nonce_hash(request.GET.get("nonce", ""))
     if nonce_hash is None:

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from apps.workspace import impersonation
+from apps.workspace import impersonation, searching
 from apps.workspace.overview.views import overview
 
 app_name = "workspace"
 urlpatterns = [
     path("", overview, name="overview"),
+    path("search/", searching.page, name="search"),
     path("impersonation/", impersonation.page, name="impersonation"),
 ]

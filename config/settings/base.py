@@ -55,6 +55,9 @@ if env.text("EMAIL_HOST", "-") != "-":
     EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "") or ""
     EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", True)
 
+# Whom people are told to ask when only an operator can help; empty where they know it anyway.
+SUPPORT_EMAIL = env.text("SUPPORT_EMAIL", "")
+
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DEMO = False
 PRODUCTION = False

@@ -9,11 +9,13 @@ from apps.common.problem import bad_request as handler400
 from apps.common.problem import page_not_found as handler404
 from apps.common.problem import permission_denied as handler403
 from apps.common.problem import server_error as handler500
+from apps.workspace import status
 
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics_view),
+    path("status/", status.page, name="status"),
     path("v1/", include("config.urls.api")),
 ]
 __all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]

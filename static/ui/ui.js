@@ -129,15 +129,33 @@ document.addEventListener("htmx:afterRequest", (event) => lockForm(event, false)
 
 /* Where focus goes after a swap ------------------------------------------------------------- */
 
+const FIELD = "input:not([type=hidden]), select, textarea";
+
+/* At a new page, or at the place in it that the address names: there to its first field. */
+function arrive() {
+  const place = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (!place) return one("#page")?.focus({ preventScroll: true });
+  place.scrollIntoView();
+  (one(FIELD, place) || one("#page")).focus({ preventScroll: true });
+}
+
 document.addEventListener("htmx:afterSettle", (event) => {
   liftMessages();
   markTheme();
   const target = event.detail.target;
   const summary = one("[data-error-summary]");
   if (summary && event.detail.xhr?.status === 422) summary.focus();
-  else if (target?.id === "page") one("#page")?.focus({ preventScroll: true });
-  if (target?.id === "page") closeDrawer();
+  else if (target?.id === "page") arrive();
+  if (target?.id === "page") {
+    closeDrawer();
+    showCurrentTab();
+  }
 });
+
+/* Of tabs that don't fit beside each other, the page's own is in sight. */
+function showCurrentTab() {
+  one("#page .tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
 
 
 /* Theme, copying, drawer, dialogs: one click handler ---------------------------------------- */
@@ -188,17 +206,37 @@ const ON_CLICK = {
   "[data-drawer]": toggleDrawer,
   "[data-dismiss]": (button) => button.closest(".toast").remove(),
   "[data-close]": (button) => button.closest("dialog").close(),
-  "[data-palette]": () => openPalette(),
+  "[data-palette]": (link, event) => {
+    if (hasModifier(event) || !openPalette()) return;
+    event.preventDefault();
+  },
   "[data-shortcuts]": () => openShortcuts(),
   "#palette a": () => one("#palette").close(),
 };
+
+const hasModifier = (event) => event.metaKey || event.ctrlKey || event.shiftKey || event.button > 0;
 
 document.addEventListener("click", (event) => {
   if (event.target.tagName === "DIALOG") event.target.close();
   for (const [selector, act] of Object.entries(ON_CLICK)) {
     const hit = event.target.closest(selector);
-    if (hit) act(hit);
+    if (hit) act(hit, event);
   }
+});
+
+
+/* Project switcher: a choice keeps the filter that the address bar holds, which may be newer than
+   the one that the server wrote into the links. */
+
+const OF_ANOTHER_LIST = ["before", "after", "part"];
+
+document.addEventListener("htmx:configRequest", (event) => {
+  const { project } = event.detail.elt.dataset;
+  if (project === undefined || !one("#menu-project[data-keeps-page]")) return;
+  const query = new URLSearchParams(location.search);
+  OF_ANOTHER_LIST.forEach((name) => query.delete(name));
+  project ? query.set("project", project) : query.delete("project");
+  event.detail.path = query.size ? `${location.pathname}?${query}` : location.pathname;
 });
 
 
@@ -227,7 +265,10 @@ document.addEventListener("htmx:confirm", (event) => {
 });
 
 
-/* Palette: filters the links that the server put into it ------------------------------------ */
+/* Palette: filters the links that the server put into it at once; what the server finds in the
+   org comes in below them a moment later. */
+
+let asking = false;
 
 function shownOptions() {
   return all("#palette-list [role=option]").filter((option) => !option.hidden);
@@ -254,27 +295,38 @@ function moveSelection(step) {
   selectOption(options[(at + step + options.length) % options.length]);
 }
 
-function filterPalette() {
+/* `root` is narrowed to what says the words; the selection stays where it can. */
+function filterPalette(root = one("#palette-list")) {
   const wanted = one("#palette-query").value.trim().toLowerCase();
-  for (const option of all("#palette-list [role=option]")) {
+  for (const option of all("[role=option]", root)) {
     option.hidden = !option.textContent.toLowerCase().includes(wanted);
   }
-  for (const group of all("#palette-list [role=group]")) {
+  for (const group of all("[role=group]", root)) {
     group.hidden = !one("[role=option]:not([hidden])", group);
   }
-  const options = shownOptions();
-  one("#palette-list").hidden = !options.length;
-  one("#palette-none").hidden = Boolean(options.length);
-  selectOption(options[0]);
+  showPalette(true);
 }
 
+function showPalette(fromTheTop) {
+  const options = shownOptions();
+  one("#palette-list").hidden = !options.length;
+  one("#palette-none").hidden = asking || Boolean(options.length);
+  const kept = options.find((option) => option.getAttribute("aria-selected") === "true");
+  selectOption(fromTheTop ? options[0] : kept || options[0]);
+}
+
+/* True if there is a palette: where there is none, its link leads to the page of search. */
 function openPalette() {
   const dialog = one("#palette");
-  if (!dialog || dialog.open) return;
+  if (!dialog) return false;
+  if (dialog.open) return true;
   closeDrawer();
   dialog.showModal();
   one("#palette-query").value = "";
+  one("#palette-found").replaceChildren();
+  asking = false;
   filterPalette();
+  return true;
 }
 
 function paletteKey(event) {
@@ -289,8 +341,18 @@ function paletteKey(event) {
 }
 
 document.addEventListener("input", (event) => {
-  if (event.target.id === "palette-query") filterPalette();
+  if (event.target.id !== "palette-query") return;
+  asking = Boolean(event.target.value.trim());
+  filterPalette();
 });
+
+for (const over of ["htmx:afterSettle", "htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(over, (event) => {
+    if (event.detail.target?.id !== "palette-found") return;
+    asking = false;
+    showPalette(false);
+  });
+}
 
 
 /* Keyboard: one letter at a time, never while typing, and it can be turned off -------------- */
@@ -329,9 +391,27 @@ function focusFilter() {
   return Boolean(filter);
 }
 
+/* What the page is there to change: a link to its form, or the first field of it. */
+function edit() {
+  const found = one("#page [data-edit]");
+  if (!found) return false;
+  found.matches("a, button") ? found.click() : one(FIELD, found)?.focus();
+  return true;
+}
+
+/* Ctrl S and Ctrl Enter send the form that one types in: where text is edited, and where leaving
+   would lose it. */
+function sendForm(event) {
+  const form = event.target.closest?.("#page form[method=post]");
+  if (!form || !(form.matches("[data-guard]") || one("textarea", form))) return false;
+  form.requestSubmit();
+  return true;
+}
+
 const SHORTCUTS = {
   "/": focusFilter,
   "?": openShortcuts,
+  e: edit,
   j: () => walkRows(1),
   k: () => walkRows(-1),
   g: (event) => {
@@ -351,6 +431,8 @@ document.addEventListener("keydown", (event) => {
   if (withCommand && event.key.toLowerCase() === "k" && one("#palette")) {
     event.preventDefault();
     one("#palette").open ? one("#palette").close() : openPalette();
+  } else if (withCommand && (event.key === "Enter" || event.key.toLowerCase() === "s")) {
+    if (sendForm(event)) event.preventDefault();
   } else if (one("#palette")?.open) {
     paletteKey(event);
   } else if (event.key === "Escape" && one(".shell.open")) {
@@ -372,12 +454,15 @@ document.addEventListener("change", (event) => {
 /* Once per page load ------------------------------------------------------------------------ */
 
 if (/Mac|iPhone|iPad/.test(navigator.platform)) {
-  for (const key of all("[data-command-key]")) key.textContent = "⌘K";
+  for (const key of all("[data-command-key]")) {
+    key.textContent = key.textContent.replace("Ctrl ", "⌘");
+  }
 }
 one("#toasts")?.showPopover();
 one("[data-error-summary]")?.focus();
 liftMessages();
 markTheme();
+showCurrentTab();
 
 
 /* Code editor --------------------------------------------------------------------------------
@@ -487,11 +572,8 @@ function indentOf(area) {
 
 function editorKey(event) {
   const area = event.target;
-  const sends = event.metaKey || event.ctrlKey;
-  if (sends && (event.key === "Enter" || event.key.toLowerCase() === "s")) {
-    event.preventDefault();
-    area.form?.requestSubmit();
-  } else if (event.key === "Escape") {
+  if (event.metaKey || event.ctrlKey) return;
+  if (event.key === "Escape") {
     delete area.dataset.tabs;
   } else if (event.key === "Tab" && !event.shiftKey && "tabs" in area.dataset) {
     event.preventDefault();

@@ -31,11 +31,13 @@ STRANGER = {
     "mail": "/dev/mail/",
     "gallery": "/ui/",
     "api-docs": "/v1/docs",
+    "status": "/status/",
     "not-found": "/nothing/",
 }
 ACCOUNT = {
     "home": "/account/",
     "org-new": "/account/orgs/new/",
+    "profile": "/account/profile/",
     "email": "/account/email/",
     "password": "/account/password/change/",
     "security": "/account/security/",
@@ -87,6 +89,9 @@ WORKSPACE = {
     "keys-none": "/settings/keys/?q=zzzz",
     "close": "/settings/danger/",
     "confirm-nothing": "/confirm/",
+    "search": "/search/?q=e",
+    "search-empty": "/search/",
+    "search-none": "/search/?q=zzzz",
     "org-api-docs": "/v1/docs",
     "org-not-found": "/nothing/",
 }
@@ -193,6 +198,19 @@ def _run_named(person: Person, title: str) -> str:
     """The address of the newest run with such a title, in the list that is open."""
     link = person.page.locator("#run-results a.main", has_text=title).first
     return str(link.get_attribute("href"))
+
+
+def test_pages_with_the_palette_and_the_switcher_open(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/agents/?project=support")
+    owner.page.keyboard.press("Control+k")
+    faults = _each_look(owner.page, "palette")
+    owner.page.keyboard.type("calc")
+    owner.page.locator("#palette-found [role=option]").first.wait_for()
+    faults += _each_look(owner.page, "palette-found")
+    owner.page.keyboard.press("Escape")
+    owner.page.locator("[popovertarget=menu-project]").click()
+    faults += _each_look(owner.page, "switcher")
+    assert faults == []
 
 
 def test_refused_form_and_open_drawer(product: Product, owner: Person) -> None:

@@ -63,6 +63,7 @@ NEW_TOOL = {
 }
 TABLE = {
     "workspace:overview": Row(get=ALL),
+    "workspace:search": Row(get=ALL),
     "confirm": Row(get=ALL),
     "agents:agents": Row(get=ALL),
     "agents:new": Row(WORKERS, WORKERS, NEW_AGENT, done=200, changes=False),

@@ -72,7 +72,7 @@ def test_the_pages_of_the_list_keep_its_filter(browser: Browser, make: Any) -> N
 def test_a_project_is_made_without_scripts(browser: Browser, events: Any) -> None:
     answer = browser.post("/projects/", {"name": "Apollo", "tags": "moon, crewed"})
 
-    assert (answer.status_code, answer["Location"]) == (303, "/projects/apollo/")
+    assert (answer.status_code, answer["Location"]) == (303, "/projects/apollo/?project=apollo")
     made = Project.objects.get(slug="apollo")
     assert (made.name, made.tags) == ("Apollo", ["moon", "crewed"])
     assert [action for action, *_ in events()] == ["orgs.project.created"]

@@ -60,13 +60,15 @@ def test_closing_signs_everyone_out_and_stops_keys(
     assert (answer.status_code, answer["Location"]) == (303, "/signed-out")
     assert is_page(anonymous(org).get("/signed-out"))
     for tab in (browser, theirs):
-        assert tab.get("/")["Location"] == "/login?next=%2F"
-        assert tab.post("/projects/", {"name": "Late"}).status_code == 401
+        told = tab.get("/")
+        assert told.status_code == 403 and b"is being closed</h1>" in told.content
+        assert tab.post("/projects/", {"name": "Late"}).status_code == 403
     assert Api(token).get("/me").status_code == 401
     assert not Session.objects.filter(org_id=org.id, user=user_of(owner)).exists()
     assert [action for action, *_ in events()][-1] == "orgs.org.closed"
     handover = f"/account/handover/?org=acme&nonce={'ab' * 32}"
-    assert signed_in(user_of(owner)).get(handover).status_code == 404
+    told = signed_in(user_of(owner)).get(handover)
+    assert told.status_code == 403 and b"Acme is being closed</h1>" in told.content
 
 
 def test_an_owner_undoes_the_closing_on_the_apex(

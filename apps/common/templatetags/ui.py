@@ -179,6 +179,17 @@ def menu_link(context: template.Context, label: str, url: str) -> SafeString:
     )
 
 
+@register.simple_tag(takes_context=True)
+def tab_link(context: template.Context, label: str, url: str) -> SafeString:
+    """One of the tabs above a page, marked where it is the page being shown."""
+    path = getattr(context.get("request"), "path", None)
+    return format_html(
+        "<a{}>{}</a>",
+        flatatt({"href": url, **({"aria-current": "page"} if path == url else {})}),
+        label,
+    )
+
+
 def _button_classes(kind: str, size: str) -> str:
     _require(kind, KINDS, "kind")
     return _classes("btn", kind, size)

@@ -17,7 +17,7 @@ from apps.orgs.errors import BeyondOwnPower, LastOwner
 from apps.orgs.models import Invitation, Member, Role, RolePermission
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import INVITATION, MEMBER
+from apps.orgs.selectors import INVITATION, MEMBER, actor_of
 from apps.orgs.services.keys import revoke_keys_of
 from apps.orgs.services.recording import recorder
 from apps.tenants.services import key_index, membership
@@ -74,6 +74,17 @@ def leave_org(*, by: Principal, at: datetime) -> None:
     with transaction.atomic():
         lock_owner_role()
         _end(_lock(by.member_id), "left", by.actor, at)
+
+
+def follow_name(*, user_id: UUID, name: str, at: datetime) -> None:
+    """Call a member by the name that the person goes by now."""
+    rows = Member.objects.select_for_update(of=("self",))
+    member = rows.filter(user_id=user_id, left_at=None).first()
+    if member is None or member.label == name:
+        return
+    old, member.label = member.label, name
+    member.save(update_fields=["label"])
+    _record(member, "renamed", actor_of(member), at, old={"label": old}, new={"label": name})
 
 
 def lock_owner_role() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -16,7 +15,7 @@ from apps.common.etag import Precondition
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import public_id
-from apps.common.links import turn
+from apps.common.links import PROJECT, link, turn
 from apps.common.pagination import paginate
 from apps.orgs import selectors
 from apps.orgs.forms import ProjectEditForm, ProjectForm
@@ -39,7 +38,8 @@ def index(request: HttpRequest) -> HttpResponse:
         check(request, "projects.create")
         if form.is_valid() and (project := _create(request, form)):
             messages.success(request, f"Project {project.name} was created.")
-            return see_other(reverse("orgs:project", args=[project.slug]))
+            # What was made is what one goes on with: it becomes the selected project.
+            return see_other(link(request, "orgs:project", project.slug, project=project.slug))
     status = 422 if form.is_bound else 200
     context = page(request, "Projects", form=form, **_listing(request))
     return render_page_or_partial(request, TEMPLATE, "results", context, status=status)
@@ -61,10 +61,12 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
     rows = selectors.list_projects(q=q, archived=ARCHIVED.get(status))
     found = paginate(rows, after=request.GET.get("after"), before=request.GET.get("before"))
     return {
-        "projects": [_row(project) for project in found.items],
+        "projects": [_row(request, project) for project in found.items],
         "q": q,
         "status": status,
         "filtered": bool(q or status),
+        "chosen": request.GET.get(PROJECT, ""),
+        "clear_url": link(request, "orgs:projects"),
         "newer_url": turn(request, "before", found.previous, keep=FILTERS),
         "older_url": turn(request, "after", found.next, keep=FILTERS),
         "can_create": principal_of(request).may("projects.create"),
@@ -72,11 +74,11 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _row(project: Project) -> dict[str, Any]:
+def _row(request: HttpRequest, project: Project) -> dict[str, Any]:
     return {
         "name": project.name,
         "slug": project.slug,
-        "url": reverse("orgs:project", args=[project.slug]),
+        "url": link(request, "orgs:project", project.slug),
         "tags": project.tags,
         "archived_at": project.archived_at,
         "created_at": project.created_at,
@@ -100,10 +102,10 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         check(request, "projects.edit")
         if form.is_valid() and _update(request, project, form):
             messages.success(request, "Your changes were saved.")
-            return see_other(reverse("orgs:project", args=[project.slug]))
+            return see_other(link(request, "orgs:project", project.slug))
     status = 422 if form.is_bound else 200
     context = page(request, "Projects", form=form, **_facts(request, project))
-    context["crumbs"] = [("Projects", reverse("orgs:projects")), (project.name, None)]
+    context["crumbs"] = [("Projects", link(request, "orgs:projects")), (project.name, None)]
     return render_page_or_partial(
         request, "orgs/project_detail.html", "form", context, status=status
     )
@@ -138,12 +140,12 @@ def _facts(request: HttpRequest, project: Project) -> dict[str, Any]:
             "updated_at": project.updated_at,
         },
         "can_edit": may("projects.edit"),
-        "danger": _danger(project) if may("projects.delete") else None,
+        "danger": _danger(request, project) if may("projects.delete") else None,
         "command": command(request, f"/v1/projects/{project.slug}"),
     }
 
 
-def _danger(project: Project) -> dict[str, str] | None:
+def _danger(request: HttpRequest, project: Project) -> dict[str, str] | None:
     """What can be done to a project that isn't everybody's fallback."""
     if project.is_default:
         return None
@@ -151,13 +153,13 @@ def _danger(project: Project) -> dict[str, str] | None:
         return {
             "title": "Restore project",
             "text": "It is offered again wherever a project can be chosen.",
-            "url": reverse("orgs:project_restore", args=[project.slug]),
+            "url": link(request, "orgs:project_restore", project.slug),
             "verb": "Restore project",
         }
     return {
         "title": "Archive project",
         "text": "It is no longer offered for new work. Nothing is lost, and you can restore it.",
-        "url": reverse("orgs:project_archive", args=[project.slug]),
+        "url": link(request, "orgs:project_archive", project.slug),
         "verb": "Archive project",
     }
 
@@ -180,4 +182,4 @@ def _moved(request: HttpRequest, ref: str, move: Callable[..., Project], done: s
     project = selectors.get_project(ref)
     move(project_id=project.id, actor=principal_of(request).actor, at=timezone.now())
     messages.success(request, f"Project {project.name} was {done}.")
-    return see_other(reverse("orgs:project", args=[project.slug]))
+    return see_other(link(request, "orgs:project", project.slug))

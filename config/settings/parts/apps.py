@@ -45,6 +45,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "apps.tenants.middleware.EntryMiddleware",
     "apps.orgs.middleware.MemberMiddleware",
+    "apps.orgs.middleware.ProjectMiddleware",
+    "apps.tenants.middleware.ZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",

@@ -1,0 +1,72 @@
+"""What a person says of themselves: the name that others read, and the zone that times are in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.common.actors import Actor
+from apps.common.ids import public_id
+from apps.tenants import apex_log, keys
+from apps.tenants.models import Org, User
+from apps.tenants.signals import actor_of
+
+HAS_ROWS: Final = (Org.State.ACTIVE, Org.State.SUSPENDED, Org.State.CLOSING)
+
+
+class Follower(Protocol):
+    """Writes a person's new name into an org's own rows; both of its keys are held."""
+
+    def __call__(self, *, user_id: UUID, name: str, at: datetime) -> None: ...
+
+
+_followers: list[Follower] = []
+
+
+def followed_by(follower: Follower) -> None:
+    """Have a higher app keep its copies of names; called once, when the app is ready."""
+    if follower not in _followers:
+        _followers.append(follower)
+
+
+def change_profile(*, user_id: UUID, name: str, time_zone: str, at: datetime) -> bool:
+    """Keep what the person said, here and in each of their orgs; False if it is what it was.
+
+    One transaction: a name is the same everywhere, or it wasn't changed.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user_id)
+        said = {"name": name, "time_zone": time_zone}
+        changed = {field: value for field, value in said.items() if getattr(user, field) != value}
+        if not changed:
+            return False
+        for field, value in changed.items():
+            setattr(user, field, value)
+        user.save(update_fields=list(changed))
+        _record(user, actor_of(user), changed, at)
+        if "name" in changed:
+            _tell_orgs(user, at)
+    return True
+
+
+def _record(user: User, actor: Actor, changed: dict[str, Any], at: datetime) -> None:
+    apex_log.record(
+        actor=actor,
+        action="tenants.user.changed",
+        subject_type="user",
+        subject_id=public_id("usr", user.pk),
+        at=at,
+        new=changed,
+    )
+
+
+def _tell_orgs(user: User, at: datetime) -> None:
+    """In the order of their ids, so that two who do this wait for each other and never lock."""
+    rows = Org.objects.filter(memberships__user_id=user.pk, state__in=HAS_ROWS).order_by("id")
+    for org in rows:
+        with keys.holding(org.schema_name, org.id):
+            for follow in _followers:
+                follow(user_id=user.pk, name=user.name, at=at)
