@@ -9,10 +9,11 @@ class OrgsConfig(AppConfig):
     def ready(self) -> None:
         from apps.common.api.views import guard_posts
         from apps.orgs.api.idempotency import answer_once
-        from apps.orgs.services import idempotency, invitations, seeding
+        from apps.orgs.services import domains, idempotency, invitations, seeding
         from apps.tenants import provisioning, sweeping
 
         guard_posts(answer_once)
         provisioning.on_provision(seeding.seed_org)
         sweeping.every_visit(invitations.sweep_invitations)
+        sweeping.every_visit(domains.sweep_domains)
         sweeping.every_visit(idempotency.expire_idempotency)

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 
 from apps.common.errors import PermissionDenied
 from apps.orgs import selectors
+from apps.orgs.permissions import OWNERS_ONLY
 from apps.orgs.services.refusals import refuse
 from apps.tenants.access import user_id_of
 
@@ -29,6 +30,8 @@ class MemberMiddleware:
             if principal is None:
                 logout(request)
                 raise Http404
+            if request.brought_host:  # type: ignore[attr-defined]
+                principal = principal.without(OWNERS_ONLY)
             request.principal = principal  # type: ignore[attr-defined]
             structlog.contextvars.bind_contextvars(principal=principal.actor.id)
         return self.get_response(request)

@@ -19,7 +19,7 @@ from apps.tenants import proofs, selectors
 from apps.tenants.access import open_to_all, user_id_of
 from apps.tenants.services import tickets
 from apps.tenants.services.membership import sign_out
-from apps.tenants.sessions import ORG, PARENT, VIA
+from apps.tenants.sessions import HOST, ORG, PARENT, VIA
 from apps.tenants.views import FRESH, safe_path
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -36,6 +36,8 @@ def start(request: HttpRequest) -> HttpResponse:
         "nonce": tickets.hashed(nonce).hex(),
         "next": safe_path(request.GET.get("next", "/")),
     }
+    if brought := request.brought_host:  # type: ignore[attr-defined]
+        query["host"] = brought
     if FRESH in request.GET:
         query[FRESH] = "1"
     response = HttpResponseRedirect(f"{settings.PUBLIC_URL}/account/handover/?{urlencode(query)}")
@@ -59,6 +61,7 @@ def finish(request: HttpRequest) -> HttpResponse:
         token=request.GET.get("ticket", ""),
         nonce=request.COOKIES.get(settings.NONCE_COOKIE_NAME, ""),
         org_id=request.org.id,  # type: ignore[attr-defined]
+        host=request.brought_host,  # type: ignore[attr-defined]
         at=timezone.now(),
     )
     if entry is None:
@@ -69,6 +72,8 @@ def finish(request: HttpRequest) -> HttpResponse:
     request.session.update(
         {ORG: str(request.org.id), PARENT: entry.parent_key, VIA: entry.via}  # type: ignore[attr-defined]
     )
+    if brought := request.brought_host:  # type: ignore[attr-defined]
+        request.session[HOST] = brought
     request.session.update({**entry.proofs, **kept})
     _open_session(request, user)
     response = HttpResponseRedirect(safe_path(request.GET.get("next", "/")))
@@ -95,9 +100,16 @@ def confirm(request: HttpRequest) -> HttpResponse:
         "is_fresh": is_fresh,
         "prove_url": f"{reverse('login')}?{query}",
         "minutes": settings.STEP_UP_SECONDS // 60,
+        "elsewhere": _elsewhere(request),
         "crumbs": [("Settings", "/settings/"), ("Confirm", None)],
     }
     return render(request, "tenants/confirm.html", context)
+
+
+def _elsewhere(request: HttpRequest) -> str:
+    """Where else the org is to be asked, if on this host no proof counts; else ""."""
+    own_url: str = request.org.own_url  # type: ignore[attr-defined]
+    return f"{own_url}/settings/" if request.brought_host else ""  # type: ignore[attr-defined]
 
 
 @open_to_all

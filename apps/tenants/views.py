@@ -135,7 +135,9 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         nonce_hash = bytes.fromhex(nonce)
     except ValueError:
         raise Http404 from None
-    if len(nonce_hash) != tickets.HASH_BYTES:
+    host = request.GET.get("host", "")
+    origin = selectors.find_origin(org=org, host=host)
+    if len(nonce_hash) != tickets.HASH_BYTES or origin is None:
         raise Http404
     now = timezone.now()
     if FRESH in request.GET and not proofs.is_fresh(
@@ -147,10 +149,11 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         user_id=request.user.pk,
         parent_key=str(request.session.session_key),
         nonce_hash=nonce_hash,
+        host=host,
         at=now,
     )
     query = urlencode({"ticket": token, "next": request.GET.get("next", "/")})
-    return HttpResponseRedirect(f"{org.url}/session?{query}")
+    return HttpResponseRedirect(f"{origin}/session?{query}")
 
 
 def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,11 +174,12 @@ def _origin_asked_for(request: HttpRequest) -> str | None:
     target = urlsplit(
         request.POST.get("next") or request.GET.get("next") or _next_of_login(request)
     )
-    slug = parse_qs(target.query).get("org", [""])[0]
+    asked = parse_qs(target.query)
+    slug, host = (asked.get(name, [""])[0] for name in ("org", "host"))
     if target.netloc or target.path != "/account/handover/" or not slug:
         return None
     org = selectors.find_org_by_slug(slug)
-    return org.url if org else None
+    return selectors.find_origin(org=org, host=host) if org else None
 
 
 def _next_of_login(request: HttpRequest) -> str:

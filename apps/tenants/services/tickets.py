@@ -3,6 +3,9 @@
 A cookie for `localhost` never reaches `acme.localhost`, so a signed-in member carries a random
 token there in the URL. It is worthless without the nonce cookie of the browser that asked for it,
 on any other host, a second time, or after a minute.
+
+To a host that the org brought it takes no proof along: who decides over the name decides who
+answers there, and must not come by what hands the org out (proofs.py).
 """
 
 from __future__ import annotations
@@ -38,14 +41,21 @@ def hashed(token: str) -> bytes:
 
 
 def issue_ticket(
-    *, org_id: UUID, user_id: UUID, parent_key: str, nonce_hash: bytes, at: datetime
+    *,
+    org_id: UUID,
+    user_id: UUID,
+    parent_key: str,
+    nonce_hash: bytes,
+    host: str = "",
+    at: datetime,
 ) -> str:
-    """A token for a member who is signed in on the apex."""
+    """A token for a member who is signed in on the apex; `host` is one that the org brought."""
     token = secrets.token_urlsafe(32)
     Ticket.objects.filter(expires_at__lt=at - LIFETIME).delete()
     Ticket.objects.create(
         token_hash=hashed(token),
         nonce_hash=nonce_hash,
+        host=host,
         org_id=org_id,
         user_id=user_id,
         parent_id=parent_key,
@@ -54,12 +64,15 @@ def issue_ticket(
     return token
 
 
-def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry | None:
-    """Consume a ticket in one UPDATE; None if it isn't good for this org and browser, whyever."""
+def use_ticket(
+    *, token: str, nonce: str, org_id: UUID, host: str = "", at: datetime
+) -> Entry | None:
+    """Consume a ticket in one UPDATE; None if it isn't good for this org, host and browser."""
     used = Ticket.objects.filter(
         token_hash=hashed(token),
         nonce_hash=hashed(nonce),
         org_id=org_id,
+        host=host,
         used_at=None,
         expires_at__gt=at,
         parent__expire_date__gt=at,
@@ -69,6 +82,6 @@ def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry |
         return None
     ticket = Ticket.objects.select_related("parent").get(token_hash=hashed(token))
     parent: Session = ticket.parent
-    noted = parent.get_decoded()
+    noted = {} if host else parent.get_decoded()
     proofs = {key: noted[key] for key in (MFA_AT, PROVED_AT) if key in noted}
     return Entry(ticket.user_id, parent.session_key, parent.via, proofs)
