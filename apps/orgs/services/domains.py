@@ -65,9 +65,11 @@ def add_domain(*, kind: str, name: str, by: Principal, at: datetime) -> OrgDomai
 
 def ask_check(*, domain_id: UUID, by: Principal, at: datetime) -> OrgDomain:
     """Have the domain's record looked for, by job, soon. Raises NotFound, RateLimited."""
+    if not OrgDomain.objects.filter(id=domain_id).exists():
+        raise NotFound
+    _spend(by.org_id)
     with transaction.atomic():
         domain = _lock(domain_id, by.org_id)
-        _spend(by.org_id)
         domain.check_asked_at = at
         domain.save(update_fields=["check_asked_at"])
         enqueue("orgs.check_domain", domain_id=str(domain_id))
