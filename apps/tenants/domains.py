@@ -92,8 +92,6 @@ def normal(text: str) -> str:
         raise _bad("This is not a valid host name.")
     if _NUMBER.fullmatch(labels[-1]):  # browsers take it for an IP address (WHATWG URL §3.5)
         raise _bad("Give a name. An IP address belongs to nobody that could prove it.")
-    if len(labels) < 2 or labels[-1] in _SPECIAL:
-        raise _bad("Give a whole name of the internet, such as agents.example.com.")
     return name
 
 
@@ -123,6 +121,8 @@ def _refuse_ours(name: str) -> None:
 
 def _refuse_everybodys(name: str) -> None:
     first, _, rest = name.partition(".")
+    if not rest or name.rpartition(".")[2] in _SPECIAL:
+        raise _bad("Give a whole name of the internet, such as agents.example.com.")
     is_registry = "." not in rest and len(rest) == 2 and first in _SECOND_LEVELS
     if is_registry or name in _SHARED_SUFFIXES:
         raise _bad(f"Names below {name} belong to many. Use one of your own.")

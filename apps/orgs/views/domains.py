@@ -25,6 +25,7 @@ from apps.tenants import domains as names
 from apps.tenants import proofs
 from apps.tenants.errors import ProofNeeded
 from apps.tenants.selectors import origin_of
+from apps.tenants.services.orgs import own_host
 
 MANAGE: Final = "org.manage"
 LABEL: Final = "Domains"
@@ -72,7 +73,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         request,
         LABEL,
         domain=_facts(domain),
-        apex_target=org_of(request).own_url.partition("://")[2].partition(":")[0],
+        own_host=own_host(org_of(request).slug),
         command=post_command(request, f"/v1/domains/{ref}/check", "{}"),
         **_warning([domain]),
     )
@@ -139,7 +140,7 @@ def _form(sent: DomainForm | None, kind: str) -> DomainForm:
 def _own(request: HttpRequest, rows: list[OrgDomain]) -> dict[str, Any]:
     """The address that every org has."""
     return {
-        "url": org_of(request).own_url,
+        "host": own_host(org_of(request).slug),
         "is_primary": not any(row.is_primary for row in rows),
     }
 
