@@ -53,11 +53,11 @@ class DomainForm(forms.Form):
     kind = forms.ChoiceField(choices=[(HOST, HOST), (MAIL, MAIL)], widget=forms.HiddenInput)
     name = forms.CharField(max_length=NAME_MAX)
 
-    def label_as(self, kind: str) -> DomainForm:
-        """The same, with the words of its kind, and ids that the other form doesn't have."""
-        self.auto_id = f"{kind}_%s"
-        self.fields["name"].label, self.fields["name"].help_text = self.LABELS[kind]
-        return self
+    def __init__(self, data: Any = None, *, of_kind: str) -> None:
+        """With the words of its kind, and ids that the other form doesn't have."""
+        super().__init__(data, auto_id=f"{of_kind}_%s", initial={"kind": of_kind})
+        self.of_kind = of_kind
+        self.fields["name"].label, self.fields["name"].help_text = self.LABELS[of_kind]
 
 
 class NameForm(forms.Form):

@@ -19,6 +19,7 @@ from apps.tenants import proofs, selectors
 from apps.tenants.access import open_to_all, user_id_of
 from apps.tenants.services import tickets
 from apps.tenants.services.membership import sign_out
+from apps.tenants.services.orgs import own_host
 from apps.tenants.sessions import HOST, ORG, PARENT, VIA
 from apps.tenants.views import FRESH, safe_path
 
@@ -106,10 +107,12 @@ def confirm(request: HttpRequest) -> HttpResponse:
     return render(request, "tenants/confirm.html", context)
 
 
-def _elsewhere(request: HttpRequest) -> str:
-    """Where else the org is to be asked, if on this host no proof counts; else ""."""
-    own_url: str = request.org.own_url  # type: ignore[attr-defined]
-    return f"{own_url}/settings/" if request.brought_host else ""  # type: ignore[attr-defined]
+def _elsewhere(request: HttpRequest) -> dict[str, str] | None:
+    """Where else the org is to be asked, if no proof counts on this host."""
+    org: selectors.OrgRef = request.org  # type: ignore[attr-defined]
+    if not request.brought_host:  # type: ignore[attr-defined]
+        return None
+    return {"host": own_host(org.slug), "url": f"{org.own_url}/settings/"}
 
 
 @open_to_all

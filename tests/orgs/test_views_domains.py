@@ -114,6 +114,7 @@ def test_a_refused_name_is_explained_and_changes_nothing(
     assert answer.status_code == 422 and is_page(answer)
     assert said in html and f'id="{kind}_name_error"' in html
     assert html.count("data-error-summary") == 1
+    assert ">Host</label>" in html and ">Mail domain</label>" in html
     assert OrgDomain.objects.count() == 1 and len(events()) == before
 
 

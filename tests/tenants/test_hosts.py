@@ -227,7 +227,7 @@ def test_nobody_hands_the_org_out_there(brought: Brought, browser: TwoHosts) -> 
     made = browser.post("/settings/keys/", brought.where, {"name": "Stolen"})
     assert (made.status_code, made["Location"]) == (303, "/confirm/")
     page = browser.get("/confirm/", brought.where).content.decode()
-    assert f"{brought.org.own_url}/settings/" in page and "Not on this address" in page
+    assert f"{brought.org.own_url}/settings/" in page and "Not at this address" in page
     assert "ticket" not in page and 'action="/settings/keys/"' not in page
     refused = browser.get("/settings/danger/", brought.where)
     assert refused.status_code == 403 and brought.org.own_url in refused.content.decode()

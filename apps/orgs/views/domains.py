@@ -45,7 +45,7 @@ SEEN: Final = {
 @needs(MANAGE)
 def index(request: HttpRequest) -> HttpResponse:
     """The hosts and mail domains; a POST puts one on the list."""
-    form = DomainForm(request.POST) if request.method == "POST" else None
+    form = _sent(request) if request.method == "POST" else None
     if form is not None and form.is_valid() and (made := _add(request, form)):
         messages.success(request, f"{made.name} is on the list. Publish its record next.")
         return see_other(_url("domain", made))
@@ -130,11 +130,15 @@ def _add(request: HttpRequest, form: DomainForm) -> OrgDomain | None:
         return None
 
 
+def _sent(request: HttpRequest) -> DomainForm:
+    """The one of the page's two forms that was sent."""
+    is_mail = request.POST.get("kind") == names.MAIL
+    return DomainForm(request.POST, of_kind=names.MAIL if is_mail else names.HOST)
+
+
 def _form(sent: DomainForm | None, kind: str) -> DomainForm:
     """The form of one kind: the refused one, or an empty one."""
-    is_its = sent is not None and sent.data.get("kind") == kind
-    form = sent if sent is not None and is_its else DomainForm(initial={"kind": kind})
-    return form.label_as(kind)
+    return sent if sent is not None and sent.of_kind == kind else DomainForm(of_kind=kind)
 
 
 def _own(request: HttpRequest, rows: list[OrgDomain]) -> dict[str, Any]:
