@@ -17,8 +17,10 @@ from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvid
 from apps.agents.services import agents, grants, models
 from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
+from apps.orgs.selectors import list_domains
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
+from apps.orgs.services.domains import remove_domain
 from apps.runs.models import Feedback, Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
@@ -195,6 +197,8 @@ class World:
                 email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
             )
             things = self._agent_and_run(project.id.hex[-12:])
+            for old in list_domains():  # an org has only so many
+                remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
         return {
             **things,
