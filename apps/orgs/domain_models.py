@@ -47,10 +47,10 @@ class OrgDomain(StateModel, TenantModel):
         UNREACHABLE = "unreachable", "No name server answered"
         TAKEN = "taken", "The record is there, but another organization uses the domain"
 
-    kind = models.CharField(max_length=4, choices=Kind.choices)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
     name = models.CharField(max_length=253)
     challenge = models.CharField(max_length=64)
-    state = FSMField(default=State.PENDING, choices=State.choices, protected=True, max_length=8)
+    state = FSMField(default=State.PENDING, choices=State.choices, protected=True, max_length=10)
     is_primary = models.BooleanField(default=False)
     added_by = models.ForeignKey("orgs.Member", on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        choices=[("host", "Host"), ("mail", "Mail domain")], max_length=4
+                        choices=[("host", "Host"), ("mail", "Mail domain")], max_length=10
                     ),
                 ),
                 ("name", models.CharField(max_length=253)),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                             ("lapsed", "Lapsed"),
                         ],
                         default="pending",
-                        max_length=8,
+                        max_length=10,
                         protected=True,
                     ),
                 ),
