@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -70,6 +71,22 @@ def _origin(name: str, url: str) -> tuple[str, str, int]:
     if not port or not parts.hostname or rest:
         raise refusal
     return parts.scheme, parts.hostname, port
+
+
+def addresses(name: str, port: int) -> list[tuple[str, int]]:
+    """A comma-separated list of IP addresses, each with a port of its own or this one."""
+    return [_address(name, part, port) for part in names(name)]
+
+
+def _address(name: str, text: str, port: int) -> tuple[str, int]:
+    refusal = ImproperlyConfigured(f"{name}: {text!r} is no address such as 192.0.2.1:53")
+    bare = text.count(":") > 1 and not text.startswith("[")
+    try:
+        parts = urlsplit(f"//[{text}]" if bare else f"//{text}")
+        host = str(ip_address(parts.hostname or ""))
+        return host, parts.port or port
+    except ValueError as error:
+        raise refusal from error
 
 
 def key_bytes(name: str, length: int, default: str | None = None) -> bytes:

@@ -24,6 +24,8 @@ FIELDS: Final = {
     "capability_exists": "name",
     "grant_exists": "caller",
     "provider_name_in_use": "name",
+    "domain_exists": "name",
+    "too_many_domains": "name",
     "price_exists": "model",
     "view_name_in_use": "name",
 }

@@ -9,7 +9,7 @@ class OrgsConfig(AppConfig):
     def ready(self) -> None:
         from apps.common.api.views import guard_posts
         from apps.orgs.api.idempotency import answer_once
-        from apps.orgs.services import idempotency, invitations, members, seeding
+        from apps.orgs.services import domains, idempotency, invitations, members, seeding
         from apps.tenants import provisioning, sweeping
         from apps.tenants.services import profiles
 
@@ -17,4 +17,5 @@ class OrgsConfig(AppConfig):
         provisioning.on_provision(seeding.seed_org)
         profiles.followed_by(members.follow_name)
         sweeping.every_visit(invitations.sweep_invitations)
+        sweeping.every_visit(domains.sweep_domains)
         sweeping.every_visit(idempotency.expire_idempotency)

@@ -47,6 +47,27 @@ class InvitationClosed(Conflict):
     title = "The invitation is no longer open"
 
 
+class DomainExists(Conflict):
+    """The org has this domain on its list already."""
+
+    code = "domain_exists"
+    title = "The domain is on the list already"
+
+
+class DomainNotProved(Conflict):
+    """Only a host that is proved can lead anywhere."""
+
+    code = "domain_not_proved"
+    title = "The domain is not proved"
+
+
+class TooManyDomains(Conflict):
+    """The org's list of domains is full."""
+
+    code = "too_many_domains"
+    title = "There are too many domains"
+
+
 class KeyInactive(Conflict):
     """The key is revoked, expired or replaced, so there is nothing left to change."""
 

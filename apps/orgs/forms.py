@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
+
+from apps.tenants.domains import HOST, MAIL, NAME_MAX
 
 
 class ProjectForm(forms.Form):
@@ -42,6 +44,24 @@ class InviteForm(forms.Form):
     def __init__(self, *args: Any, roles: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"].choices = roles  # type: ignore[attr-defined]
+
+
+class DomainForm(forms.Form):
+    """A host or a mail domain, as the page's two forms send it."""
+
+    LABELS: ClassVar = {
+        HOST: ("Host", "For example agents.your-company.com: a name that only this serves."),
+        MAIL: ("Mail domain", "For example your-company.com: what stands behind the @."),
+    }
+
+    kind = forms.ChoiceField(choices=[(HOST, HOST), (MAIL, MAIL)], widget=forms.HiddenInput)
+    name = forms.CharField(max_length=NAME_MAX)
+
+    def __init__(self, data: Any = None, *, of_kind: str) -> None:
+        """With the words of its kind, and ids that the other form doesn't have."""
+        super().__init__(data, auto_id=f"{of_kind}_%s", initial={"kind": of_kind})
+        self.of_kind = of_kind
+        self.fields["name"].label, self.fields["name"].help_text = self.LABELS[of_kind]
 
 
 class NameForm(forms.Form):

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from apps.common.errors import PermissionDenied
 from apps.common.links import carried
 from apps.orgs import selectors
+from apps.orgs.permissions import OWNERS_ONLY
 from apps.orgs.services.refusals import refuse
 from apps.tenants.access import user_id_of
 
@@ -37,6 +38,8 @@ class MemberMiddleware:
             if look := request.impersonation:  # type: ignore[attr-defined]
                 structlog.contextvars.bind_contextvars(as_member=principal.actor.id)
                 principal = replace(principal, actor=look.actor)
+            if request.brought_host:  # type: ignore[attr-defined]
+                principal = principal.without(OWNERS_ONLY)
             request.principal = principal  # type: ignore[attr-defined]
             structlog.contextvars.bind_contextvars(principal=principal.actor.id)
         return self.get_response(request)

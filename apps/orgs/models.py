@@ -12,6 +12,7 @@ from django_fsm import FSMField, transition
 
 from apps.common.fsm import StateModel
 from apps.common.models import TenantModel
+from apps.orgs.domain_models import OrgDomain as OrgDomain
 
 
 class Project(TenantModel):

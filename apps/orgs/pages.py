@@ -36,11 +36,16 @@ def org_of(request: HttpRequest) -> OrgRef:
 
 def check(request: HttpRequest, code: str) -> None:
     """Raise PermissionDenied, naming what is missing and who can give it."""
-    if not principal_of(request).may(code):
-        raise PermissionDenied(
-            f"This needs the permission {code}. An owner or admin can change your role.",
-            permission=code,
-        )
+    principal = principal_of(request)
+    if principal.may(code):
+        return
+    if code in principal.role_permissions:
+        where = f"Only an owner may do this, and only at {org_of(request).own_url}."
+        raise PermissionDenied(where, permission=code)
+    raise PermissionDenied(
+        f"This needs the permission {code}. An owner or admin can change your role.",
+        permission=code,
+    )
 
 
 def needs(code: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:

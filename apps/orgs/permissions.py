@@ -79,6 +79,10 @@ NOT_FOR_AGENTS: Final = frozenset(
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
 limits that grants put on an agent, and who names a provider gets what agents say to models."""
 
+OWNERS_ONLY: Final = frozenset(code for code, (_, roles) in MATRIX.items() if roles == _OWNERS)
+"""What nobody may on a host that the org brought: an admin can bring one, and who holds its name
+could act there for any owner who enters by it."""
+
 
 def codes_of(role: str) -> frozenset[str]:
     """What a built-in role may do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -39,3 +39,7 @@ class Principal:
 
     def may(self, code: str) -> bool:
         return code in self.permissions
+
+    def without(self, codes: frozenset[str]) -> Principal:
+        """The same, who may none of these here."""
+        return replace(self, permissions=self.permissions - codes)

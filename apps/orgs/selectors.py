@@ -16,7 +16,16 @@ from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id, public_id
 from apps.common.text import is_slug
-from apps.orgs.models import ApiKey, Invitation, Member, Permission, Project, Role, RolePermission
+from apps.orgs.models import (
+    ApiKey,
+    Invitation,
+    Member,
+    OrgDomain,
+    Permission,
+    Project,
+    Role,
+    RolePermission,
+)
 from apps.orgs.permissions import ALL_SCOPES, OWNER, effective
 from apps.orgs.principals import Principal
 from apps.tenants import keys
@@ -25,7 +34,7 @@ from apps.tenants.selectors import KEY_COUNTS
 ModelT = TypeVar("ModelT", bound=Model)
 
 PROJECT, MEMBER, ROLE, INVITATION, KEY, ORG = "prj", "mem", "rol", "inv", "key", "org"
-AGENT = "agt"
+AGENT, DOMAIN = "agt", "dom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,27 @@ def find_open_invitation(*, token_hash: bytes, at: datetime) -> Invitation | Non
     """The pending invitation that a link opens, while it lasts."""
     rows = list_invitations(state=Invitation.State.PENDING)
     return rows.filter(token_hash=token_hash, expires_at__gt=at).first()
+
+
+def list_domains(*, kind: str = "") -> QuerySet[OrgDomain]:
+    """The org's domains, newest first; of one kind, if that is given. There are few."""
+    rows = OrgDomain.objects.order_by("-created_at", "-id")
+    return rows.filter(kind=kind) if kind else rows
+
+
+def get_domain(ref: str) -> OrgDomain:
+    return _found(OrgDomain.objects.filter(id=parse_id(DOMAIN, ref)).first())
+
+
+def get_mail_domains() -> frozenset[str]:
+    """The mail domains that are proved to be the org's."""
+    rows = OrgDomain.objects.filter(kind="mail", state="verified")
+    return frozenset(rows.values_list("name", flat=True))
+
+
+def is_outside(email: str, mail_domains: frozenset[str]) -> bool:
+    """Whether an address is in none of the org's mail domains; it never is while there are none."""
+    return bool(mail_domains) and email.rpartition("@")[2].lower() not in mail_domains
 
 
 def list_keys(*, by: Principal, agent_id: UUID | None = None, q: str = "") -> QuerySet[ApiKey]:

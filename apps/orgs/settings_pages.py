@@ -15,6 +15,7 @@ TABS = (
     ("Roles", "/settings/roles/", "roles.view"),
     ("Projects", "/projects/", "projects.view"),
     ("API keys", "/settings/keys/", None),
+    ("Domains", "/settings/domains/", "org.manage"),
     ("Models", "/settings/models/", "models.view"),
     ("Close", "/settings/danger/", "org.close"),
 )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orgs.views import keys, members, projects, roles, settings
+from apps.orgs.views import domains, keys, members, projects, roles, settings
 
 app_name = "orgs"
 urlpatterns = [
@@ -21,5 +21,10 @@ urlpatterns = [
     path("settings/keys/", keys.index, name="keys"),
     path("settings/keys/<str:ref>/rotate/", keys.rotate, name="key_rotate"),
     path("settings/keys/<str:ref>/revoke/", keys.revoke, name="key_revoke"),
+    path("settings/domains/", domains.index, name="domains"),
+    path("settings/domains/<str:ref>/", domains.detail, name="domain"),
+    path("settings/domains/<str:ref>/check/", domains.check_now, name="domain_check"),
+    path("settings/domains/<str:ref>/primary/", domains.set_primary, name="domain_primary"),
+    path("settings/domains/<str:ref>/remove/", domains.remove, name="domain_remove"),
     path("settings/danger/", settings.danger, name="settings_danger"),
 ]

@@ -31,6 +31,13 @@ class OrgShut(OrgNotReady):
         return self.extra.get("state") == "suspended"
 
 
+class DomainTaken(Conflict):
+    """Another org has proved the domain before and uses it."""
+
+    code = "domain_taken"
+    title = "The domain is in use"
+
+
 class ProofNeeded(DomainError):
     """The last proof of who this is was given too long ago for what is asked; `act` says what."""
 

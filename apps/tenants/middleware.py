@@ -19,13 +19,13 @@ from django.utils.http import urlencode
 from apps.common import problem
 from apps.common.errors import NotFound, Unauthenticated
 from apps.common.htmx import hx_redirect
-from apps.tenants import impersonation, keys, proofs, selectors, standing, zones
+from apps.tenants import domains, impersonation, keys, proofs, selectors, standing, zones
 from apps.tenants.access import user_id_of
 from apps.tenants.backend.apart import release_connections
 from apps.tenants.errors import ProofNeeded, ReadOnlyLook
 from apps.tenants.impersonation import Impersonation
 from apps.tenants.services import activity, impersonations
-from apps.tenants.sessions import ORG
+from apps.tenants.sessions import HOST, ORG
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 HOSTS_SECONDS = 30.0
@@ -45,6 +45,7 @@ class HostMiddleware:
         keys.reset()
         host = host_of(request)
         request.org = None  # type: ignore[attr-defined]
+        request.brought_host = ""  # type: ignore[attr-defined]
         if host == settings.APEX_HOST or request.path in ANY_HOST:
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
         else:
@@ -52,18 +53,29 @@ class HostMiddleware:
             if org is None:
                 return problem.respond(request, NotFound("There is nothing at this address."))
             request.org = org  # type: ignore[attr-defined]
+            if not domains.is_below_apex(host):
+                request.brought_host = host  # type: ignore[attr-defined]
             request.urlconf = settings.ROOT_URLCONF
             keys.use_schema(org.schema)
             structlog.contextvars.bind_contextvars(org=org.slug)
         set_urlconf(request.urlconf)
         response = self.get_response(request)
+        if request.brought_host and settings.SECURE_HSTS_SECONDS and request.is_secure():  # type: ignore[attr-defined]
+            # For this host alone: what lies below it is its owner's, and may speak plain HTTP.
+            response["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
         if getattr(response, "streaming", False):
             # A stream may last for hours; eight of them on a pool of eight would stop everything.
             release_connections()
         return response
 
     def find(self, host: str) -> selectors.OrgRef | None:
-        """The org of a host, remembered briefly; what may change of it is asked at the door."""
+        """The org of a host, remembered briefly; what may change of it is asked at the door.
+
+        A host below the apex is its org's for good. One that an org brought is asked for each
+        time: from the moment that it is taken away, no process serves it.
+        """
+        if not domains.is_below_apex(host):
+            return selectors.find_org_by_host(host)
         at, org = self.hosts.get(host, (0.0, None))
         if org is None or time.monotonic() - at > HOSTS_SECONDS:
             org = selectors.find_org_by_host(host)
@@ -161,9 +173,11 @@ class CallMiddleware:
 def enter(request: HttpRequest, org: selectors.OrgRef) -> None:
     """Unlock the org's rows, if this session was made for it and its user may still enter."""
     user_id = user_id_of(request)
-    look = impersonation.of_session(request.session)
+    session = request.session
+    brought: str = request.brought_host  # type: ignore[attr-defined]
+    look = impersonation.of_session(session)
     operator_id = look.operator_id if look else None
-    made_here = request.session.get(ORG) == str(org.id)
+    made_here = session.get(ORG) == str(org.id) and session.get(HOST, "") == brought
     fresh = (
         selectors.find_entered_org(user_id=user_id, org_id=org.id, operator_id=operator_id)
         if made_here

@@ -127,6 +127,9 @@ class Org(StateModel, TenantMixin):  # type: ignore[misc, django-manager-missing
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="orgs")
     created_at = models.DateTimeField(editable=False)
     erase_at = models.DateTimeField(null=True, blank=True, editable=False)
+    host = models.CharField(
+        max_length=253, blank=True, editable=False, help_text="where links lead, if not to its own"
+    )
 
     class Meta:
         db_table = "tenants_org"
@@ -176,16 +179,34 @@ class Org(StateModel, TenantMixin):  # type: ignore[misc, django-manager-missing
         """Only the slug stays, so that nobody else ever answers on the org's host."""
         self.erase_at = None
         self.name = "Erased"
+        self.host = ""
         self.owner = None
 
 
 class Domain(DomainMixin):  # type: ignore[misc]
-    """A host that leads to an org; every org has `<slug>.<apex host>`."""
+    """A host that leads to an org: `<slug>.<apex host>`, and each that it has proved to be its own.
+
+    The one that is primary is `Org.host` too, so that who reads an org knows where links lead.
+    """
 
     tenant = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="domains")
 
     class Meta:
         db_table = "tenants_domain"
+
+
+class MailDomain(models.Model):
+    """A mail domain that one org has proved to be its own."""
+
+    domain = models.CharField(max_length=253, primary_key=True)
+    org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        db_table = "tenants_mail_domain"
+
+    def __str__(self) -> str:
+        return self.domain
 
 
 class Membership(models.Model):
@@ -250,9 +271,15 @@ class Session(AbstractBaseSession):
         related_name="+",
         help_text="the operator who looks through this member's eyes",
     )
+    host = models.CharField(
+        max_length=253, blank=True, help_text="the host that the org brought, if it is for one"
+    )
 
     class Meta:
         db_table = "tenants_session"
+        indexes = [
+            models.Index(fields=["host"], condition=~Q(host=""), name="session_host_brought")
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(impersonator=None) | Q(parent__isnull=False),
@@ -282,6 +309,7 @@ class Ticket(models.Model):
     org = models.ForeignKey(Org, on_delete=models.CASCADE, related_name="+")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     parent = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    host = models.CharField(max_length=253, blank=True)
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True)
     impersonation = models.JSONField(null=True)

@@ -21,7 +21,8 @@ from apps.tenants.access import open_to_all, user_id_of
 from apps.tenants.impersonation import Impersonation, ends_impersonation
 from apps.tenants.services import impersonations, tickets
 from apps.tenants.services.membership import sign_out
-from apps.tenants.sessions import IMPERSONATION, ORG, PARENT, VIA
+from apps.tenants.services.orgs import own_host
+from apps.tenants.sessions import HOST, IMPERSONATION, ORG, PARENT, VIA
 from apps.tenants.views import FRESH, safe_path
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -43,6 +44,8 @@ def start(request: HttpRequest) -> HttpResponse:
         "nonce": tickets.hashed(nonce).hex(),
         "next": safe_path(request.GET.get("next", "/")),
     }
+    if brought := request.brought_host:  # type: ignore[attr-defined]
+        query["host"] = brought
     if FRESH in request.GET:
         query[FRESH] = "1"
     path = "/account/handover/"
@@ -74,6 +77,7 @@ def finish(request: HttpRequest) -> HttpResponse:
         token=request.GET.get("ticket", ""),
         nonce=request.COOKIES.get(settings.NONCE_COOKIE_NAME, ""),
         org_id=request.org.id,  # type: ignore[attr-defined]
+        host=request.brought_host,  # type: ignore[attr-defined]
         at=timezone.now(),
     )
     if entry is None:
@@ -85,6 +89,8 @@ def finish(request: HttpRequest) -> HttpResponse:
     request.session.update(
         {ORG: str(request.org.id), PARENT: entry.parent_key, VIA: entry.via}  # type: ignore[attr-defined]
     )
+    if brought := request.brought_host:  # type: ignore[attr-defined]
+        request.session[HOST] = brought
     request.session.update({**entry.proofs, **kept})
     if entry.impersonation:
         _begin_look(request, entry.impersonation)
@@ -125,9 +131,18 @@ def confirm(request: HttpRequest) -> HttpResponse:
         "is_fresh": is_fresh,
         "prove_url": f"{reverse('login')}?{query}",
         "minutes": settings.STEP_UP_SECONDS // 60,
+        "elsewhere": _elsewhere(request),
         "crumbs": [("Settings", "/settings/"), ("Confirm", None)],
     }
     return render(request, "tenants/confirm.html", context)
+
+
+def _elsewhere(request: HttpRequest) -> dict[str, str] | None:
+    """Where else the org is to be asked, if no proof counts on this host."""
+    org: selectors.OrgRef = request.org  # type: ignore[attr-defined]
+    if not request.brought_host:  # type: ignore[attr-defined]
+        return None
+    return {"host": own_host(org.slug), "url": f"{org.own_url}/settings/"}
 
 
 @open_to_all

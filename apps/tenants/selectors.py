@@ -40,6 +40,7 @@ class OrgRef:
     owner_id: UUID | None
     created_at: datetime
     erase_at: datetime | None
+    host: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -47,13 +48,24 @@ class OrgRef:
 
     @property
     def url(self) -> str:
-        """The org's own origin, built from PUBLIC_URL and never from a Host header."""
+        """The origin of its primary host, built from PUBLIC_URL and never from a Host header."""
+        return origin_of(self.host) if self.host else self.own_url
+
+    @property
+    def own_url(self) -> str:
+        """The origin that it always has, whichever host it brought besides."""
         return org_origin(self.slug)
 
 
 def org_origin(slug: str) -> str:
     apex = urlsplit(settings.PUBLIC_URL)
     return f"{apex.scheme}://{slug}.{apex.netloc}"
+
+
+def origin_of(host: str) -> str:
+    """The origin of a host that an org brought: served as the apex is, on the same port."""
+    apex = urlsplit(settings.PUBLIC_URL)
+    return f"{apex.scheme}://{host}{f':{apex.port}' if apex.port else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ def ref(org: Org) -> OrgRef:
         owner_id=org.owner_id,
         created_at=org.created_at,
         erase_at=org.erase_at,
+        host=org.host,
     )
 
 
@@ -107,6 +120,14 @@ def find_org_by_host(host: str) -> OrgRef | None:
         .first()
     )
     return ref(domain.tenant) if domain else None
+
+
+def find_origin(*, org: OrgRef, host: str) -> str | None:
+    """The origin of a host of this org, "" being its own; None for one that doesn't lead to it."""
+    if not host:
+        return org.own_url
+    found = find_org_by_host(host)
+    return origin_of(host) if found is not None and found.id == org.id else None
 
 
 def find_key_org(*, key_hash: bytes, at: datetime) -> OrgRef | None:

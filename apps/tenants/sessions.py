@@ -15,6 +15,7 @@ from apps.tenants.models import Session
 ORG = "_mandate_org"
 PARENT = "_mandate_parent"
 VIA = "_mandate_via"
+HOST = "_mandate_host"
 MFA_AT = "_mandate_mfa_at"
 PROVED_AT = "_mandate_proved_at"
 IMPERSONATION = "_mandate_impersonation"
@@ -33,6 +34,7 @@ class SessionStore(DatabaseStore):
         row.org_id = data.get(ORG)
         row.parent_id = data.get(PARENT)
         row.user_id = data.get(SESSION_KEY)
+        row.host = data.get(HOST, "")
         row.via = data.get(VIA, "password" if row.user_id else "")
         row.impersonator_id = data.get(IMPERSONATION, {}).get("operator_id")
         row.mfa_at = datetime.fromisoformat(data[MFA_AT]) if data.get(MFA_AT) else None

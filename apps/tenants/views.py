@@ -134,7 +134,9 @@ def handover(request: HttpRequest) -> HttpResponseBase:
             raise refusal
         raise Http404
     nonce_hash = tickets.parse_nonce_hash(request.GET.get("nonce", ""))
-    if nonce_hash is None:
+    host = request.GET.get("host", "")
+    origin = selectors.find_origin(org=org, host=host)
+    if nonce_hash is None or origin is None:
         raise Http404
     now = timezone.now()
     if FRESH in request.GET and not proofs.is_fresh(
@@ -146,10 +148,11 @@ def handover(request: HttpRequest) -> HttpResponseBase:
         user_id=request.user.pk,
         parent_key=str(request.session.session_key),
         nonce_hash=nonce_hash,
+        host=host,
         at=now,
     )
     query = urlencode({"ticket": token, "next": request.GET.get("next", "/")})
-    return HttpResponseRedirect(f"{org.url}/session?{query}")
+    return HttpResponseRedirect(f"{origin}/session?{query}")
 
 
 def widen_form_action(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,11 +173,12 @@ def _origin_asked_for(request: HttpRequest) -> str | None:
     target = urlsplit(
         request.POST.get("next") or request.GET.get("next") or _next_of_login(request)
     )
-    slug = parse_qs(target.query).get("org", [""])[0]
+    asked = parse_qs(target.query)
+    slug, host = (asked.get(name, [""])[0] for name in ("org", "host"))
     if target.netloc or target.path != "/account/handover/" or not slug:
         return None
     org = selectors.find_org_by_slug(slug)
-    return org.url if org else None
+    return selectors.find_origin(org=org, host=host) if org else None
 
 
 def _next_of_login(request: HttpRequest) -> str:

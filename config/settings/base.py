@@ -11,6 +11,7 @@ from config.settings.parts.accounts import *  # noqa: F403
 from config.settings.parts.apps import *  # noqa: F403
 from config.settings.parts.celery import *  # noqa: F403
 from config.settings.parts.databases import *  # noqa: F403
+from config.settings.parts.dns import *  # noqa: F403
 from config.settings.parts.egress import *  # noqa: F403
 from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.pages import *  # noqa: F403

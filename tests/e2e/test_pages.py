@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -87,6 +88,7 @@ WORKSPACE = {
     "roles": "/settings/roles/",
     "keys": "/settings/keys/",
     "keys-none": "/settings/keys/?q=zzzz",
+    "domains": "/settings/domains/",
     "close": "/settings/danger/",
     "confirm-nothing": "/confirm/",
     "search": "/search/?q=e",
@@ -173,6 +175,19 @@ def test_pages_of_a_grant(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/agents/calculator/grants/")
     change = owner.page.get_by_role("link", name="Change the grant of Concierge")
     sweep(owner, product.org("acme"), {"agent-grant": str(change.get_attribute("href"))})
+
+
+def test_pages_of_domains(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/settings/domains/")
+    found = {}
+    for kind, name in (("host", "agents"), ("mail", "mail")):
+        owner.go(f"{product.org('acme')}/settings/domains/")
+        field = owner.page.locator(f"#new-{kind} [name=name]")
+        field.fill(f"{name}-{uuid.uuid4().hex[:8]}.acme.example")
+        owner.page.locator(f"#new-{kind} button[type=submit]").click()
+        owner.page.get_by_role("heading", name="Records to publish").wait_for()
+        found[f"domain-{kind}"] = urlsplit(owner.page.url).path
+    sweep(owner, product.org("acme"), found)
 
 
 def test_pages_with_something_open(product: Product, owner: Person) -> None:

@@ -17,13 +17,16 @@ from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvid
 from apps.agents.services import agents, grants, models
 from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
+from apps.orgs.selectors import list_domains
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
+from apps.orgs.services.domains import remove_domain
 from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
 from apps.tenants import keys
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
+from tests.orgs.domains import verified_domain
 
 URLCONFS = ("config.urls.apex", "config.urls.org")
 
@@ -49,6 +52,12 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/invitations/{invitation}"): (ADMINS, None, {200}),
     ("DELETE", "/v1/invitations/{invitation}"): (ADMINS, None, {204}),
     ("POST", "/v1/invitations/{invitation}/resend"): (ADMINS, None, {200}),
+    ("GET", "/v1/domains"): (ADMINS, None, {200}),
+    ("POST", "/v1/domains"): (ADMINS, {"kind": "host", "name": "new.acme.example"}, {201}),
+    ("GET", "/v1/domains/{domain}"): (ADMINS, None, {200}),
+    ("PATCH", "/v1/domains/{domain}"): (ADMINS, {"primary": True}, {200}),
+    ("DELETE", "/v1/domains/{domain}"): (ADMINS, None, {204}),
+    ("POST", "/v1/domains/{domain}/check"): (ADMINS, None, {202}),
     ("GET", "/v1/keys"): (ALL, None, {200}),
     ("POST", "/v1/keys"): (ALL, {"name": "New"}, {201}),
     # The key is a member's: who may have keys may not therefore see another's.
@@ -194,12 +203,16 @@ class World:
                 email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
             )
             things = self._agent_and_run(project.id.hex[-12:])
+            for old in list_domains():  # an org has only so many
+                remove_domain(domain_id=old.id, by=self.owner, at=AT)
+            domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
         return {
             **things,
             "project": public_id("prj", project.id),
             "member": public_id("mem", member.member_id),
             "invitation": public_id("inv", invitation.id),
             "key": public_id("key", key.id),
+            "domain": public_id("dom", domain.id),
         }
 
     def _agent_and_run(self, mark: str) -> dict[str, str]:
@@ -268,12 +281,12 @@ class World:
 
     def state(self) -> str:
         """All that a refused call could have changed, as text."""
-        from apps.orgs.models import ApiKey, Invitation, Member, Project
+        from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project
 
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += (ModelProvider, ModelPrice, SavedView)
+            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

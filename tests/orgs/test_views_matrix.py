@@ -19,7 +19,7 @@ from apps.agents.services.changing import version_of
 from apps.agents.services.grants import create_grant
 from apps.agents.services.models import create_price, create_provider
 from apps.common.ids import public_id
-from apps.orgs.models import ApiKey, Invitation, Member, Project
+from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
 from apps.runs.models import Feedback, Run, SavedView
@@ -32,6 +32,7 @@ from apps.tenants.services import membership
 from apps.trust.models import AuditEvent
 from config.urls import org as urlconf
 from tests.orgs.conftest import AT, ROLES, join, owner_of
+from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
 
 ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
@@ -120,6 +121,11 @@ TABLE = {
     "orgs:invitation_resend": Row(post=ADMINS),
     "orgs:invitation_revoke": Row(post=ADMINS),
     "orgs:roles": Row(get=ALL),
+    "orgs:domains": Row(ADMINS, ADMINS, {"kind": "host", "name": "new.acme.example"}),
+    "orgs:domain": Row(get=ADMINS),
+    "orgs:domain_check": Row(post=ADMINS),
+    "orgs:domain_primary": Row(post=ADMINS, data={"primary": "on"}),
+    "orgs:domain_remove": Row(post=ADMINS),
     "orgs:keys": Row(ALL, ALL, {"name": "Nightly"}, done=200),
     "orgs:key_rotate": Row(post=ALL, done=200),
     "orgs:key_revoke": Row(post=ALL),
@@ -138,6 +144,7 @@ REFS = {
     *("orgs:member_role", "orgs:member_remove"),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke"),
+    *(n for n in TABLE if n.startswith("orgs:domain") and n != "orgs:domains"),
     *(n for n in TABLE if n.startswith("agents:") and n not in BARE),
     *(
         "runs:view",
@@ -183,6 +190,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         projects.archive_project(project_id=shelved.id, actor=owner.actor, at=AT)
         invited = invitations.invite(email="pat@x.example", role="viewer", by=owner, at=AT)
         key = api_keys.create_key(name="Import", by=who, at=AT).key
+        domain = public_id("dom", verified_domain(f"{org.slug}.x.example", by=owner).id)
     member = public_id("mem", join(org, "member").member_id)
     invitation, own_key = public_id("inv", invited.id), public_id("key", key.id)
     return {
@@ -193,6 +201,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "orgs:member_remove": member,
         "orgs:invitation_resend": invitation,
         "orgs:invitation_revoke": invitation,
+        **{name: domain for name in REFS if name.startswith("orgs:domain")},
         "orgs:key_rotate": own_key,
         "orgs:key_revoke": own_key,
         "version": projects.version_of(live),
@@ -303,7 +312,7 @@ def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
-        kinds += (ModelProvider, ModelPrice, SavedView)
+        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

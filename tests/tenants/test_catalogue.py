@@ -24,6 +24,7 @@ SHARED_TABLES = frozenset(
         "tenants_domain",
         "tenants_invitation_index",
         "tenants_key_index",
+        "tenants_mail_domain",
         "tenants_membership",
         "tenants_org",
         "tenants_org_activity",

@@ -20,6 +20,7 @@ from apps.tenants import keys, sweeping
 from apps.tenants.models import (
     Domain,
     KeyIndex,
+    MailDomain,
     Membership,
     Org,
     OrgActivity,
@@ -68,12 +69,13 @@ def more_of_everything() -> None:
     org = orgs._write_org(name="More", slug=f"m{uuid.uuid4().hex[:10]}", owner_id=owner.pk, at=NOW)
     KeyIndex.objects.create(key_hash=uuid.uuid4().bytes * 2, org=org)
     Plan.objects.create(code=f"p{uuid.uuid4().hex[:10]}", name="Another")
+    MailDomain.objects.create(domain=f"{org.slug}.example", org=org, created_at=NOW)
     write_stats(org_id=org.id, runs_in_a_day=1, last_run_at=NOW, waiting_since=None, at=NOW)
     signed_in(owner)
 
 
 def test_what_is_registered_is_what_is_meant() -> None:
-    shown = {Org, Plan, User, Membership, Domain, OrgActivity, KeyIndex, Session}
+    shown = {Org, Plan, User, Membership, Domain, MailDomain, OrgActivity, KeyIndex, Session}
     assert set(site._registry) == shown
 
 

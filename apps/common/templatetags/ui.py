@@ -45,6 +45,7 @@ STATUS_TONES: Final = {
     "expiring": "warn",
     "closing": "warn",
     "suspended": "bad",
+    "lapsed": "bad",
     "failed": "bad",
     "denied": "bad",
     "timed_out": "bad",
@@ -64,6 +65,9 @@ STATUS_ICONS: Final = {
     "cancelled": "circle-slash",
     "timed_out": "timer-off",
     "retired": "archive",
+    "verified": "circle-check",
+    "pending": "clock",
+    "lapsed": "circle-x",
     "revoked": "ban",
     "discarded": "circle-slash",
 }

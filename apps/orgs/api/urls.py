@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.orgs.api import views
+from apps.orgs.api import domains, views
 
 urlpatterns = [
     path("me", views.MeView.as_view(), name="me"),
@@ -20,6 +20,9 @@ urlpatterns = [
         views.InvitationResendView.as_view(),
         name="invitation_resend",
     ),
+    path("domains", domains.DomainsView.as_view(), name="domains"),
+    path("domains/<str:domain>", domains.DomainView.as_view(), name="domain"),
+    path("domains/<str:domain>/check", domains.DomainCheckView.as_view(), name="domain_check"),
     path("keys", views.KeysView.as_view(), name="keys"),
     path("keys/<str:key>", views.KeyView.as_view(), name="key"),
     path("keys/<str:key>/rotate", views.KeyRotateView.as_view(), name="key_rotate"),

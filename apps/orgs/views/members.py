@@ -51,11 +51,19 @@ def invite(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             add_refusal(form, error)
         else:
-            messages.success(
-                request, f"An invitation is on its way to {form.cleaned_data['email']}."
-            )
+            _say_invited(request, form.cleaned_data["email"])
             return see_other(reverse("orgs:members"))
     return _render(request, form)
+
+
+def _say_invited(request: HttpRequest, email: str) -> None:
+    """Who invites somebody from outside is told so, while it can be taken back."""
+    if selectors.is_outside(email, selectors.get_mail_domains()):
+        messages.warning(
+            request, f"An invitation is on its way to {email}, outside your mail domains."
+        )
+    else:
+        messages.success(request, f"An invitation is on its way to {email}.")
 
 
 def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
@@ -63,11 +71,12 @@ def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
     by, now = principal_of(request), timezone.now()
     can_invite = by.may("invitations.manage")
     pending = selectors.list_invitations(state=Invitation.State.PENDING)[:INVITATIONS_SHOWN]
+    ours = selectors.get_mail_domains() if can_invite else frozenset()
     context = page(
         request,
         "Members",
         **_people(request, by),
-        invitations=[_invitation_row(i, now) for i in pending] if can_invite else [],
+        invitations=[_invitation_row(i, now, ours) for i in pending] if can_invite else [],
         roles=[{"slug": slug, "label": label} for slug, label in _givable(by)],
         form=form,
         can_invite=can_invite,
@@ -127,7 +136,9 @@ def _member_row(member: Member, by: Principal) -> dict[str, Any]:
     }
 
 
-def _invitation_row(invitation: Invitation, now: Any) -> dict[str, Any]:
+def _invitation_row(
+    invitation: Invitation, now: Any, mail_domains: frozenset[str]
+) -> dict[str, Any]:
     return {
         "id": public_id(selectors.INVITATION, invitation.id),
         "email": invitation.email,
@@ -135,6 +146,7 @@ def _invitation_row(invitation: Invitation, now: Any) -> dict[str, Any]:
         "invited_by": invitation.invited_by.label,
         "expires_at": invitation.expires_at,
         "expired": invitation.expires_at <= now,
+        "is_outside": selectors.is_outside(invitation.email, mail_domains),
     }
 
 

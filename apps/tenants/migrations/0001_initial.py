@@ -93,14 +93,6 @@ class Migration(migrations.Migration):
                         max_length=80,
                     ),
                 ),
-                (
-                    "time_zone",
-                    models.CharField(
-                        default="UTC",
-                        help_text="what times are written in for this person",
-                        max_length=40,
-                    ),
-                ),
                 ("is_active", models.BooleanField(default=True)),
                 (
                     "is_staff",

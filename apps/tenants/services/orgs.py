@@ -28,6 +28,7 @@ from apps.tenants.models import (
     Domain,
     InvitationIndex,
     KeyIndex,
+    MailDomain,
     Membership,
     Org,
     OrgActivity,
@@ -52,6 +53,7 @@ LEADING_TO_IT: Final = (
     Membership,
     KeyIndex,
     InvitationIndex,
+    MailDomain,
     Ticket,
     Session,
     OrgActivity,
@@ -190,10 +192,16 @@ def erase_org(*, org_id: UUID, at: datetime) -> OrgRef:
         schemas.drop(schema=org.schema_name, org_id=org.id)
         for model in LEADING_TO_IT:
             model._default_manager.filter(org_id=org.id).delete()
+        Domain.objects.filter(tenant=org).exclude(domain=own_host(org.slug)).delete()
         org.erase()
         org.save()
         _record(org, "erased", SYSTEM, at)
     return ref(org)
+
+
+def own_host(slug: str) -> str:
+    """The host that an org always has, and nobody else ever gets."""
+    return f"{slug}.{settings.APEX_HOST}"
 
 
 def _refuse_too_many(owner_id: UUID | None) -> None:
@@ -216,7 +224,7 @@ def _write_org(*, name: str, slug: str, owner_id: UUID | None, at: datetime) -> 
     org = Org(name=name, slug=slug, owner_id=owner_id, plan=plan, created_at=at)
     org.schema_name = f"org_{slug.replace('-', '_')}"
     org.save(force_insert=True)
-    Domain.objects.create(tenant=org, domain=f"{slug}.{settings.APEX_HOST}", is_primary=True)
+    Domain.objects.create(tenant=org, domain=own_host(slug), is_primary=True)
     OrgActivity.objects.create(org=org, last_write_at=at)
     if owner_id is not None:
         Membership.objects.create(user_id=owner_id, org=org, created_at=at)

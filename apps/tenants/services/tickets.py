@@ -3,6 +3,9 @@
 A cookie for `localhost` never reaches `acme.localhost`, so a signed-in member carries a random
 token there in the URL. It is worthless without the nonce cookie of the browser that asked for it,
 on any other host, a second time, or after a minute.
+
+To a host that the org brought it takes no proof along: who decides over the name decides who
+answers there, and must not come by what hands the org out (proofs.py).
 """
 
 from __future__ import annotations
@@ -54,15 +57,19 @@ def issue_ticket(
     user_id: UUID,
     parent_key: str,
     nonce_hash: bytes,
+    host: str = "",
     at: datetime,
     impersonation: Impersonation | None = None,
 ) -> str:
-    """A token for a member who is signed in on the apex, or for an operator who looks as one."""
+    """A token for a member who is signed in on the apex, or for an operator who looks as one;
+    `host` is one that the org brought.
+    """
     token = secrets.token_urlsafe(32)
     Ticket.objects.filter(expires_at__lt=at - LIFETIME).delete()
     Ticket.objects.create(
         token_hash=hashed(token),
         nonce_hash=nonce_hash,
+        host=host,
         org_id=org_id,
         user_id=user_id,
         parent_id=parent_key,
@@ -72,8 +79,10 @@ def issue_ticket(
     return token
 
 
-def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry | None:
-    """Consume a ticket in one UPDATE; None if it isn't good for this org and browser, whyever.
+def use_ticket(
+    *, token: str, nonce: str, org_id: UUID, host: str = "", at: datetime
+) -> Entry | None:
+    """Consume a ticket in one UPDATE; None if it isn't good for this org, host and browser.
 
     It opens one's own session, or a look as somebody else: never a mixture of the two. What an
     operator has proved is not proved by the member.
@@ -82,6 +91,7 @@ def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry |
         token_hash=hashed(token),
         nonce_hash=hashed(nonce),
         org_id=org_id,
+        host=host,
         used_at=None,
         expires_at__gt=at,
         parent__expire_date__gt=at,
@@ -98,6 +108,6 @@ def use_ticket(*, token: str, nonce: str, org_id: UUID, at: datetime) -> Entry |
         return Entry(ticket.user_id, parent.session_key, via, {}, look) if is_whole else None
     if ticket.user_id != parent.user_id:
         return None
-    noted = parent.get_decoded()
+    noted = {} if host else parent.get_decoded()
     proofs = {key: noted[key] for key in (MFA_AT, PROVED_AT) if key in noted}
     return Entry(ticket.user_id, parent.session_key, parent.via, proofs, None)

@@ -42,7 +42,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponseBase:
     nonce_hash = tickets.parse_nonce_hash(request.GET.get("nonce", ""))
     if nonce_hash is None:
         query = urlencode({AS: request.GET.get(AS, "")})
-        return HttpResponseRedirect(f"{org.url}/login?{query}")
+        return HttpResponseRedirect(f"{org.own_url}/login?{query}")
     is_sent = request.method == "POST"
     if not proofs.is_fresh(request.session, user_id=user_id_of(request), at=timezone.now()):
         if is_sent:
@@ -50,7 +50,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponseBase:
         return proofs.ask(request)
     # The form ends on the org's host, and on no other.
     ask = partial(_ask, org=org, nonce_hash=nonce_hash)
-    return csp_update({"form-action": [org.url]})(ask)(request)
+    return csp_update({"form-action": [org.own_url]})(ask)(request)
 
 
 def _ask(request: HttpRequest, *, org: OrgRef, nonce_hash: bytes) -> HttpResponseBase:
@@ -82,7 +82,7 @@ def _start(
         at=now,
     )
     request.session.pop(proofs.KEPT, None)
-    return see_other(f"{org.url}/session?{urlencode({'ticket': token, 'next': '/'})}")
+    return see_other(f"{org.own_url}/session?{urlencode({'ticket': token, 'next': '/'})}")
 
 
 def _asked_for(request: HttpRequest, org: OrgRef) -> str:

@@ -59,6 +59,9 @@ LISTED: Final[Mapping[str, Listed]] = {
     "trust.AuditEvent": Listed(
         ("seq", "at", "action", "actor_label", "subject_type", "subject_id"), ("-seq",)
     ),
+    "orgs.OrgDomain": Listed(
+        ("name", "kind", "state", "is_primary", "outcome", "checked_at", "created_at"), NEWEST
+    ),
     "agents.Agent": Listed(
         ("slug", "name", "status", "runtime", "project", "accountable", "created_at"),
         NEWEST,

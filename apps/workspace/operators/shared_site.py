@@ -17,6 +17,7 @@ from apps.tenants import schemas
 from apps.tenants.models import (
     Domain,
     KeyIndex,
+    MailDomain,
     Membership,
     Org,
     OrgActivity,
@@ -199,6 +200,13 @@ class MembershipAdmin(ReadOnly):
 class DomainAdmin(ReadOnly):
     list_display = ("domain", "tenant", "is_primary")
     list_select_related = ("tenant",)
+    search_fields = ("domain",)
+
+
+@admin.register(MailDomain, site=site)
+class MailDomainAdmin(ReadOnly):
+    list_display = ("domain", "org", "created_at")
+    list_select_related = ("org",)
     search_fields = ("domain",)
 
 
