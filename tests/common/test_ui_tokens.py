@@ -106,3 +106,13 @@ def luminance(colour: str) -> float:
     channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_layer_is_opened_at_the_top_and_closed() -> None:
+    """A brace that is missing would put all that follows into the rule before it."""
+    depth, wrong = 0, []
+    for line in re.sub(r"/\*.*?\*/", "", SHEET, flags=re.DOTALL).splitlines():
+        if line.startswith("@layer") and depth:
+            wrong.append(line)
+        depth += line.count("{") - line.count("}")
+    assert (wrong, depth) == ([], 0)
