@@ -15,7 +15,7 @@ from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
-from apps.common.links import turn
+from apps.common.links import said, turn
 from apps.common.pagination import Keyset, paginate
 from apps.orgs import selectors
 from apps.orgs.forms import InviteForm
@@ -89,7 +89,7 @@ def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
 
 def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
     """A page of the members that the address asks for."""
-    q, role = request.GET.get("q", "").strip(), request.GET.get("role", "")
+    q, role = said(request, "q"), said(request, "role")
     found = paginate(
         selectors.list_members(q=q, role=role),
         keyset=BY_JOINING,
