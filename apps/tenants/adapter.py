@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.tenants.models import User
-from apps.tenants.services import signup
+from apps.tenants.services import impersonations, signup
 
 BY_PASSWORD: Final = {"id": "reauthenticate", "description": "Use your password"}
 STRONG_WAYS: Final = (
@@ -55,6 +55,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         strong = [way for way in STRONG_WAYS if way["id"] in known]
         ways = strong or [way for way in (BY_PASSWORD,) if way["id"] in known]
         return [{**way, "url": known[way["id"]]} for way in ways]
+
+    def set_password(self, user: User, password: str) -> None:
+        """A new password, or a first one; what an operator opened with the old one ends."""
+        super().set_password(user, password)
+        impersonations.end_all_of(operator_id=user.pk, at=timezone.now())
 
     def populate_username(self, request: HttpRequest, user: User) -> None:
         """People have an address and no user name."""
