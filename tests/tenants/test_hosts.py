@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.orgs.models import ApiKey
+from apps.orgs.models import ApiKey, Invitation
 from apps.orgs.services import domains
 from apps.tenants import keys
 from apps.tenants.models import Org, Session, Ticket, User
@@ -233,8 +233,12 @@ def test_nobody_hands_the_org_out_there(brought: Brought, browser: TwoHosts) -> 
     assert refused.status_code == 403 and brought.org.own_url in refused.content.decode()
     invited = {"email": f"thief@{brought.org.slug}.example", "role": "owner"}
     assert browser.post("/settings/invitations/", brought.where, invited).status_code == 422
+    for role in ("admin", "viewer"):
+        sent = browser.post("/settings/invitations/", brought.where, {**invited, "role": role})
+        assert (sent.status_code, sent["Location"]) == (303, "/confirm/")
     with keys.holding(brought.org.schema, brought.org.id):
         assert not ApiKey.objects.filter(name="Stolen").exists()
+        assert not Invitation.objects.exists()
 
     own = signed_in(user_of(brought.owner), brought.org)  # the controls, where it is allowed
     assert own.post("/settings/keys/", {"name": "Good"}).status_code == 200
