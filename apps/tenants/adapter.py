@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -63,6 +66,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def populate_username(self, request: HttpRequest, user: User) -> None:
         """People have an address and no user name."""
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]
+    """Signing out everywhere else ends looks that hang on those sign-ins, and that is on record."""
+
+    def end_sessions(self, sessions: Iterable[Any]) -> None:
+        ended, at = list(sessions), timezone.now()
+        with transaction.atomic():
+            for session in ended:
+                impersonations.end_below(parent_key=session.session_key, at=at)
+            super().end_sessions(ended)
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]

@@ -424,6 +424,17 @@ def test_signing_out_on_one_host_puts_the_end_of_looks_on_others_on_record(
     assert verbs("system") == ["started", "started", "ended", "ended"]
 
 
+def test_signing_out_everywhere_else_ends_it_on_record(acme: Any) -> None:
+    user = make_operator()
+    there, here = look_as(acme, owner_of(acme), user), signed_in(user)
+    assert here.get("/account/sessions/").status_code == 200 and not is_out(there)
+
+    assert here.post("/account/sessions/").status_code == 302
+
+    assert is_out(there) and here.get("/account/sessions/").status_code == 200
+    assert verbs("acme") == verbs("system") == ["started", "ended"]
+
+
 def test_a_new_password_of_the_operator_ends_what_the_old_one_opened(acme: Any) -> None:
     """Whoever had the old one may look no longer, in whichever browser."""
     user = make_operator()
