@@ -121,6 +121,14 @@ def test_a_long_answer_comes_by_stream() -> None:
         assert ask(server.address) == ["x" * 255 * 12]
 
 
+def test_an_answer_that_stays_cut_off_denies_nothing() -> None:
+    def cut(query: bytes) -> list[bytes]:
+        return [answer(query, truncated=True)]
+
+    with serve(cut, cut) as server, pytest.raises(LookupFailed, match="did not say all"):
+        ask(server.address)
+
+
 def test_a_pointer_that_points_at_itself_is_no_name() -> None:
     query = question(NAME, ident=7)
     broken = answer(query, txt(b"\xc0" + bytes([len(query) - 11]), b"x"))
