@@ -21,6 +21,10 @@ MATCHED_MAX: Final = 4_000
 """Lines of one side beyond which the middle isn't matched: its cost grows with their square."""
 MARKED_MAX: Final = 2_000
 """Characters of a line beyond which it is changed as a whole."""
+EFFORT: Final = 1_000_000
+"""What marks within lines may cost in all, a quarter of a second: words of one side times words of
+the other, for each pair of lines. Beyond it lines are changed as a whole, however alike.
+"""
 ALIKE: Final = 0.4
 """How alike two lines are, 0 to 1, from which on one is the other, changed."""
 
@@ -79,6 +83,21 @@ class Diff:
         return not (self.removed or self.added)
 
 
+@dataclass(slots=True)
+class _Effort:
+    """What is left of the work that one comparison may take."""
+
+    left: int = EFFORT
+
+    def covers(self, old: list[str], new: list[str]) -> bool:
+        """Whether these words may still be matched; if so, it is spent."""
+        cost = len(old) * len(new)
+        if cost > self.left:
+            return False
+        self.left -= cost
+        return True
+
+
 def compare(old: str, new: str, *, context: int = CONTEXT) -> Diff:
     """Line up two texts. Unchanged lines further than `context` from a change are folded."""
     rows = list(_rows(old.splitlines(), new.splitlines()))
@@ -90,6 +109,7 @@ def compare(old: str, new: str, *, context: int = CONTEXT) -> Diff:
 
 
 def _rows(old: list[str], new: list[str]) -> Iterator[Row]:
+    effort = _Effort()
     head = _shared(old, new)
     tail = _shared(old[head:][::-1], new[head:][::-1])
     ends = len(old) - tail, len(new) - tail
@@ -98,9 +118,8 @@ def _rows(old: list[str], new: list[str]) -> Iterator[Row]:
         if tag == "equal":
             yield from _same(old, head + i, head + k, j - i)
         else:
-            yield from _changed(
-                old[head + i : head + j], new[head + k : head + m], head + i, head + k
-            )
+            lines = old[head + i : head + j], new[head + k : head + m]
+            yield from _changed(*lines, head + i, head + k, effort)
     yield from _same(old, *ends, tail)
 
 
@@ -122,10 +141,12 @@ def _same(lines: list[str], at_old: int, at_new: int, count: int) -> Iterator[Ro
         yield Row("same", Line(at_old + n + 1, piece), Line(at_new + n + 1, piece))
 
 
-def _changed(old: list[str], new: list[str], at_old: int, at_new: int) -> Iterator[Row]:
+def _changed(
+    old: list[str], new: list[str], at_old: int, at_new: int, effort: _Effort
+) -> Iterator[Row]:
     """Lines in the place of others: those that are alike beside each other, with marks."""
     for n, (was, now) in enumerate(zip_longest(old, new)):
-        marked = _marked(was, now) if was is not None and now is not None else None
+        marked = _marked(was, now, effort) if was is not None and now is not None else None
         if marked:
             old_pieces, new_pieces = marked
             yield Row("changed", Line(at_old + n + 1, old_pieces), Line(at_new + n + 1, new_pieces))
@@ -137,11 +158,15 @@ def _changed(old: list[str], new: list[str], at_old: int, at_new: int) -> Iterat
         )
 
 
-def _marked(was: str, now: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
+def _marked(
+    was: str, now: str, effort: _Effort
+) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
     """Both lines with what differs marked; None if they have too little in common."""
     if max(len(was), len(now)) > MARKED_MAX:
         return None
     old, new = _WORDS.findall(was), _WORDS.findall(now)
+    if not effort.covers(old, new):
+        return None
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     if matcher.ratio() < ALIKE:
         return None

@@ -11,6 +11,7 @@ from django.forms.renderers import TemplatesSetting
 
 from apps.common.errors import DomainError, Invalid, PreconditionFailed
 from apps.common.json import read_typed
+from apps.common.text import is_one_line
 
 STALE: Final = (
     "This has changed since you opened it, and nothing was overwritten. "
@@ -101,6 +102,15 @@ def _line_of(said: str) -> dict[str, int]:
     """The line that a refusal of JSON names, if it names one."""
     found = re.search(r"at line (\d+)", said)
     return {"line": int(found[1])} if found else {}
+
+
+class NameField(forms.CharField):
+    """What somebody or something is called: mails, logs and other people's pages repeat it."""
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        if not is_one_line(value):
+            raise forms.ValidationError("Use one line, without control characters.")
 
 
 def add_refusal(form: forms.Form, error: DomainError) -> None:

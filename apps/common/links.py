@@ -26,6 +26,11 @@ def carried(request: HttpRequest, address: str) -> str:
     return parts._replace(query=query).geturl()
 
 
+def said(request: HttpRequest, name: str) -> str:
+    """What the address says under a name, trimmed, as far as Postgres can hold it: no NUL."""
+    return request.GET.get(name, "").replace("\0", "").strip()
+
+
 def turn(
     request: HttpRequest, direction: str, cursor: str | None, *, keep: Iterable[str] = ()
 ) -> str | None:

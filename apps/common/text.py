@@ -1,8 +1,9 @@
-"""Slugs: the short names that people read and type in addresses."""
+"""Names on one line, and slugs: the short names that people read and type in addresses."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -10,7 +11,16 @@ from typing import Final
 from django.utils.text import slugify
 
 SLUG_MAX: Final = 40
+_UNREAD: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNING: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a name reads as it is written: no line's end, no control character, and none that
+    turns the direction of what stands beside it (Unicode TR 36 §2.5).
+    """
+    return not any(unicodedata.category(c) in _UNREAD or c in _TURNING for c in text)
 
 
 def is_slug(text: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
+from apps.common.forms import NameField
 from apps.tenants.domains import HOST, MAIL, NAME_MAX
 
 
@@ -67,9 +68,7 @@ class DomainForm(forms.Form):
 class NameForm(forms.Form):
     """The organization's name."""
 
-    name = forms.CharField(
-        max_length=80, help_text="As people know it. Addresses stay as they are."
-    )
+    name = NameField(max_length=80, help_text="As people know it. Addresses stay as they are.")
 
 
 class CloseForm(forms.Form):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +24,10 @@ from apps.tenants.backend.apart import release_connections
 EXPORT_MAX: Final = 10_000
 """The runs that one file may have."""
 BATCH: Final = 500
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+"""What a formula begins with; the last four are the same in full width, as some countries type."""
+FORMULA: Final = re.compile(rf"\A(?=[{_SIGNS}\t\r\n])|(?<=[;\t\r\n])(?= *[{_SIGNS}])")
+"""Where a cell with a formula begins: also behind what separates cells in other countries."""
 COLUMNS: Final = (
     *("id", "title", "agent", "tool", "project", "status", "reason", "error"),
     *("caller_type", "caller_id", "caller", "mode", "environment", "session_id", "parent", "root"),
@@ -76,8 +80,7 @@ def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
 
 def _safe(cell: Any) -> str:
     """A cell that no spreadsheet takes for a formula (CWE-1236)."""
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA.sub("'", "" if cell is None else str(cell))
 
 
 def _cells(run: Run) -> list[Any]:

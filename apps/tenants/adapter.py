@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.tenants.models import User
-from apps.tenants.services import signup
+from apps.tenants.services import impersonations, signup
 
 BY_PASSWORD: Final = {"id": "reauthenticate", "description": "Use your password"}
 STRONG_WAYS: Final = (
@@ -56,8 +59,24 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         ways = strong or [way for way in (BY_PASSWORD,) if way["id"] in known]
         return [{**way, "url": known[way["id"]]} for way in ways]
 
+    def set_password(self, user: User, password: str) -> None:
+        """A new password, or a first one; what an operator opened with the old one ends."""
+        super().set_password(user, password)
+        impersonations.end_all_of(operator_id=user.pk, at=timezone.now())
+
     def populate_username(self, request: HttpRequest, user: User) -> None:
         """People have an address and no user name."""
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]
+    """Signing out everywhere else ends looks that hang on those sign-ins, and that is on record."""
+
+    def end_sessions(self, sessions: Iterable[Any]) -> None:
+        ended, at = list(sessions), timezone.now()
+        with transaction.atomic():
+            for session in ended:
+                impersonations.end_below(parent_key=session.session_key, at=at)
+            super().end_sessions(ended)
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]

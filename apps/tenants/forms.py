@@ -8,6 +8,7 @@ from django import forms
 from django.http import HttpRequest
 
 from apps.common.errors import DomainError
+from apps.common.forms import NameField
 from apps.common.text import make_slug
 from apps.tenants import zones
 from apps.tenants.models import Org, User
@@ -17,12 +18,12 @@ from apps.tenants.services.orgs import check_slug
 class SignupForm(forms.Form):
     """What allauth's sign-up asks besides address and password; an invited person names no org."""
 
-    name = forms.CharField(
+    name = NameField(
         label="Your name",
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
-    organization = forms.CharField(
+    organization = NameField(
         label="Organization",
         max_length=80,
         required=False,
@@ -49,7 +50,7 @@ class SignupForm(forms.Form):
 class ProfileForm(forms.Form):
     """What one says of oneself."""
 
-    name = forms.CharField(
+    name = NameField(
         label="Your name",
         max_length=120,
         help_text="As your organizations show it. It changes in all of them.",
@@ -65,7 +66,7 @@ class ProfileForm(forms.Form):
 class OrgForm(forms.Form):
     """A new organization and its address."""
 
-    name = forms.CharField(label="Name", max_length=80)
+    name = NameField(label="Name", max_length=80)
     slug = forms.CharField(
         label="Address",
         max_length=40,

@@ -42,8 +42,15 @@ class HostMiddleware:
         self.hosts: dict[str, tuple[float, selectors.OrgRef]] = {}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        keys.reset()
         host = host_of(request)
+        response = self._answer(request, host)
+        if settings.SECURE_HSTS_SECONDS and request.is_secure() and not domains.is_below_apex(host):
+            # For this host alone: what lies below it is its owner's, and may speak plain HTTP.
+            response["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
+        return response
+
+    def _answer(self, request: HttpRequest, host: str) -> HttpResponseBase:
+        keys.reset()
         request.org = None  # type: ignore[attr-defined]
         request.brought_host = ""  # type: ignore[attr-defined]
         if host == settings.APEX_HOST or request.path in ANY_HOST:
@@ -60,9 +67,6 @@ class HostMiddleware:
             structlog.contextvars.bind_contextvars(org=org.slug)
         set_urlconf(request.urlconf)
         response = self.get_response(request)
-        if request.brought_host and settings.SECURE_HSTS_SECONDS and request.is_secure():  # type: ignore[attr-defined]
-            # For this host alone: what lies below it is its owner's, and may speak plain HTTP.
-            response["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
         if getattr(response, "streaming", False):
             # A stream may last for hours; eight of them on a pool of eight would stop everything.
             release_connections()

@@ -153,8 +153,8 @@ def leave(request: HttpRequest) -> HttpResponse:
 
     The form may not end on another host, so what is left to say is said here.
     """
-    _end_look(request)
     if parent := request.session.get(PARENT):
+        impersonations.end_below(parent_key=parent, at=timezone.now())
         sign_out(parent_key=parent)
     logout(request)
     return see_other(reverse("signed_out"))

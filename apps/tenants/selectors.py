@@ -107,7 +107,7 @@ def get_org(org_id: UUID) -> OrgRef:
 
 
 def find_org_by_slug(slug: str) -> OrgRef | None:
-    org = Org.objects.filter(slug=slug).first()
+    org = Org.objects.filter(slug=slug).first() if "\0" not in slug else None
     return ref(org) if org else None
 
 
@@ -126,6 +126,8 @@ def find_origin(*, org: OrgRef, host: str) -> str | None:
     """The origin of a host of this org, "" being its own; None for one that doesn't lead to it."""
     if not host:
         return org.own_url
+    if "\0" in host:
+        return None
     found = find_org_by_host(host)
     return origin_of(host) if found is not None and found.id == org.id else None
 

@@ -14,8 +14,9 @@ from apps.agents.services import agents
 from apps.agents.services.models import create_price, create_provider
 from apps.orgs.services import projects
 from apps.orgs.services.idempotency import answer_once
+from apps.tenants import keys
 from tests.agents.factories import URL, make_agent
-from tests.orgs.conftest import AT
+from tests.orgs.conftest import AT, owner_of
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 KIND, DETAILS = "/agents/new/", "/agents/new/details/"
@@ -264,6 +265,30 @@ def test_an_old_form_sent_again_shows_no_secret(browser: Browser, owner: Any, ev
     agents.retire_agent(agent_id=made.id, actor=owner.actor, at=AT)
     assert browser.post(f"{REGISTER}{query}", sent).status_code == 303
     assert [event[0] for event in events()].count("agents.agent.created") == 1
+
+
+def test_a_button_is_who_pressed_its_first(
+    browser: Browser, org: Any, somebody: Any, other_org: Any
+) -> None:
+    """Another's form sent by somebody else is a form of their own: it tells them no secret."""
+    query = "?runtime=http"
+    sent = hidden(browser.post(f"{CHECK}{query}", HTTP))
+    secret = browser.post(f"{REGISTER}{query}", sent).context["secret"]
+
+    colleague = as_member(org, somebody("admin")).post(f"{REGISTER}{query}", sent)
+    assert colleague.status_code == 422 and b"belongs to another agent" in colleague.content
+    assert secret.encode() not in colleague.content and Agent.objects.count() == 1
+
+    changed = browser.post(f"{REGISTER}{query}", {**sent, "purpose": "Another one."})
+    assert changed.status_code == 422 and secret.encode() not in changed.content
+
+    with keys.holding(other_org.schema, other_org.id):
+        stranger = as_member(other_org, owner_of(other_org))
+    elsewhere = stranger.post(f"{REGISTER}{query}", sent)
+    assert elsewhere.status_code == 200 and elsewhere.context["secret"] != secret
+    assert Agent.objects.count() == 1
+    with keys.holding(other_org.schema, other_org.id):
+        assert Agent.objects.count() == 1
 
 
 def test_a_press_that_comes_while_the_first_is_at_work_waits(

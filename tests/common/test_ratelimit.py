@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import uuid
 
 import pytest
@@ -152,6 +153,26 @@ def test_no_limiter_among_many_lets_more_through_than_the_quota(limiter, who, qu
     policy = Policy("default", quota=quota, window=60)
     passed = sum(limiters[n % 4].spend(policy, who).allowed for n in range(2 * quota))
     assert quota * 7 // 8 <= passed <= quota
+
+
+@pytest.mark.parametrize("quota", [40, 700])
+def test_nor_do_threads_of_many_that_ask_at_once(limiter, who, quota):
+    """As processes do: three limiters that know nothing of each other, each asked by four."""
+    policy, passed = Policy("default", quota=quota, window=60), []
+
+    def ask(own):
+        for _ in range(quota // 4):
+            passed.append(own.spend(policy, who).allowed)
+
+    limiters = [stopped(limiter)[1] for _ in range(3)]
+    threads = [threading.Thread(target=ask, args=(limiters[n % 3],)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counted = int(limiter._client().get(f"rate:{{default:{who}}}"))
+    assert len(passed) == 3 * quota
+    assert quota * 3 // 4 <= sum(passed) <= counted <= quota
 
 
 def test_where_no_handful_is_left_one_request_is_asked_for(limiter, who, asked):

@@ -20,7 +20,7 @@ from apps.orgs.models import Invitation, Member
 from apps.orgs.services import invitations, members
 from apps.orgs.tokens import hash_of
 from apps.tenants import keys
-from apps.tenants.models import InvitationIndex, Membership, User
+from apps.tenants.models import InvitationIndex, Membership, Org, User
 from apps.tenants.selectors import find_invitation_org
 from tests.orgs.conftest import AT, join, owner_of
 
@@ -201,6 +201,15 @@ def test_the_mail_leaves_once(owner: Any) -> None:
     deliver(invitation)
     assert not invitations.deliver_invitation(invitation_id=invitation.id, at=AT)
     assert len(mail.outbox) == 1
+
+
+def test_a_name_of_two_lines_does_not_keep_the_mail(owner: Any, org: Any) -> None:
+    """A header is one line, and what would be another one is refused when the mail is sent."""
+    Org.objects.filter(id=org.id).update(name="Acme\r\nBcc: all@example.com")
+    deliver(invitations.invite(email=GUEST, role="member", by=owner, at=AT))
+    (sent,) = mail.outbox
+    assert sent.subject == "Join Acme Bcc: all@example.com on Mandate"
+    assert sent.recipients() == [GUEST]
 
 
 def test_a_mail_that_could_not_leave_is_owed(owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:

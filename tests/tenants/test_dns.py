@@ -121,6 +121,14 @@ def test_a_long_answer_comes_by_stream() -> None:
         assert ask(server.address) == ["x" * 255 * 12]
 
 
+def test_an_answer_that_stays_cut_off_denies_nothing() -> None:
+    def cut(query: bytes) -> list[bytes]:
+        return [answer(query, truncated=True)]
+
+    with serve(cut, cut) as server, pytest.raises(LookupFailed, match="did not say all"):
+        ask(server.address)
+
+
 def test_a_pointer_that_points_at_itself_is_no_name() -> None:
     query = question(NAME, ident=7)
     broken = answer(query, txt(b"\xc0" + bytes([len(query) - 11]), b"x"))
@@ -161,3 +169,15 @@ def test_addresses_are_read_with_their_ports(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("WHERE", wrong)
         with pytest.raises(ImproperlyConfigured, match="WHERE"):
             env.addresses("WHERE", 53)
+
+
+def test_a_dot_within_a_label_is_no_end_of_it() -> None:
+    """As text both would read the same; only one of them is the name that was asked for."""
+    first, _, rest = NAME.partition(".")
+    second, _, rest = rest.partition(".")
+    joined = f"{first}.{second}".encode()
+    forged = bytes([len(joined)]) + joined + wire(rest)
+    query = question(NAME, ident=7)
+    with pytest.raises(NotOurAnswer):
+        read_answer(answer(query, txt(forged, b"x")), name=NAME, ident=7)
+    assert read_answer(answer(query, txt(wire(NAME), b"x")), name=NAME, ident=7).texts == ("x",)

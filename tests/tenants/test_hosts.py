@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.orgs.models import ApiKey
+from apps.orgs.models import ApiKey, Invitation
 from apps.orgs.services import domains
 from apps.tenants import keys
 from apps.tenants.models import Org, Session, Ticket, User
@@ -22,6 +22,7 @@ from apps.tenants.sessions import HOST, MFA_AT, PROVED_AT
 from tests.orgs.conftest import Api, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import APEX, TwoHosts, anonymous, host, signed_in, user_of
+from tests.workspace.operators import make_operator
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -233,13 +234,32 @@ def test_nobody_hands_the_org_out_there(brought: Brought, browser: TwoHosts) -> 
     assert refused.status_code == 403 and brought.org.own_url in refused.content.decode()
     invited = {"email": f"thief@{brought.org.slug}.example", "role": "owner"}
     assert browser.post("/settings/invitations/", brought.where, invited).status_code == 422
+    for role in ("admin", "viewer"):
+        sent = browser.post("/settings/invitations/", brought.where, {**invited, "role": role})
+        assert (sent.status_code, sent["Location"]) == (303, "/confirm/")
     with keys.holding(brought.org.schema, brought.org.id):
         assert not ApiKey.objects.filter(name="Stolen").exists()
+        assert not Invitation.objects.exists()
 
     own = signed_in(user_of(brought.owner), brought.org)  # the controls, where it is allowed
     assert own.post("/settings/keys/", {"name": "Good"}).status_code == 200
     assert own.get("/settings/danger/").status_code == 200
     assert own.post("/settings/invitations/", invited).status_code == 303
+
+
+def test_no_operator_looks_as_a_member_there(brought: Brought, browser: TwoHosts) -> None:
+    """The way begins there, and what it ends with is good at the own address alone."""
+    operator = make_operator()
+    way = urlsplit(browser.get("/login?as=", brought.where)["Location"])
+    assert way.path == f"/admin/impersonate/{brought.org.slug}/"
+    form = {"email": brought.email, "reason": "Ticket 4711", "minutes": "15"}
+    asked = signed_in(operator).post(f"{way.path}?{way.query}", form)
+    assert asked["Location"].startswith(f"{brought.org.own_url}/session?")
+    path = asked["Location"].removeprefix(brought.org.own_url)
+
+    for where in (brought.where, host(brought.org)):
+        assert browser.get(path, where).status_code == 403
+    assert not Session.objects.filter(impersonator=operator).exists()
 
 
 def test_nobody_removes_the_host_that_they_stand_on(brought: Brought, browser: TwoHosts) -> None:

@@ -85,20 +85,3 @@ def test_both_keys_cost_one_statement_and_only_when_they_change(
         session_keys()
         session_keys()
     assert asked == [acme.schema]
-
-
-def test_a_returned_connection_has_no_keys(committed: None) -> None:
-    from apps.tenants.selectors import find_org_by_slug
-
-    acme = find_org_by_slug("acme")
-    assert acme
-    with keys.holding(acme.schema, acme.id):
-        session_keys()
-        pool = connections["default"].pool
-        connections.close_all()
-    with pool.connection() as raw:
-        found = raw.execute(
-            "select current_setting('search_path'), "
-            "coalesce(current_setting('app.org_id', true), '')"
-        ).fetchone()
-    assert found == ("pg_catalog", "")

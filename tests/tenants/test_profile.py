@@ -107,6 +107,8 @@ def test_a_name_is_changed_everywhere_or_nowhere(
     [
         ({"name": ""}, "name"),
         ({"name": "x" * 121}, "name"),
+        ({"name": "Ada\r\nBcc: all@example.com"}, "name"),
+        ({"name": "Ada \u202egnikool"}, "name"),
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
     ],
 )

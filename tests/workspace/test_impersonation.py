@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
@@ -349,7 +350,7 @@ def test_a_failure_shows_it_too(acme: Any, monkeypatch: pytest.MonkeyPatch) -> N
         raise RuntimeError("broken")
 
     browser = look_as(acme, owner_of(acme))
-    monkeypatch.setattr("apps.workspace.views.count_agents", fails)
+    monkeypatch.setattr("apps.workspace.overview.views.count_agents", fails)
     browser.client.raise_request_exception = False
     page = browser.get("/")
     assert page.status_code == 500 and b'class="impersonation"' in page.content
@@ -403,6 +404,51 @@ def test_signing_out_on_the_orgs_host_ends_the_operators_sessions(acme: Any) -> 
     assert verbs("acme") == verbs("system") == ["started", "ended"]
 
 
+def test_signing_out_on_one_host_puts_the_end_of_looks_on_others_on_record(
+    acme: Any, other_org: Any
+) -> None:
+    user = make_operator()
+    apex, browsers = signed_in(user), []
+    for org in (acme, other_org):
+        there = anonymous(org)
+        with keys.holding(org.schema, org.id):
+            member = owner_of(org)
+        way = urlsplit(apex.post(ask_url(org, apex, there), form_for(member))["Location"])
+        there.get(f"{way.path}?{way.query}")
+        browsers.append(there)
+
+    assert browsers[0].post("/logout").status_code == 303
+
+    assert all(is_out(browser) for browser in browsers)
+    assert verbs("acme") == verbs("globex") == ["started", "ended"]
+    assert verbs("system") == ["started", "started", "ended", "ended"]
+
+
+def test_signing_out_everywhere_else_ends_it_on_record(acme: Any) -> None:
+    user = make_operator()
+    there, here = look_as(acme, owner_of(acme), user), signed_in(user)
+    assert here.get("/account/sessions/").status_code == 200 and not is_out(there)
+
+    assert here.post("/account/sessions/").status_code == 302
+
+    assert is_out(there) and here.get("/account/sessions/").status_code == 200
+    assert verbs("acme") == verbs("system") == ["started", "ended"]
+
+
+def test_a_new_password_of_the_operator_ends_what_the_old_one_opened(acme: Any) -> None:
+    """Whoever had the old one may look no longer, in whichever browser."""
+    user = make_operator()
+    stolen = look_as(acme, owner_of(acme), user)
+    other = look_as(acme, join(acme, "viewer"), make_operator())
+    assert stolen.get("/settings/").status_code == 200
+
+    get_adapter().set_password(user, "a-new-and-longer-one")
+
+    assert is_out(stolen) and not Session.objects.filter(impersonator=user).exists()
+    assert verbs("acme") == verbs("system") == ["started", "started", "ended"]
+    assert other.get("/settings/").status_code == 200
+
+
 def test_it_ends_at_its_limit_and_is_not_extended_by_use(acme: Any) -> None:
     browser = look_as(acme, owner_of(acme), minutes="15")
     until = session_of(browser).expire_date
@@ -453,9 +499,11 @@ def test_it_ends_when_the_org_is_suspended_or_the_member_goes(acme: Any) -> None
     member = join(acme, "member")
     browser = look_as(acme, member)
     Org.objects.filter(id=acme.id).update(state="suspended")
-    assert is_out(browser)
+    assert browser.get("/settings/").status_code == 403
+    assert browser.post("/settings/", {"name": "x"}).status_code == 403
+    assert Org.objects.get(id=acme.id).name == "Acme"
     Org.objects.filter(id=acme.id).update(state="active")
-    browser = look_as(acme, member)
+    assert browser.get("/settings/").status_code == 200  # as for the member, within its time
     owner = as_member(acme, owner_of(acme))
     owner.post(f"/settings/members/{public_id('mem', member.member_id)}/remove/")
     assert is_out(browser)

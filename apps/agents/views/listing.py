@@ -15,7 +15,7 @@ from apps.agents.forms import RUNTIMES
 from apps.agents.models import Agent, AgentStatus
 from apps.agents.pages import agent_url
 from apps.common.htmx import render_page_or_partial
-from apps.common.links import PROJECT, link, turn
+from apps.common.links import PROJECT, link, said, turn
 from apps.common.pagination import NEWEST_FIRST, Keyset, paginate
 from apps.orgs.pages import command, needs, principal_of, selected_project
 
@@ -32,7 +32,7 @@ STATUSES: Final = [(status.value, status.label) for status in AgentStatus]
 @needs("agents.view")
 def index(request: HttpRequest) -> HttpResponse:
     """Every agent that isn't retired; the address holds the filter."""
-    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    q, status = said(request, "q"), said(request, "status")
     status = status if status in AgentStatus.values else ""
     rows = selectors.list_agents(q=q, status=status, project_id=selected_project(request))
     sort = request.GET.get("sort", "")

@@ -263,7 +263,7 @@ def _send_mail(invitation: Invitation, token: str) -> None:
     org = tenants.get_org(invitation.org_id)
     context = {"invitation": invitation, "org": org, "url": invitation_url(token)}
     send_mail(
-        subject=f"Join {org.name} on Mandate",
+        subject=f"Join {' '.join(org.name.split())} on Mandate",  # a header is one line
         message=render_to_string("orgs/email/invitation.txt", context),
         from_email=None,
         recipient_list=[invitation.email],

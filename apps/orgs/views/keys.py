@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import parse_id
-from apps.common.links import turn
+from apps.common.links import said, turn
 from apps.common.pagination import paginate
 from apps.orgs import selectors
 from apps.orgs.key_pages import KeyForm, key_row, make_key, show_key_once
@@ -56,7 +56,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _found(request: HttpRequest, by: Principal, now: datetime) -> dict[str, Any]:
     """A page of the keys that the address asks for."""
-    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    q, status = said(request, "q"), said(request, "status")
     rows = selectors.list_keys(by=by, q=q)
     if status in WORKS:
         rows = selectors.narrow_keys(rows, works=WORKS[status], at=now)

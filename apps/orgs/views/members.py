@@ -15,7 +15,7 @@ from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
-from apps.common.links import turn
+from apps.common.links import said, turn
 from apps.common.pagination import Keyset, paginate
 from apps.orgs import selectors
 from apps.orgs.forms import InviteForm
@@ -42,10 +42,15 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_POST
 @needs("invitations.manage")
 def invite(request: HttpRequest) -> HttpResponse:
-    """Send an invitation; a refusal is shown in the form, with what was typed."""
+    """Send an invitation; a refusal is shown in the form, with what was typed.
+
+    It gives a role, so on a host that the org brought, where no proof counts, nobody sends one.
+    """
     by = principal_of(request)
     form = InviteForm(request.POST, roles=_givable(by))
     if form.is_valid():
+        if request.brought_host:  # type: ignore[attr-defined]
+            proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
         try:
             invitations.invite(**form.cleaned_data, by=by, at=timezone.now())
         except DomainError as error:
@@ -89,7 +94,7 @@ def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
 
 def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
     """A page of the members that the address asks for."""
-    q, role = request.GET.get("q", "").strip(), request.GET.get("role", "")
+    q, role = said(request, "q"), said(request, "role")
     found = paginate(
         selectors.list_members(q=q, role=role),
         keyset=BY_JOINING,

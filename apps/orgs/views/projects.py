@@ -15,7 +15,7 @@ from apps.common.etag import Precondition
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import public_id
-from apps.common.links import PROJECT, link, turn
+from apps.common.links import PROJECT, link, said, turn
 from apps.common.pagination import paginate
 from apps.orgs import selectors
 from apps.orgs.forms import ProjectEditForm, ProjectForm
@@ -57,7 +57,7 @@ def _create(request: HttpRequest, form: ProjectForm) -> Project | None:
 
 def _listing(request: HttpRequest) -> dict[str, Any]:
     """The page of projects that the query asks for."""
-    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    q, status = said(request, "q"), said(request, "status")
     rows = selectors.list_projects(q=q, archived=ARCHIVED.get(status))
     found = paginate(rows, after=request.GET.get("after"), before=request.GET.get("before"))
     return {

@@ -48,6 +48,20 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
         if self.initialised:
             keys.use_schema(tenant.schema_name)
 
+    def commit(self) -> None:
+        """Remember the keys only over a commit that was one.
+
+        Postgres answers the COMMIT of a transaction in which something failed with a ROLLBACK, and
+        with no error: the keys that were put on in it are gone, and those from before are on.
+        """
+        kept, status = self.search_path_set_schemas, TransactionStatus.IDLE
+        if self.connection is not None:
+            status = self.connection.info.transaction_status
+        self.search_path_set_schemas = None
+        super().commit()
+        if status != TransactionStatus.INERROR:
+            self.search_path_set_schemas = kept
+
     def close(self) -> None:
         """Note which keys the connection has on: the library forgets them first."""
         self._left_on = self.search_path_set_schemas
@@ -81,11 +95,12 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
 
     def _take_over(self, connection: psycopg.Connection[Any]) -> None:
         """Put the running code's keys on a connection of the pool, unless it has just these on."""
-        wanted = keys.current()
-        if getattr(connection, "keys_on", None) != wanted:
+        wanted, has_on = keys.current(), getattr(connection, "keys_on", None)
+        connection.keys_on = None  # type: ignore[attr-defined]  # unsure until it rests again
+        if has_on != wanted:
             try:
                 put_on(connection, wanted)
-            except psycopg.Error:
+            except BaseException:  # a task's time limit, too: the pool's place must not be lost
                 connection.close()
                 self.pool.putconn(connection)
                 raise

@@ -89,6 +89,8 @@ def servers_of_the_machine(path: Path = RESOLV_CONF) -> tuple[Server, ...]:
 def _texts(answer: Answer) -> Sequence[str]:
     if answer.code not in {NO_ERROR, NO_SUCH_NAME}:
         raise LookupFailed(f"the name server answered with error {answer.code}")
+    if answer.is_truncated:  # by TCP too: what is cut off denies nothing
+        raise LookupFailed("the name server did not say all")
     return answer.texts
 
 

@@ -118,6 +118,9 @@ def _name(message: bytes, at: int) -> tuple[str, int]:
         elif length == 0:
             return ".".join(labels), end or at + 1
         else:
-            labels.append(message[at + 1 : at + 1 + length].decode("ascii").lower())
+            label = message[at + 1 : at + 1 + length].decode("ascii").lower()
+            if "." in label:  # as text it would be another name: "a.b" and "a", "b" are two
+                raise NotOurAnswer("a label holds a dot")
+            labels.append(label)
             at += 1 + length
     raise IndexError

@@ -73,6 +73,19 @@ def end_below(*, parent_key: str, at: datetime) -> None:
             end(Impersonation.from_json(noted), org=get_org(row.org_id), at=at)
 
 
+def end_all_of(*, operator_id: UUID, at: datetime) -> None:
+    """End all looks of an operator, on record: nothing that an old password opened may last.
+
+    A look has the member's password in its hash and not the operator's, and the sign-in on which
+    it hangs is found to be over only at its next request.
+    """
+    with transaction.atomic():
+        rows = Session.objects.filter(impersonator_id=operator_id)
+        for parent_key in set(rows.values_list("parent_id", flat=True)):
+            end_below(parent_key=str(parent_key), at=at)
+        rows.delete()
+
+
 def note_refused(
     look: Impersonation, *, org: OrgRef, method: str, route: str, at: datetime
 ) -> None:

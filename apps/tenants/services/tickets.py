@@ -85,8 +85,11 @@ def use_ticket(
     """Consume a ticket in one UPDATE; None if it isn't good for this org, host and browser.
 
     It opens one's own session, or a look as somebody else: never a mixture of the two. What an
-    operator has proved is not proved by the member.
+    operator has proved is not proved by the member. A browser without a nonce has asked for no
+    ticket: whoever sends it one, made for the hash of nothing, wants it to work as somebody else.
     """
+    if not nonce:
+        return None
     used = Ticket.objects.filter(
         token_hash=hashed(token),
         nonce_hash=hashed(nonce),
