@@ -43,9 +43,11 @@ def moment_utc(value: datetime) -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """Write 36 ms, 1.38 s, 2 m 04 s or 3 h 05 m."""
+    """Write < 1 ms, 36 ms, 1.38 s, 2 m 04 s or 3 h 05 m."""
     if milliseconds is None:
         return NONE
+    if 0 < milliseconds < 0.5:
+        return "< 1 ms"
     if milliseconds < 999.5:
         return f"{milliseconds:.0f} ms"
     seconds = milliseconds / 1000

@@ -1,4 +1,4 @@
-"""Names on one line, and slugs: the short names that people read and type in addresses."""
+"""Short names: on one line, as slugs that people read and type in addresses, and as initials."""
 
 from __future__ import annotations
 
@@ -41,3 +41,9 @@ def free_slug(slug: str, *, is_taken: Callable[[str], bool]) -> str:
     """
     numbered = (f"{slug[: SLUG_MAX - len(f'-{n}')].rstrip('-')}-{n}" for n in count(2))
     return slug if not is_taken(slug) else next(s for s in numbered if not is_taken(s))
+
+
+def initials(name: str) -> str:
+    """At most two letters that stand for a person."""
+    words = [word for word in name.replace("@", " ").split() if word[:1].isalpha()]
+    return "".join(word[0] for word in words[:2]).upper() or "?"

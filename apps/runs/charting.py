@@ -16,7 +16,7 @@ Measure = Callable[[Figures], Value]
 # (name, tone, how many of a part)
 OUTCOMES: Final[tuple[tuple[str, str, Callable[[Figures], int]], ...]] = (
     ("Succeeded", "c1", lambda part: part.succeeded),
-    ("Failed", "c3", lambda part: part.missed),
+    ("Failed", "bad", lambda part: part.missed),
     ("Denied", "c4", lambda part: part.denied),
     ("Cancelled", "c5", lambda part: part.cancelled),
     ("Open", "c2", lambda part: part.open),
@@ -123,7 +123,7 @@ def _runs(shown: Statistics) -> KeyFigure:
 def _latency(shown: Statistics) -> KeyFigure:
     now, before = shown.now.p50_ms, _before(shown, lambda whole: whole.p50_ms)
     differs = now is not None and before is not None
-    change = (now or 0) - (before or 0) if differs else 0.0
+    change = round((now or 0) - (before or 0)) if differs else 0
     return KeyFigure(
         name="kpi-latency",
         label="Latency p50",

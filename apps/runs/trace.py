@@ -173,8 +173,13 @@ def _ticks(axis: _Axis) -> Iterator[Tick]:
     milliseconds = axis.length.total_seconds() * 1000
     for quarter in range(5):
         anchor = {0: "start", 4: "end"}.get(quarter, "middle")
-        label = formats.duration(milliseconds * quarter / 4) if quarter else "0"
+        label = _tick_word(milliseconds * quarter / 4) if quarter else "0"
         yield Tick(f"{quarter * 25}%", anchor, label)
+
+
+def _tick_word(milliseconds: float) -> str:
+    """A duration; of few milliseconds with the digits that tell a mark from its neighbour."""
+    return f"{milliseconds:.2g} ms" if milliseconds < 10 else formats.duration(milliseconds)
 
 
 def _ms(start: datetime | None, end: datetime | None) -> float | None:

@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 
 from apps.common import system_state
 from apps.common.links import PROJECT, carried, with_query
+from apps.common.text import initials
 from apps.orgs import selectors as orgs
 from apps.orgs.principals import Principal
 from apps.tenants import selectors as tenants
@@ -205,9 +206,3 @@ def _best(path: str) -> str:
         url for _, _, url, _, _ in NAV if path == url or (url != "/" and path.startswith(url))
     ]
     return max(fitting, key=len, default="")
-
-
-def initials(name: str) -> str:
-    """At most two letters that stand for a person."""
-    words = [word for word in name.replace("@", " ").split() if word[:1].isalpha()]
-    return "".join(word[0] for word in words[:2]).upper() or "?"

@@ -17,14 +17,14 @@ from django.utils import timezone
 from apps.agents import selectors as agents
 from apps.agents.pages import agent_url
 from apps.common.errors import NotFound
-from apps.common.ids import parse_id, public_id
+from apps.common.ids import parse_id
 from apps.common.links import carried, link
 from apps.orgs import selectors as orgs
 from apps.orgs.pages import principal_of
 from apps.orgs.settings_pages import TABS
 from apps.runs import selectors as runs
 from apps.runs.errors import RUN
-from apps.runs.presenting import run_url
+from apps.runs.presenting import run_url, short_id
 from apps.workspace.context import ACTIONS, NAV
 
 WORDS_MAX: Final = 100
@@ -112,7 +112,7 @@ def _run_rows(words: str) -> Any:
 
 
 def _run_note(run: Any) -> str:
-    return f"{run.agent_slug} · {public_id(RUN, run.id)[:12]}…"
+    return f"{run.agent_slug} · {short_id(run.id)}"
 
 
 def _projects(request: HttpRequest, words: str, limit: int) -> Group:

@@ -182,7 +182,7 @@ def test_manifests_are_listed_and_shown(browser: Browser, make: Any, owner: Any)
     listing = browser.get("/agents/echo/manifests/")
     assert [row["manifest"].version for row in listing.context["manifests"]] == [2, 1]
     former, present = (browser.get(f"/agents/echo/manifests/{n}/") for n in (1, 2))
-    assert b"Former" in former.content and b"Present" in present.content
+    assert b"Former" in former.content and b"Current" in present.content
     assert b"Echo" in former.content and b"What it changed" not in former.content
     changed = present.content.decode()
     assert "What it changed" in changed and "<del>Echo</del>" in changed

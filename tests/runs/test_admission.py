@@ -115,7 +115,9 @@ def test_a_run_ends_unsigned(echo: Agent, monkeypatch: pytest.MonkeyPatch) -> No
     [
         ({"n": 1, "text": "  Good morning \nand more"}, "Good morning"),
         ({"a": " \n ", "b": "second"}, "second"),
-        ({"text": "x" * 81}, "x" * 80),
+        ({"text": "x" * 81}, "x" * 79 + "…"),
+        ({"text": "word, " * 20}, "word, " * 12 + "word…"),
+        ({"text": f"{'x' * 79} and"}, "x" * 79 + "…"),
         ({"text": "x" * 80}, "x" * 80),
         ({"n": 1, "list": ["no"]}, "tool"),
         ({"text": ""}, "tool"),

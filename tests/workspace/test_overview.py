@@ -125,7 +125,17 @@ def test_agents_stand_by_what_they_spent(browser: Browser) -> None:
     page = browser.get("/")
     shown = [(agent["name"], agent["figures"].spend_micros) for agent in page.context["agents"]]
     assert shown == [("A5", 30), ("A4", 30), ("A6", 28), ("A3", 28), ("A2", 24)]
-    assert page.context["agents"][2]["share"] == 100
+    assert [agent["share"] for agent in page.context["agents"]] == [100, 100, 93.3, 93.3, 80]
+    assert b"Agents by spend" in page.content
+
+
+def test_agents_that_spent_nothing_stand_by_their_runs(browser: Browser) -> None:
+    for n in range(2):
+        past_runs(make_agent(f"a{n}"), [timezone.now() - MINUTE] * (n + 1))
+    page = browser.get("/")
+    shown = [(agent["name"], agent["share"]) for agent in page.context["agents"]]
+    assert shown == [("A1", 100), ("A0", 50)]
+    assert b"Agents by runs" in page.content
 
 
 def test_the_latest_runs_are_those_from_outside(browser: Browser, echo: Agent) -> None:

@@ -63,7 +63,7 @@ def chart_samples(theme: str) -> dict[str, Any]:
     p50: list[Value] = [900, 1100, 1000, 1300, None, None, 1200, 1000, 1400, 1600, 1300, 1100]
     p95: list[Value] = [None if value is None else value * 2.1 for value in p50]
     done = [Series("Succeeded", [40, 44, 38, 47, 0, 0, 41, 39, 52, 58, 44, 40], "c1", "bar")]
-    done += [Series("Failed", [2, 1, 0, 3, 0, 0, 1, 0, 4, 2, 1, 0], "c3", "bar")]
+    done += [Series("Failed", [2, 1, 0, 3, 0, 0, 1, 0, 4, 2, 1, 0], "bad", "bar")]
     lines = [Series("p50", p50, "c1", "area"), Series("p95", p95, "c2")]
     flat, point = [Series("Spend", [0] * 12)], [Series("Success", [0.974], "c4")]
 

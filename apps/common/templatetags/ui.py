@@ -24,6 +24,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
 from apps.common import formats, links
+from apps.common.text import initials as letters_of
 
 register = template.Library()
 
@@ -395,6 +396,12 @@ def short_hash(value: str) -> str:
 def initial(name: str) -> str:
     """The letter on an organization's tile."""
     return str(name).strip()[:1].upper() or "·"
+
+
+@register.filter
+def initials(name: str) -> str:
+    """The letters that stand for a person, in the shell and in lists."""
+    return letters_of(str(name))
 
 
 # Small helpers --------------------------------------------------------------------------------

@@ -220,10 +220,16 @@ def fingerprint_of(body: Sequence[object]) -> bytes:
 
 
 def title_of(tool: str, input: Object) -> str:
-    """The first line of the first text in the input, or else the tool's name."""
+    """The first line of the first text in the input, or else the tool's name.
+
+    A longer line ends with an ellipsis, after a whole word where there is one.
+    """
     texts = (value.strip() for value in input.values() if isinstance(value, str))
-    first = next((text for text in texts if text), tool)
-    return first.splitlines()[0][:TITLE_MAX].rstrip()
+    line = next((text for text in texts if text), tool).splitlines()[0].rstrip()
+    if len(line) <= TITLE_MAX:
+        return line
+    words, space, _ = line[:TITLE_MAX].rpartition(" ")
+    return f"{words.rstrip(' ,;:') if space else line[: TITLE_MAX - 1]}…"
 
 
 def _claim_of(ask: Ask, caller: Actor) -> Claim:

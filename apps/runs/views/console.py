@@ -208,6 +208,7 @@ def _render(
         tool=tool,
         tools=list(agent.capabilities.all()),
         form=form,
+        is_console=True,
         can_run=agent.status == AgentStatus.ACTIVE and tool is not None,
         command=post_command(request, f"/v1/agents/{ref_of_agent(agent)}/invoke", example),
         **more,

@@ -17,7 +17,7 @@ from apps.common.links import link
 from apps.orgs.pages import command, principal_of, selected_project
 from apps.orgs.selectors import count_overview
 from apps.runs import charting
-from apps.runs.presenting import row_of
+from apps.runs.presenting import rows_of
 from apps.runs.selectors import list_run_lines, list_runs
 from apps.runs.statistics import (
     DAY,
@@ -60,7 +60,7 @@ def _work(
     """What changes from minute to minute."""
     statistics = get_statistics(window, until=at, scope=Scope(project_id=project_id))
     rows = list_run_lines(list_runs(project_id=project_id), only_roots=True)
-    runs = [row_of(request, run) for run in rows.order_by("-created_at", "-id")[:LATEST]]
+    runs = rows_of(request, list(rows.order_by("-created_at", "-id")[:LATEST]))
     agents = count_agents(project_id=project_id)
     begun = Beginning(count_overview(), has_agent=agents > 0, has_run=bool(runs))
     return {
@@ -69,6 +69,7 @@ def _work(
         "latency": charting.latency_chart(statistics),
         "outcomes": charting.outcome_chart(statistics),
         "agents": _busiest(request, statistics),
+        "busiest_by": "spend" if statistics.now.spend_micros else "runs",
         "needs": list_needs(request, statistics, project_id=project_id, at=at),
         "runs": runs,
         "runs_url": link(request, "runs:runs"),
@@ -79,11 +80,12 @@ def _work(
 
 
 def _busiest(request: HttpRequest, statistics: Statistics) -> list[dict[str, Any]]:
-    """The agents that spent most, of equals those that ran most, each beside the busiest."""
+    """The agents that spent most, of equals those that ran most, each beside the first of them."""
     found = statistics.agents
     first = sorted(found.items(), key=_spend_then_runs, reverse=True)[:BUSIEST]
     names = {agent.id: agent for agent in list_agent_refs([agent_id for agent_id, _ in first])}
-    most = max((figures.runs for _, figures in first), default=1)
+    size = _spend if any(figures.spend_micros for _, figures in first) else _runs
+    most = max((size(figures) for _, figures in first), default=1)
     return [
         {
             "name": names[agent_id].name,
@@ -93,14 +95,22 @@ def _busiest(request: HttpRequest, statistics: Statistics) -> list[dict[str, Any
                 ref_of(agent_id, names[agent_id].slug, names[agent_id].status),
             ),
             "figures": figures,
-            "share": round(100 * figures.runs / most, 1),
+            "share": round(100 * size(figures) / most, 1),
         }
         for agent_id, figures in first
     ]
 
 
 def _spend_then_runs(item: tuple[UUID, Figures]) -> tuple[int, int]:
-    return item[1].spend_micros, item[1].runs
+    return _spend(item[1]), _runs(item[1])
+
+
+def _spend(figures: Figures) -> int:
+    return figures.spend_micros
+
+
+def _runs(figures: Figures) -> int:
+    return figures.runs
 
 
 def _ranges(request: HttpRequest, here: Window) -> list[dict[str, Any]]:
