@@ -155,6 +155,42 @@ def test_the_state_of_the_system_comes_by_itself(product: Product, owner: Person
     expect(owner.page.locator("#system")).to_contain_text("All systems normal")
 
 
+def test_a_chosen_theme_stays(product: Product, owner: Person) -> None:
+    org, page = product.org("acme"), owner.page
+    page.emulate_media(color_scheme="light")
+    owner.sign_in("acme")
+
+    def is_dark() -> bool:
+        paper = "getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g)"
+        red, green, blue = (float(part) for part in page.evaluate(paper)[:3])
+        return max(red, green, blue) < 80
+
+    def choose_theme(name: str) -> None:
+        owner.press("Your menu")
+        owner.press(name)
+        page.keyboard.press("Escape")
+
+    assert not is_dark()
+    choose_theme("Dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert is_dark()
+    page.reload()
+    assert is_dark()
+    page.locator("#nav").get_by_role("link", name="Runs").click()
+    owner.is_at(f"{org}/runs/")
+    assert is_dark()
+    owner.page = page = owner.context.new_page()
+    page.emulate_media(color_scheme="light")
+    owner.go(f"{org}/agents/")
+    assert is_dark()
+    choose_theme("System")
+    assert not is_dark()
+    page.emulate_media(color_scheme="dark")
+    assert is_dark()
+    page.reload()
+    assert is_dark()
+
+
 def test_on_a_phone_the_switcher_and_the_search_are_at_hand(
     product: Product, owner: Person
 ) -> None:
@@ -166,6 +202,11 @@ def test_on_a_phone_the_switcher_and_the_search_are_at_hand(
     page.locator("#find-top").click()
     expect(page.locator("#palette-query")).to_be_focused()
     page.keyboard.press("Escape")
+    page.get_by_role("button", name="Open menu").click()
+    expect(page.locator("#side")).to_be_visible()
+    page.locator("#nav").get_by_role("link", name="Runs").click()
+    owner.is_at(f"{org}/runs/?project=support")
+    expect(page.locator("#side")).not_to_be_visible()
     page.get_by_role("button", name="Open menu").click()
     expect(page.locator("#side")).to_be_visible()
     page.keyboard.press("Escape")
