@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 from apps.workspace.operators.org_site import site as org_site
 from apps.workspace.operators.shared_site import site as shared_site
 from tests.e2e.conftest import NewPerson
+from tests.e2e.looking import each_look, finds, sweep
 from tests.e2e.person import Person
 from tests.e2e.product import Product
-from tests.e2e.looking import each_look, finds, sweep
 
 pytestmark = pytest.mark.e2e
 

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import CDPSession, expect
 
 from tests.e2e.conftest import NewPerson
+from tests.e2e.looking import each_look, finds
 from tests.e2e.person import Person
 from tests.e2e.product import Product
-from tests.e2e.looking import each_look, finds
 
 pytestmark = pytest.mark.e2e
 

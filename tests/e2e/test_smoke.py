@@ -1,4 +1,4 @@
-"""The way of a newcomer: from nothing to a run that a colleague can be sent, with scripts and without.
+"""The way of a newcomer: from nothing to a run that can be shown, with scripts and without.
 
 The project that is made on the way is chosen from then on, and every page keeps it.
 """
@@ -109,7 +109,7 @@ def invoke_and_watch(person: Person) -> None:
 
 
 def invoke_and_wait(person: Person) -> None:
-    """Without scripts the run's page is the answer, and loads itself again until the run is over."""
+    """Without scripts the run's page is the answer, and loads itself until that is over."""
     ask(person)
     person.has_heading(WORDS)
     expect(person.page.locator("#run-status")).to_have_text("Succeeded")

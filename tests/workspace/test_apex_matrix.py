@@ -1,7 +1,7 @@
 """Who may read which page of the apex: account pages of allauth, the operators' site, shared pages.
 
-This product's own are in tests/tenants/test_pages.py; tests/workspace/test_page_tables.py sees to it
-that none is missing. What a page is like whole and without scripts is tried for all that a member
+This product's own are in tests/tenants/test_pages.py; tests/workspace/test_page_tables.py sees that
+none is missing. What a page is like whole and without scripts is tried for all that a member
 reads.
 """
 

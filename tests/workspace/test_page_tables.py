@@ -39,7 +39,7 @@ NO_PAGE_OF_THE_APEX: Final = {
     "mfa_index": "sends on to the page on security",
     "mfa_list_webauthn": "sends on to the page on security",
     "mfa_login_webauthn": "what a script asks before a passkey is used",
-    "mfa_download_recovery_codes": "not there: codes are shown once and kept by the page's own link",
+    "mfa_download_recovery_codes": "not there: codes are shown once, and a link there keeps them",
     "account_confirm_login_code": "sign-in by a mailed code is off: sends on",
     "account_set_password": "who has a password is sent on to changing it, and everybody has one",
     "admin:login": "sends on to the sign-in of everybody",
