@@ -92,7 +92,7 @@ def test_pages_of_a_forgotten_password(
     other.follow_link()
     other.has_heading("Choose a new password")
     faults = each_look(other.page, "reset-password")
-    other.fill(password1="another-harbour-72")
+    other.fill(password1="another-harbour-72", password2="another-harbour-72")
     other.press("Change password")
     other.page.wait_for_url(re.compile("/done/$"))
     faults += each_look(other.page, "reset-password-done")
@@ -121,7 +121,7 @@ def test_pages_of_a_suspended_org(
     member = new_person()
     member.found_org(new_slug)
     # When an operator suspends it
-    act(operator, new_slug, "Suspend")
+    act(operator, new_slug, "suspend")
     # Then its pages are refused with why, and whom to ask
     for path in ("/", "/runs/", "/settings/"):
         answer = member.page.goto(f"{product.org(new_slug)}{path}")
@@ -136,7 +136,7 @@ def test_pages_of_a_suspended_org(
     stranger.has_heading("This organization is suspended")
     faults += each_look(stranger.page, "suspended-to-a-stranger")
     # And once it is resumed, the same session opens it
-    act(operator, new_slug, "Resume")
+    act(operator, new_slug, "resume")
     answer = member.page.goto(f"{product.org(new_slug)}/")
     assert answer is not None and answer.status == 200
     member.has_heading("Overview")
@@ -147,7 +147,7 @@ def act(operator: Person, slug: str, action: str) -> None:
     """Do it to one org, in the operators' list of them."""
     page = operator.go(f"{operator.product.apex}/admin/tenants/org/?q={slug}")
     page.locator("#result_list tbody input[type=checkbox]").check()
-    page.locator("select[name=action]").select_option(label=action)
+    page.locator("select[name=action]").select_option(action)
     page.get_by_role("button", name="Go", exact=True).click()
     expect(page.locator(".messagelist")).to_be_visible()
 

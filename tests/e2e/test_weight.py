@@ -44,10 +44,14 @@ def weigh(page: Page, url: str) -> int:
     none.
     """
     answers: list[Response] = []
-    page.on("response", answers.append)
+
+    def take(answer: Response) -> None:
+        answers.append(answer)
+
+    page.on("response", take)
     page.goto(url)
     page.wait_for_timeout(SETTLING_MS)
-    page.remove_listener("response", answers.append)
+    page.remove_listener("response", take)
     return sum(len(gzip.compress(answer.body(), 6)) for answer in answers if is_whole(answer))
 
 

@@ -107,6 +107,8 @@ def _needs(element: Element) -> bool:
 def _has_a_plain_way(element: Element, asked: str) -> bool:
     if any(word in (element.get("hx-trigger") or "") for word in BY_ITSELF):
         return True
+    if element.stands_in("dialog"):
+        return True  # only a script opens it; the link to search is its plain way
     if element.tag in ("input", "select", "textarea", "button"):
         return element.stands_in("form")
     plain = element.get("href") if element.tag == "a" else element.get("action")
