@@ -38,8 +38,10 @@ class OperatorSite(AdminSite):
     index_template = app_index_template = "operators/index.html"
     final_catch_all_view = False
 
-    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: Any = None
+    ) -> HttpResponse:
         """To the one place where a password is changed: it asks for a proof and tells by mail."""
         return redirect("account_change_password")
 
-    password_change_done = password_change
+    password_change_done = password_change  # type: ignore[assignment]
