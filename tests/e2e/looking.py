@@ -70,7 +70,7 @@ def sweep(person: Person, origin: str, paths: dict[str, str]) -> None:
     print(
         f"\n{len(paths)} pages × {len(THEMES)} themes × {len(WIDTHS)} widths: {len(faults)} faults"
     )
-    assert faults == []
+    assert faults == [], "\n".join(faults)
 
 
 def _open(person: Person, url: str) -> None:

@@ -209,7 +209,7 @@ def test_pages_of_a_provider_of_models(product: Product, owner: Person) -> None:
     form.locator("[name=name]").fill(name)
     form.locator("[name=base_url]").fill(f"http://127.0.0.1:{product.port}/nothing")
     form.locator("[name=api_key]").fill("sk-of-nobody-4711")
-    form.get_by_role("button", name="Add provider").click()
+    owner.press("Add provider", within=form)
     row = owner.page.get_by_role("row").filter(has_text=name)
     change = row.get_by_role("link", name="Replace key").get_attribute("href")
     found = {"models-with-one": "/settings/models/", "model-provider": str(change)}
