@@ -127,6 +127,19 @@ document.addEventListener("htmx:beforeRequest", (event) => lockForm(event, true)
 document.addEventListener("htmx:afterRequest", (event) => lockForm(event, false));
 
 
+/* A boosted link or form brings a page, wherever it stands: what a fragment around it says of its
+   own answer, and htmx would inherit, isn't meant for it. ------------------------------------- */
+
+const OF_PAGES = ["hx-target", "hx-select", "hx-select-oob", "hx-swap", "hx-indicator"];
+
+document.addEventListener("htmx:beforeProcessNode", ({ detail: { elt } }) => {
+  const isPlain = elt.matches("a[href], form") && !elt.matches("[hx-get], [hx-post]");
+  if (!isPlain || !document.body.matches("[hx-boost]")) return;
+  if (!elt.parentElement?.closest("[hx-select=unset]")) return;
+  for (const name of OF_PAGES) elt.setAttribute(name, document.body.getAttribute(name));
+});
+
+
 /* Where focus goes after a swap ------------------------------------------------------------- */
 
 const FIELD = "input:not([type=hidden]), select, textarea";

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e import product as products
 from tests.e2e.person import DEMO_PASSWORD, PASSWORD, Person
-from tests.e2e.product import Product
+from tests.e2e.product import PASSED_ON, ROOT, Product
 
 FLAGS = [
     "--no-sandbox",
@@ -81,6 +83,23 @@ def new_person(product: Product, chromium: Browser) -> Iterator[NewPerson]:
 def owner(new_person: NewPerson) -> Person:
     """The demo org's owner, before signing in."""
     return new_person("owner@acme.example", password=DEMO_PASSWORD)
+
+
+@pytest.fixture
+def operator(product: Product, new_person: NewPerson) -> Person:
+    """Somebody who runs the product, signed in on the apex: made by the command, as docs say."""
+    person = new_person(f"op-{uuid.uuid4().hex[:8]}@mandate.example")
+    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environ |= {"MANDATE_HOME": str(product.home), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    command = [sys.executable, str(ROOT / "manage.py"), "createsuperuser", "--noinput"]
+    subprocess.run([*command, "--email", person.email], env=environ, check=True)  # noqa: S603
+    person.go(f"{product.apex}/account/login/")
+    person.give_password()
+    person.has_heading("Confirm your address")
+    person.open_mail("Confirm your address")
+    person.follow_link()
+    person.confirm()
+    return person
 
 
 @pytest.fixture

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Response, expect
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.e2e.product import Product
 
@@ -14,6 +23,11 @@ PASSWORD = "quiet-harbour-71"
 DEMO_PASSWORD = "mandate-demo"
 # The browser's echo of a response that `_on_response` judges by itself.
 ECHO = "Failed to load resource: the server responded"
+# What the policy forbids is said in the console too, whatever the browser itself says there.
+TELL_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) => console.error(
+  `policy: ${event.effectiveDirective} forbids ${event.blockedURI || "this"}`));
+"""
 
 
 @dataclass
@@ -30,12 +44,19 @@ class Person:
     def __post_init__(self) -> None:
         self.context.on("console", self._on_console)
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.context.on("request", self._on_request)
         self.context.on("response", self._on_response)
+        self.context.add_init_script(TELL_VIOLATIONS)
         self.page: Page = self.context.new_page()
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith(ECHO):
             self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        """Nothing of a page comes from elsewhere, and nothing of it goes there."""
+        if not self.product.serves(request.url):
+            self.complaints.append(f"{self.page.url} asks {urlsplit(request.url).netloc}")
 
     def _on_response(self, response: Response) -> None:
         """A missing script or picture is a fault; a refused page may be what a test is about."""

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 180.0
@@ -35,6 +36,15 @@ class Product:
 
     def org(self, slug: str) -> str:
         return f"http://{slug}.localhost:{self.port}"
+
+    def serves(self, url: str) -> bool:
+        """Whether an address is the product's own, or one that needs no host at all."""
+        parts = urlsplit(url)
+        if parts.scheme in ("data", "blob", "about"):
+            return True
+        host = parts.hostname or ""
+        is_own = host == "localhost" or host.endswith(".localhost")
+        return parts.scheme == "http" and is_own and parts.port == self.port
 
     def api_status(self, path: str, *, key: str, slug: str = "") -> tuple[int, dict[str, object]]:
         """What `path` answers to a key; asked by address, as not all resolvers know *.localhost."""

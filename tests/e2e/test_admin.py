@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import uuid
 
 import pytest
+from django.contrib.admin import AdminSite
 from playwright.sync_api import expect
 
 from apps.workspace.operators.org_site import site as org_site
 from apps.workspace.operators.shared_site import site as shared_site
 from tests.e2e.conftest import NewPerson
-from tests.e2e.person import PASSWORD, Person
-from tests.e2e.product import PASSED_ON, ROOT, Product
-from tests.e2e.test_pages import _each_look, sweep
+from tests.e2e.looking import each_look, finds, sweep
+from tests.e2e.person import Person
+from tests.e2e.product import Product
 
 pytestmark = pytest.mark.e2e
 
@@ -26,28 +23,14 @@ SHARED_ROWS = ("tenants/org", "tenants/plan", "tenants/user")
 ORG_ROWS = ("agents/agent", "orgs/member", "runs/run", "trust/auditevent")
 
 
-@pytest.fixture
-def operator(product: Product, new_person: NewPerson) -> Person:
-    """Somebody who runs the product, signed in on the apex: made by the command, as docs say."""
-    person = new_person(f"op-{uuid.uuid4().hex[:8]}@mandate.example")
-    environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environ |= {"MANDATE_HOME": str(product.home), "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-    command = [sys.executable, str(ROOT / "manage.py"), "createsuperuser", "--noinput"]
-    subprocess.run([*command, "--email", person.email], env=environ, check=True)  # noqa: S603
-    person.go(f"{product.apex}/account/login/")
-    person.give_password()
-    person.has_heading("Confirm your address")
-    person.open_mail("Confirm your address")
-    person.follow_link()
-    person.confirm()
-    return person
+def names_of(site: AdminSite) -> list[str]:
+    """The models that are registered on a site, as the names of its pages have them."""
+    return sorted(model._meta.label_lower.replace(".", "_") for model in site._registry)
 
 
-def lists(site: object, prefix: str) -> dict[str, str]:
+def lists(site: AdminSite, prefix: str) -> dict[str, str]:
     """The list of every model that is registered on a site."""
-    models = sorted(model._meta.label_lower for model in site._registry)  # type: ignore[attr-defined]
-    names = [label.replace(".", "/") for label in models]
-    return {f"{prefix}-{name.replace('/', '-')}": f"/{name}/" for name in names}
+    return {f"{prefix}-{name}": f"/{name.replace('_', '/')}/" for name in names_of(site)}
 
 
 def rows(person: Person, origin: str, prefix: str, names: tuple[str, ...]) -> dict[str, str]:
@@ -60,18 +43,28 @@ def rows(person: Person, origin: str, prefix: str, names: tuple[str, ...]) -> di
     return found
 
 
+@finds(
+    *("admin:index", "admin:app_list", "operators:system", "operators:plan"),
+    *(f"admin:{name}_changelist" for name in names_of(shared_site)),
+    *(f"admin:{name.replace('/', '_')}_change" for name in SHARED_ROWS),
+    *(f"admin:{name.replace('/', '_')}_history" for name in SHARED_ROWS[:1]),
+    "admin:tenants_plan_add",
+)
 def test_pages_of_the_shared_site(product: Product, operator: Person) -> None:
     origin = f"{product.apex}/admin"
     found = {"admin": "/", "admin-app": "/tenants/", "admin-system": "/system/"}
     found |= {"admin-plan-of-org": "/plan/acme/", "admin-plan-new": "/tenants/plan/add/"}
     sweep(operator, origin, found | lists(shared_site, "admin"))
-    sweep(operator, product.apex, rows(operator, origin, "admin", SHARED_ROWS))
+    found = rows(operator, origin, "admin", SHARED_ROWS)
+    found["admin-history"] = found["admin-tenants-org-row"].replace("/change/", "/history/")
+    sweep(operator, product.apex, found)
 
 
+@finds("operators:org", "operators:org_page")
 def test_pages_of_the_site_of_an_org(product: Product, operator: Person) -> None:
     origin = f"{product.apex}/admin/orgs/acme"
     operator.go(f"{origin}/")
-    assert _each_look(operator.page, "door") == []
+    assert each_look(operator.page, "door") == []
     operator.press("Look into")
     operator.fill(reason=REASON)
     operator.press("Look into")
@@ -81,6 +74,22 @@ def test_pages_of_the_site_of_an_org(product: Product, operator: Person) -> None
     operator.go(f"{origin}/")
     operator.press("Close now")
     operator.is_at(f"{product.apex}/admin/tenants/org/")
+
+
+@finds("operators:impersonate", "workspace:impersonation")
+def test_pages_of_a_look(product: Product, operator: Person) -> None:
+    operator.go(f"{product.apex}/admin/impersonate/acme/")
+    operator.has_heading("Look as a member of Acme")
+    faults = each_look(operator.page, "impersonate")
+    operator.page.set_viewport_size({"width": 1440, "height": 900})
+    operator.fill(email="owner@acme.example", reason=REASON)
+    operator.press("Look as this member")
+    operator.is_at(f"{product.org('acme')}/")
+    looked = {"look-overview": "/", "look-agents": "/agents/", "look-not-found": "/nothing/"}
+    sweep(operator, product.org("acme"), looked | {"look": "/impersonation/"})
+    operator.press("End now", within=operator.page.get_by_role("region", name="You look"))
+    operator.has_heading("The look is over")
+    assert faults + each_look(operator.page, "look-over") == []
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
@@ -95,18 +104,12 @@ def test_an_operator_looks_as_a_member_and_ends_it(
     # When they ask for the owner's eyes
     person.go(f"{product.apex}/admin/impersonate/acme/")
     person.has_heading("Look as a member of Acme")
-    if scripts:
-        assert _each_look(person.page, "impersonate") == []
     person.fill(email="owner@acme.example", reason=REASON)
     person.press("Look as this member")
 
     # Then they see the workspace, with who looks as whom on each page of it
     person.is_at(f"{product.org('acme')}/")
     expect(banner).to_contain_text(f"{operator.email} looks as owner@acme.example")
-    if scripts:
-        looked = {"look-overview": "/", "look-agents": "/agents/", "look-not-found": "/nothing/"}
-        sweep(person, product.org("acme"), looked)
-        person.page.set_viewport_size({"width": 1440, "height": 900})
 
     # And can't change anything: the form says why
     person.go(f"{product.org('acme')}/settings/")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import uuid
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
 
 from tests.e2e.conftest import NewPerson
+from tests.e2e.looking import each_look, finds, look, sweep
 from tests.e2e.person import Person
 from tests.e2e.product import Product
 
 pytestmark = pytest.mark.e2e
 
-WIDTHS = ((1440, 900), (390, 844))
-THEMES = ("light", "dark")
 STRANGER = {
     "landing": "/",
     "signup": "/account/signup/",
@@ -26,8 +21,10 @@ STRANGER = {
     "password-reset": "/account/password/reset/",
     "password-reset-sent": "/account/password/reset/done/",
     "verification-sent": "/account/confirm-email/",
+    "account-inactive": "/account/inactive/",
     "link-not-valid": "/account/confirm-email/none/",
     "reset-not-valid": "/account/password/reset/key/1-none/",
+    "reset-done": "/account/password/reset/key/done/",
     "invitation-not-valid": "/invitations/none/",
     "mail": "/dev/mail/",
     "gallery": "/ui/",
@@ -73,6 +70,7 @@ WORKSPACE = {
     "agent-grants-none": "/agents/echo/grants/",
     "agent-manifests": "/agents/echo/manifests/",
     "agent-manifest": "/agents/echo/manifests/1/",
+    "agent-keys": "/agents/echo/keys/",
     "agent-settings": "/agents/echo/settings/",
     "runs": "/runs/?level=all",
     "runs-sorted": "/runs/?level=all&sort=started",
@@ -89,20 +87,17 @@ WORKSPACE = {
     "keys": "/settings/keys/",
     "keys-none": "/settings/keys/?q=zzzz",
     "domains": "/settings/domains/",
+    "models": "/settings/models/",
     "close": "/settings/danger/",
     "confirm-nothing": "/confirm/",
     "search": "/search/?q=e",
     "search-empty": "/search/",
     "search-none": "/search/?q=zzzz",
+    "status-in-org": "/status/",
+    "ticket-refused": "/session",
     "org-api-docs": "/v1/docs",
     "org-not-found": "/nothing/",
 }
-# Swagger UI puts a link and a copy button into the button that unfolds an operation.
-SWAGGER_OWN = {"nested-interactive"}
-# Axe would fetch style sheets again and put them into the page, which the policy forbids; it only
-# asks them for what an experimental rule wants.
-AXE = {"preload": False}
-_axe = Axe()
 
 
 def test_pages_of_the_apex_for_a_stranger(product: Product, new_person: NewPerson) -> None:
@@ -121,14 +116,15 @@ def test_pages_of_an_account(product: Product, owner: Person) -> None:
     sweep(owner, product.apex, PROVED)
 
 
+@finds("orgs:keys", "signed_out")
 def test_pages_of_the_workspace(product: Product, owner: Person) -> None:
     owner.sign_in("acme")
     sweep(owner, product.org("acme"), WORKSPACE)
     owner.create_key("acme", "Page sweep")
-    faults = _each_look(owner.page, "key-created")
+    faults = each_look(owner.page, "key-created")
     assert faults == []
     owner.go(f"{product.org('acme')}/signed-out")
-    assert _each_look(owner.page, "signed-out") == []
+    assert each_look(owner.page, "signed-out") == []
 
 
 def test_pages_of_the_workspace_for_a_viewer(product: Product, new_person: NewPerson) -> None:
@@ -138,6 +134,7 @@ def test_pages_of_the_workspace_for_a_viewer(product: Product, new_person: NewPe
     sweep(viewer, product.org("acme"), viewable)
 
 
+@finds("runs:run")
 def test_pages_of_runs(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/runs/")
     found = {
@@ -147,16 +144,17 @@ def test_pages_of_runs(product: Product, owner: Person) -> None:
     sweep(owner, product.org("acme"), found)
 
 
+@finds("agents:new_check", "agents:new_register", "agents:tool")
 def test_pages_of_an_agent_behind_a_url(product: Product, owner: Person) -> None:
     slug = f"desk-{uuid.uuid4().hex[:6]}"
     owner.sign_in("acme", path="/agents/new/details/?runtime=http")
     owner.fill(name=slug, url=f"http://127.0.0.1:{product.port}/nothing", headers="x-region: eu")
     owner.press("Check")
     owner.page.get_by_role("heading", name="What it offers").wait_for()
-    faults = _each_look(owner.page, "agent-new-checked")
+    faults = each_look(owner.page, "agent-new-checked")
     owner.press("Register agent")
     owner.has_heading(f"{slug} is registered")
-    faults += _each_look(owner.page, "agent-secret")
+    faults += each_look(owner.page, "agent-secret")
     owner.go(f"{product.org('acme')}/agents/{slug}/try/")
     owner.fill(input="{}")
     owner.press("Run")
@@ -171,12 +169,14 @@ def test_pages_of_an_agent_behind_a_url(product: Product, owner: Person) -> None
     assert faults == []
 
 
+@finds("agents:grant")
 def test_pages_of_a_grant(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/agents/calculator/grants/")
     change = owner.page.get_by_role("link", name="Change the grant of Concierge")
     sweep(owner, product.org("acme"), {"agent-grant": str(change.get_attribute("href"))})
 
 
+@finds("orgs:domain")
 def test_pages_of_domains(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/settings/domains/")
     found = {}
@@ -190,22 +190,48 @@ def test_pages_of_domains(product: Product, owner: Person) -> None:
     sweep(owner, product.org("acme"), found)
 
 
+@finds("runs:view")
+def test_pages_of_a_saved_view(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/runs/?status=failed")
+    owner.press("Save this view")
+    owner.page.locator("#view_name").fill(f"Failures {uuid.uuid4().hex[:6]}")
+    owner.press("Save view")
+    owner.go(f"{product.org('acme')}/runs/views/")
+    change = owner.page.locator("main a[href^='/runs/views/viw_']").first
+    sweep(owner, product.org("acme"), {"runs-view": str(change.get_attribute("href"))})
+
+
+@finds("agents:provider", "agents:models")
+def test_pages_of_a_provider_of_models(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/settings/models/")
+    name = f"models-{uuid.uuid4().hex[:6]}"
+    form = owner.page.locator("form", has=owner.page.locator("[name=api_key]"))
+    form.locator("[name=name]").fill(name)
+    form.locator("[name=base_url]").fill(f"http://127.0.0.1:{product.port}/nothing")
+    form.locator("[name=api_key]").fill("sk-of-nobody-4711")
+    owner.press("Add provider", within=form)
+    row = owner.page.get_by_role("row").filter(has_text=name)
+    change = row.get_by_role("link", name="Replace key").get_attribute("href")
+    found = {"models-with-one": "/settings/models/", "model-provider": str(change)}
+    sweep(owner, product.org("acme"), found)
+
+
 def test_pages_with_something_open(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/agents/concierge/")
     owner.press("Kill switch")
     owner.page.get_by_role("dialog").wait_for()
-    faults = _each_look(owner.page, "kill-switch")
+    faults = each_look(owner.page, "kill-switch")
     owner.page.set_viewport_size({"width": 1440, "height": 900})
     owner.go(f"{product.org('acme')}/runs/")
     owner.go(f"{product.org('acme')}{_run_named(owner, '17 * 23')}")
     for summary in owner.page.locator(".unfold summary").all():
         summary.click()
-    faults += _each_look(owner.page, "run-unfolded")
+    faults += each_look(owner.page, "run-unfolded")
     owner.go(f"{product.org('acme')}/agents/calculator/try/")
     owner.fill(input='{"expression": 1}')
     owner.press("Run")
     owner.page.locator("[data-error-summary]").wait_for()
-    faults += _each_look(owner.page, "try-refused")
+    faults += each_look(owner.page, "try-refused")
     assert faults == []
 
 
@@ -218,13 +244,13 @@ def _run_named(person: Person, title: str) -> str:
 def test_pages_with_the_palette_and_the_switcher_open(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/agents/?project=support")
     owner.page.keyboard.press("Control+k")
-    faults = _each_look(owner.page, "palette")
+    faults = each_look(owner.page, "palette")
     owner.page.keyboard.type("calc")
     owner.page.locator("#palette-found [role=option]").first.wait_for()
-    faults += _each_look(owner.page, "palette-found")
+    faults += each_look(owner.page, "palette-found")
     owner.page.keyboard.press("Escape")
     owner.page.locator("[popovertarget=menu-project]").click()
-    faults += _each_look(owner.page, "switcher")
+    faults += each_look(owner.page, "switcher")
     assert faults == []
 
 
@@ -234,10 +260,10 @@ def test_refused_form_and_open_drawer(product: Product, owner: Person) -> None:
     owner.page.locator("#new-project [name=slug]").fill("support")
     owner.page.locator("#new-project").get_by_role("button", name="Create project").click()
     owner.page.locator("[data-error-summary]").wait_for()
-    faults = _each_look(owner.page, "form-refused")
+    faults = each_look(owner.page, "form-refused")
     owner.page.set_viewport_size({"width": 390, "height": 844})
     owner.page.get_by_role("button", name="Open menu").click()
-    faults += _look(owner.page, "drawer-open", "light", 390)
+    faults += look(owner.page, "drawer-open", "light", 390)
     assert faults == []
 
 
@@ -252,67 +278,7 @@ def test_sweep_finds_what_it_looks_for(product: Product, new_person: NewPerson) 
         page.lastChild.style.whiteSpace = 'nowrap'; }"""
     )
     # When it is looked at, then each fault is told
-    faults = " ".join(_look(person.page, "spoiled", "light", 1440))
+    faults = " ".join(look(person.page, "spoiled", "light", 1440))
     assert "image-alt" in faults
     assert "2 h1" in faults
     assert "sideways" in faults
-
-
-def sweep(person: Person, origin: str, paths: dict[str, str]) -> None:
-    """Look at each page in every theme and width."""
-    faults: list[str] = []
-    for name, path in paths.items():
-        for width, height in WIDTHS:
-            person.page.set_viewport_size({"width": width, "height": height})
-            _open(person, f"{origin}{path}")
-            faults += [
-                fault for theme in THEMES for fault in _look(person.page, name, theme, width)
-            ]
-    print(
-        f"\n{len(paths)} pages × {len(THEMES)} themes × {len(WIDTHS)} widths: {len(faults)} faults"
-    )
-    assert faults == []
-
-
-def _open(person: Person, url: str) -> None:
-    """Load the page; one that a script draws is there when its last part is."""
-    page = person.go(url)
-    if page.locator("#api-docs").count():
-        page.locator(".opblock").last.wait_for()
-        page.locator("#servers[aria-label]").wait_for()
-
-
-def _each_look(page: Page, name: str) -> list[str]:
-    """All looks of a page that can't be loaded twice."""
-    faults = []
-    for width, height in WIDTHS:
-        page.set_viewport_size({"width": width, "height": height})
-        faults += [fault for theme in THEMES for fault in _look(page, name, theme, width)]
-    return faults
-
-
-def _look(page: Page, name: str, theme: str, width: int) -> list[str]:
-    """What is wrong with the page as it stands, each fault with where it was seen."""
-    page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
-    _shoot(page, f"{name}-{width}-{theme}")
-    is_swagger = page.locator(".swagger-ui").count() > 0
-    faults = [
-        f"{violation['id']}: {node['html'][:160]} {' '.join(node['failureSummary'].split())[:200]}"
-        for violation in _axe.run(page, options=AXE).response["violations"]
-        if not (is_swagger and violation["id"] in SWAGGER_OWN)
-        for node in violation["nodes"]
-    ]
-    over = page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-    if over > 0:
-        faults.append(f"sideways overflow of {over} px")
-    if (count := page.locator("h1").count()) != 1:
-        faults.append(f"{count} h1")
-    return [f"{name} {width} {theme}: {fault}" for fault in faults]
-
-
-def _shoot(page: Page, name: str) -> None:
-    """Keep a picture, in the folder that E2E_SHOTS names."""
-    if folder := os.environ.get("E2E_SHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

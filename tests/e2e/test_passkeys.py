@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import CDPSession, expect
 
 from tests.e2e.conftest import NewPerson
+from tests.e2e.looking import each_look, finds
 from tests.e2e.person import Person
 from tests.e2e.product import Product
-from tests.e2e.test_pages import _each_look
 
 pytestmark = pytest.mark.e2e
 
@@ -124,6 +124,7 @@ def test_a_passkey_replaces_the_password(
     stranger.has_heading("Sign in")
 
 
+@finds("confirm", "mfa_reauthenticate_webauthn")
 def test_a_key_asks_for_the_passkey_and_loses_nothing(product: Product, founded: Founded) -> None:
     # Given a person who has proved themselves by nothing but the password
     person = founded.person
@@ -137,11 +138,11 @@ def test_a_key_asks_for_the_passkey_and_loses_nothing(product: Product, founded:
     # Then they are asked for the passkey; no key was made
     person.has_heading("Confirm that it is you")
     expect(person.page.locator(MAIN)).to_contain_text("Nightly import")
-    assert _each_look(person.page, "confirm") == []
+    assert each_look(person.page, "confirm") == []
     person.page.set_viewport_size({"width": 1440, "height": 900})
     person.page.get_by_role("link", name="Confirm", exact=True).click()
     person.page.wait_for_url(re.compile("webauthn/reauthenticate"))
-    assert _each_look(person.page, "prove-by-passkey") == []
+    assert each_look(person.page, "prove-by-passkey") == []
     # When the finger isn't theirs, they are told and can try again
     founded.device.refuse()
     person.press("Use a passkey")
@@ -152,7 +153,7 @@ def test_a_key_asks_for_the_passkey_and_loses_nothing(product: Product, founded:
     # Then the form is back as it was, and is sent again by one press
     person.is_at(f"{product.org(founded.slug)}/confirm/")
     person.has_heading("Confirmed")
-    assert _each_look(person.page, "confirmed") == []
+    assert each_look(person.page, "confirmed") == []
     expect(person.page.locator(MAIN)).to_contain_text(str(scope))
     person.press("Create key")
     person.has_heading("Nightly import")
@@ -161,6 +162,7 @@ def test_a_key_asks_for_the_passkey_and_loses_nothing(product: Product, founded:
     assert person.create_key(founded.slug, "At once").startswith("mnd_")
 
 
+@finds("mfa_authenticate", "mfa_remove_webauthn")
 def test_a_recovery_code_stands_in_for_a_lost_device(
     product: Product, new_person: NewPerson, founded: Founded
 ) -> None:
@@ -178,7 +180,7 @@ def test_a_recovery_code_stands_in_for_a_lost_device(
     other.go(f"{product.org(founded.slug)}/")
     other.give_password()
     other.has_heading("Second step")
-    assert _each_look(other.page, "second-step") == []
+    assert each_look(other.page, "second-step") == []
     other.fill(code=kept[0])
     other.press("Sign in", within=other.page.locator(MAIN))
     # Then they are in, and may take the lost passkey off with another code
@@ -191,11 +193,12 @@ def test_a_recovery_code_stands_in_for_a_lost_device(
     other.fill(code=kept[1])
     other.press("Confirm")
     other.has_heading("Remove Pocket phone?")
-    assert _each_look(other.page, "passkey-remove") == []
+    assert each_look(other.page, "passkey-remove") == []
     other.press("Remove passkey")
     expect(other.page.locator(MAIN)).to_contain_text("No passkey yet")
 
 
+@finds("tenants:security", "mfa_edit_webauthn")
 def test_a_passkey_is_a_second_step_too_and_can_be_renamed(
     product: Product, new_person: NewPerson, founded: Founded
 ) -> None:
@@ -207,13 +210,13 @@ def test_a_passkey_is_a_second_step_too_and_can_be_renamed(
     other.press("Use a passkey")
     other.has_heading("Your organizations")
     other.go(f"{product.apex}/account/security/")
-    assert _each_look(other.page, "security-with-passkey") == []
+    assert each_look(other.page, "security-with-passkey") == []
     other.page.set_viewport_size({"width": 1440, "height": 900})
     other.page.get_by_role("link", name="Rename the passkey Pocket phone").click()
     other.page.wait_for_url(re.compile("webauthn/reauthenticate"))
     other.press("Use a passkey")
     other.has_heading("Rename a passkey")
-    assert _each_look(other.page, "passkey-rename") == []
+    assert each_look(other.page, "passkey-rename") == []
     other.fill(name="Blue phone")
     other.press("Save name")
     expect(other.page.locator(MAIN)).to_contain_text("Blue phone")

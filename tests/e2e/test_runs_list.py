@@ -64,6 +64,29 @@ def test_a_filter_is_an_address_and_may_be_kept(product: Product, owner: Person)
     assert owner.complaints == []
 
 
+def test_a_link_within_what_changes_by_itself_brings_a_page(
+    product: Product, owner: Person
+) -> None:
+    """What a live list or a filter says of its own answers isn't meant for the links in it."""
+    owner.sign_in("acme", path="/runs/")
+    org, page = product.org("acme"), owner.page
+    expect(page.locator("#run-rows[hx-get]")).to_have_count(1)
+    title = page.locator("#run-rows a.main").first.inner_text()
+    page.locator("#run-rows a.main").first.click()
+    page.wait_for_url("**/runs/run_**")
+    owner.has_heading(title)
+    expect(page.locator("main")).to_have_count(1)
+    page.locator("#nav").get_by_role("link", name="Projects").click()
+    page.locator("#filter-q").fill("supp")
+    page.wait_for_url("**q=supp**")
+    owner.go(page.url)
+    page.locator(".filters").get_by_role("link", name="Clear").click()
+    owner.is_at(f"{org}/projects/")
+    owner.has_heading("Projects")
+    expect(page.locator("#filter-q")).to_have_value("")
+    expect(page.locator("#page")).to_be_focused()
+
+
 def test_the_address_of_a_step_unfolds_it(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/runs/?q=17")
     page = owner.page

@@ -50,7 +50,8 @@ def test_the_palette_filters_at_once_and_finds_what_the_server_knows(
     expect(page.locator("#palette-query")).to_be_focused()
     page.keyboard.type("memb")
     assert selected(page) == "Members"
-    expect(page.locator("#palette-found [role=option]").first).to_contain_text("Acme member")
+    found = page.locator("#palette-found [role=option]")
+    expect(found.filter(has_text="Acme member")).to_be_visible()
     assert selected(page) == "Members"
 
     page.keyboard.press("Control+a")
@@ -81,14 +82,15 @@ def test_the_keyboard_leads_about_and_can_be_turned_off(product: Product, owner:
     page.keyboard.press("a")
     owner.is_at(f"{org}/agents/")
     expect(page.locator("#page")).to_be_focused()
+    first = page.locator("#agent-results a.main").first.get_attribute("href")
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
     page.keyboard.press("Enter")
-    owner.is_at(f"{org}/agents/concierge/")
+    owner.is_at(f"{org}{first}")
     expect(page.locator("#page")).to_be_focused()
     page.keyboard.press("e")
-    owner.is_at(f"{org}/agents/concierge/settings/")
+    owner.is_at(f"{org}{first}settings/")
 
     owner.go(f"{org}/agents/")
     page.keyboard.press("/")
@@ -155,6 +157,41 @@ def test_the_state_of_the_system_comes_by_itself(product: Product, owner: Person
     expect(owner.page.locator("#system")).to_contain_text("All systems normal")
 
 
+def test_a_chosen_theme_stays(product: Product, owner: Person) -> None:
+    org, page = product.org("acme"), owner.page
+    page.emulate_media(color_scheme="light")
+    owner.sign_in("acme")
+
+    def is_dark() -> bool:
+        ink = page.evaluate("getComputedStyle(document.body).color.match(/[\\d.]+/g)")
+        return min(float(part) for part in ink[:3]) > 150
+
+    def choose_theme(name: str) -> None:
+        owner.press("Your menu")
+        owner.press(name)
+        page.keyboard.press("Escape")
+
+    assert not is_dark()
+    choose_theme("Dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert is_dark()
+    page.reload()
+    assert is_dark()
+    page.locator("#nav").get_by_role("link", name="Runs").click()
+    owner.is_at(f"{org}/runs/")
+    assert is_dark()
+    owner.page = page = owner.context.new_page()
+    page.emulate_media(color_scheme="light")
+    owner.go(f"{org}/agents/")
+    assert is_dark()
+    choose_theme("System")
+    assert not is_dark()
+    page.emulate_media(color_scheme="dark")
+    assert is_dark()
+    page.reload()
+    assert is_dark()
+
+
 def test_on_a_phone_the_switcher_and_the_search_are_at_hand(
     product: Product, owner: Person
 ) -> None:
@@ -166,6 +203,11 @@ def test_on_a_phone_the_switcher_and_the_search_are_at_hand(
     page.locator("#find-top").click()
     expect(page.locator("#palette-query")).to_be_focused()
     page.keyboard.press("Escape")
+    page.get_by_role("button", name="Open menu").click()
+    expect(page.locator("#side")).to_be_visible()
+    page.locator("#nav").get_by_role("link", name="Runs").click()
+    owner.is_at(f"{org}/runs/?project=support")
+    expect(page.locator("#side")).not_to_be_visible()
     page.get_by_role("button", name="Open menu").click()
     expect(page.locator("#side")).to_be_visible()
     page.keyboard.press("Escape")

@@ -61,7 +61,7 @@ def test_a_page_comes_whole_or_in_part(browser: Browser, refs: dict[str, Any], n
 def test_a_page_works_without_scripts(browser: Browser, refs: dict[str, Any], name: str) -> None:
     url = url_of(name, refs)
     found = elements(browser.get(url).content.decode())
-    assert [*_dead(found, url)] == []
+    assert [*dead(found, url)] == []
 
 
 def test_the_look_for_what_needs_a_script_finds_it() -> None:
@@ -70,13 +70,15 @@ def test_the_look_for_what_needs_a_script_finds_it() -> None:
         <div hx-get="/runs/" hx-trigger="click"></div>
         <div hx-get="/runs/" hx-trigger="every 5s"></div>
         <button type="button" class="needs-js">Copy</button><a href="/runs/">Runs</a>"""
-    assert len([*_dead(elements(page), "/")]) == 5
+    assert len([*dead(elements(page), "/")]) == 5
 
 
-def _dead(found: list[Element], url: str) -> Iterator[str]:
+def dead(found: list[Element], url: str, *, urlconf: str = "config.urls.org") -> Iterator[str]:
     """What would do nothing, or something else, where no script runs."""
     for element in found:
-        if element.tag == "form" and not _is_served(urljoin(url, element.get("action") or "")):
+        if element.tag == "form" and not _is_served(
+            urljoin(url, element.get("action") or ""), urlconf
+        ):
             yield f"a form goes to {element.get('action')}"
         if element.tag == "button" and element.get("type") == "button" and not _needs(element):
             yield f"a button without effect: {element.attributes}"
@@ -85,11 +87,11 @@ def _dead(found: list[Element], url: str) -> Iterator[str]:
                 yield f"only htmx can do this: {element.attributes}"
 
 
-def _is_served(address: str) -> bool:
+def _is_served(address: str, urlconf: str) -> bool:
     if address.startswith("http"):
         return True
     try:
-        resolve(address.partition("?")[0].partition("#")[0], urlconf="config.urls.org")
+        resolve(address.partition("?")[0].partition("#")[0], urlconf=urlconf)
     except Resolver404:
         return False
     return True
@@ -105,6 +107,8 @@ def _needs(element: Element) -> bool:
 def _has_a_plain_way(element: Element, asked: str) -> bool:
     if any(word in (element.get("hx-trigger") or "") for word in BY_ITSELF):
         return True
+    if element.stands_in("dialog"):
+        return True  # only a script opens it; the link to search is its plain way
     if element.tag in ("input", "select", "textarea", "button"):
         return element.stands_in("form")
     plain = element.get("href") if element.tag == "a" else element.get("action")

@@ -22,9 +22,11 @@ UNSEEN_TAGS: Final = {
     "banner_icon": "the icon of a message, in ui/messages.html, which has nothing to say here",
     "message_tone": "the tone of one of the server's messages, likewise",
     "fragment": "writes attributes, which nobody sees",
+    "tab_link": "a tab that knows its own page, of which there is but one here",
     "page_url": "writes the address of an org's page, and the gallery is on no org's host",
 }
 UNSEEN_TEMPLATES: Final = {
+    "ui/project_menu.html": "the choice of a project, in the top bar",
     "ui/sidebar.html": "the shell of an org's pages, around every one of them",
     "ui/topbar.html": "the shell of an org's pages, around every one of them",
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
@@ -34,3 +37,11 @@ class OperatorSite(AdminSite):
     site_title = site_header = "Mandate operators"
     index_template = app_index_template = "operators/index.html"
     final_catch_all_view = False
+
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: Any = None
+    ) -> HttpResponse:
+        """To the one place where a password is changed: it asks for a proof and tells by mail."""
+        return redirect("account_change_password")
+
+    password_change_done = password_change  # type: ignore[assignment]
