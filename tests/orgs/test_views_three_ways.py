@@ -15,7 +15,7 @@ from django.urls import Resolver404, resolve
 
 from tests.markup import Element, elements
 from tests.orgs.conftest import owner_of
-from tests.orgs.test_views_matrix import GETS, STREAMS, furnish, url_of
+from tests.orgs.test_views_matrix import DOCUMENTS, furnish, url_of
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 # Pages that change as a whole: they have no part that htmx would ask for.
@@ -28,7 +28,6 @@ WHOLE = {
 PARTS = {"runs:run": 286}
 BY_SCRIPTS = {"needs-js", "menu-btn", "scrim"}
 """Classes of what is shown only where scripts run (static/ui/ui.css)."""
-DOCUMENTS = [name for name in GETS if name not in STREAMS]
 BY_ITSELF = ("load", "every", "sse:", "revealed", "from:body")
 """What makes htmx ask without anybody's doing: a page without scripts shows its state as it was."""
 
