@@ -20,9 +20,9 @@ from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 # Pages that change as a whole: they have no part that htmx would ask for.
 WHOLE = {
-    *("confirm", "workspace:overview"),
+    "confirm",
     *("agents:agent", "agents:manifest", "agents:models", "agents:provider"),
-    *("orgs:keys", "orgs:members", "orgs:roles", "orgs:settings_danger", "orgs:settings_general"),
+    *("orgs:domains", "orgs:roles", "orgs:settings_danger", "orgs:settings_general"),
 }
 # A page that asks for its own part until nothing changes any more is told so (htmx: 286).
 PARTS = {"runs:run": 286}
@@ -54,6 +54,15 @@ def test_a_page_comes_whole_or_in_part(browser: Browser, refs: dict[str, Any], n
     assert is_page(whole)
     assert is_page(boosted)
     assert is_page(part) if name in WHOLE else is_part(part)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_page_without_a_part_never_asks_for_one(
+    browser: Browser, refs: dict[str, Any], name: str
+) -> None:
+    url = url_of(name, refs)
+    asked = [found.get("hx-get") or "" for found in elements(browser.get(url).content.decode())]
+    assert url not in [address.partition("?")[0] for address in asked]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -104,6 +113,8 @@ def _needs(element: Element) -> bool:
 def _has_a_plain_way(element: Element, asked: str) -> bool:
     if any(word in (element.get("hx-trigger") or "") for word in BY_ITSELF):
         return True
+    if element.stands_in("dialog"):
+        return True  # only a script opens it; the link to search is its plain way
     if element.tag in ("input", "select", "textarea", "button"):
         return element.stands_in("form")
     plain = element.get("href") if element.tag == "a" else element.get("action")
