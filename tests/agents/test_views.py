@@ -22,11 +22,6 @@ from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def make(org: Any, owner: Any) -> Callable[..., Agent]:
     return lambda **fields: make_agent(owner, **fields)
 

@@ -20,11 +20,6 @@ URL = "/agents/echo/keys/"
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def echo(org: Any, owner: Any) -> Agent:
     return make_agent(owner)
 

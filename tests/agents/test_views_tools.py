@@ -13,7 +13,7 @@ from apps.common.ids import public_id
 from apps.tenants import keys
 from tests.agents.factories import let_call, make_agent, make_desk
 from tests.orgs.conftest import owner_of
-from tests.tenants.browsing import Browser, as_member, is_page, is_part
+from tests.tenants.browsing import Browser, is_page, is_part
 
 SCHEMA = '{"type": "object", "properties": {"order": {"type": "string"}}}'
 TOOL = {
@@ -25,11 +25,6 @@ TOOL = {
     "input_schema": SCHEMA,
     "output_schema": '{"type": "object"}',
 }
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from django.urls import resolve
 
 from tests.markup import Element, elements
 from tests.orgs.conftest import join, owner_of
-from tests.orgs.test_views_matrix import DOCUMENTS, FORMS, data_of, furnish, url_of
+from tests.orgs.test_views_matrix import DOCUMENTS, FORMS, data_of, url_of
 from tests.orgs.test_views_project import undone
 from tests.tenants.browsing import Browser, as_member
 
@@ -68,16 +68,6 @@ NOTHING_YET = {
     "models": "/settings/models/",
 }
 """Lists that a new organization has nothing on."""
-
-
-@pytest.fixture
-def browser(acme: Any) -> Browser:
-    return as_member(acme, owner_of(acme))
-
-
-@pytest.fixture
-def refs(acme: Any) -> dict[str, Any]:
-    return furnish(acme, owner_of(acme))
 
 
 @pytest.fixture

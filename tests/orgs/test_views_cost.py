@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -20,9 +19,9 @@ from apps.orgs.models import ApiKey
 from apps.runs.models import SavedView
 from apps.tenants import keys
 from tests.orgs.conftest import AT, join, owner_of
-from tests.orgs.test_views_matrix import DOCUMENTS, furnish, url_of
+from tests.orgs.test_views_matrix import DOCUMENTS, url_of
 from tests.runs.factories import admit, capability, make_agent
-from tests.tenants.browsing import Browser, as_member
+from tests.tenants.browsing import Browser
 from tests.workspace.filling import fill
 
 FEW, MANY = 3, 30
@@ -69,16 +68,6 @@ LISTS = {
     *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),
 }
 """Pages that show a row for each of something."""
-
-
-@pytest.fixture
-def browser(acme: Any) -> Browser:
-    return as_member(acme, owner_of(acme))
-
-
-@pytest.fixture
-def refs(acme: Any) -> dict[str, Any]:
-    return furnish(acme, owner_of(acme))
 
 
 def test_every_page_has_its_number() -> None:

@@ -21,11 +21,6 @@ PAGE = "/settings/domains/"
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
     fake = FakeResolver()
     monkeypatch.setattr(dns, "resolver", lambda: fake)

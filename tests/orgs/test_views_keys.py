@@ -17,11 +17,6 @@ from tests.orgs.conftest import Api
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
 def tables_that_hold(text: str) -> list[str]:
     """Every table, of the apex and of the org, in whose rows the text can be read."""
     found = []

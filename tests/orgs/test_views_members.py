@@ -17,11 +17,6 @@ from tests.orgs.conftest import AT
 from tests.tenants.browsing import Browser, as_member, is_page, is_part, user_of
 
 
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
 def ref(principal: Any) -> str:
     return public_id("mem", principal.member_id)
 

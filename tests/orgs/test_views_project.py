@@ -14,23 +14,12 @@ import pytest
 from django.db import transaction
 
 from tests.markup import FREE, forgotten
-from tests.orgs.conftest import owner_of
-from tests.orgs.test_views_matrix import DOCUMENTS, FORMS, data_of, furnish, url_of
-from tests.tenants.browsing import Browser, as_member
+from tests.orgs.test_views_matrix import DOCUMENTS, FORMS, data_of, url_of
+from tests.tenants.browsing import Browser
 
 CHOSEN = "?project=apollo"
 OUT = ("/signed-out",)
 """Where a form leads that ends the session with everything that was chosen in it."""
-
-
-@pytest.fixture
-def browser(acme: Any) -> Browser:
-    return as_member(acme, owner_of(acme))
-
-
-@pytest.fixture
-def refs(acme: Any) -> dict[str, Any]:
-    return furnish(acme, owner_of(acme))
 
 
 @pytest.mark.parametrize("more", ["", "&q=zzzz", "&status=active&role=viewer&range=7d"])

@@ -14,11 +14,6 @@ from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def make(org: Any, owner: Any) -> Callable[..., Project]:
     return lambda name, **more: projects.create_project(name=name, actor=owner.actor, at=AT, **more)
 

@@ -14,9 +14,8 @@ import pytest
 from django.urls import Resolver404, resolve
 
 from tests.markup import Element, elements
-from tests.orgs.conftest import owner_of
-from tests.orgs.test_views_matrix import DOCUMENTS, furnish, url_of
-from tests.tenants.browsing import Browser, as_member, is_page, is_part
+from tests.orgs.test_views_matrix import DOCUMENTS, url_of
+from tests.tenants.browsing import Browser, is_page, is_part
 
 # Pages that change as a whole: they have no part that htmx would ask for.
 WHOLE = {
@@ -30,16 +29,6 @@ BY_SCRIPTS = {"needs-js", "menu-btn", "scrim"}
 """Classes of what is shown only where scripts run (static/ui/ui.css)."""
 BY_ITSELF = ("load", "every", "sse:", "revealed", "from:body")
 """What makes htmx ask without anybody's doing: a page without scripts shows its state as it was."""
-
-
-@pytest.fixture
-def browser(acme: Any) -> Browser:
-    return as_member(acme, owner_of(acme))
-
-
-@pytest.fixture
-def refs(acme: Any) -> dict[str, Any]:
-    return furnish(acme, owner_of(acme))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

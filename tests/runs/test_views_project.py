@@ -15,14 +15,9 @@ from apps.runs.services.views import create_view
 from tests.markup import forgotten
 from tests.orgs.conftest import AT
 from tests.runs.factories import CALLER, admit, grant, make_agent
-from tests.tenants.browsing import Browser, as_member
+from tests.tenants.browsing import Browser
 
 SLUG = "apollo"
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
 
 
 @pytest.fixture
