@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 VOID: Final = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr")
@@ -71,3 +72,39 @@ def addresses(html: str, *, base: str) -> list[str]:
         if href and url.netloc == urlsplit(base).netloc:
             found[url._replace(fragment="").geturl()] = None
     return list(found)
+
+
+PLACES: Final = ("href", "action", "formaction", "hx-get", "hx-post", "sse-connect")
+# What isn't narrowed to a project: sign-out, files, the apex, the API, the whole installation.
+FREE: Final = ("/logout", "/static/", "/account/", "/v1/", "/status/")
+SWITCHES: Final = {"menu-project", "palette-list"}
+"""Lists of links that lead to other projects on purpose."""
+
+
+def forgotten(html: str, project: str, *, base: str) -> Iterator[tuple[str, str]]:
+    """The addresses of a page of this host that lose the selected project: (element, address)."""
+    found = elements(html)
+    for element in found:
+        if SWITCHES & {around.get("id") for around in element.within}:
+            continue
+        for place in PLACES:
+            address = element.get(place)
+            if address and not _carries(element, found, urljoin(base, address), project):
+                yield f"{element.tag} {place}", address
+
+
+def _within(inner: Element, outer: Element) -> bool:
+    return any(around is outer for around in inner.within)
+
+
+def _carries(element: Element, found: list[Element], address: str, project: str) -> bool:
+    parts = urlsplit(address)
+    is_elsewhere = parts.scheme.startswith("http") or parts.path.startswith(FREE)
+    if is_elsewhere or parse_qs(parts.query).get("project") == [project]:
+        return True
+    if element.get("hx-include") == "#chosen-project":
+        return True
+    if element.tag != "form" or (element.get("method") or "get") != "get":
+        return False
+    fields = (field for field in found if field.tag == "input" and _within(field, element))
+    return any((f.get("name"), f.get("value")) == ("project", project) for f in fields)

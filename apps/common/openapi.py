@@ -7,6 +7,7 @@ attributes follow the rest: credentials, paging, ETags, idempotency, limits, and
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from hashlib import sha256
 from inspect import cleandoc
@@ -265,6 +266,32 @@ def problems(path: str, *errors: DomainError) -> dict[tuple[int, str], OpenApiRe
         )
         for status, same in by_status.items()
     }
+
+
+def lend_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Postprocessing hook: show with each answer what another one of the same kind shows, so that
+    an example is written once; a page of a kind shows one of it.
+    """
+    answers = [*_answers(result)]
+    known: dict[str, Any] = {}
+    for answer in answers:
+        for shown in answer.get("examples", {}).values():
+            known.setdefault(answer["schema"].get("$ref", ""), shown["value"])
+    pages = {f"{kind}Page": {"results": [value], "next": None} for kind, value in known.items()}
+    for answer in answers:
+        kind = answer.get("schema", {}).get("$ref")
+        if "examples" not in answer and kind in (lent := known | pages):
+            answer["examples"] = {"Example": {"value": lent[kind]}}
+    return result
+
+
+def _answers(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each operation answers where all is well, in each media type."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status.startswith("2"):
+                    yield from response.get("content", {}).values()
 
 
 def query(name: str, description: str, **options: Any) -> OpenApiParameter:

@@ -21,13 +21,21 @@ TABS = (
 )
 
 
-def page(request: HttpRequest, label: str, **context: Any) -> dict[str, Any]:
-    """A settings page's context: its tab, its crumbs, and what it shows."""
+def page(request: HttpRequest, label: str, *, below: str = "", **context: Any) -> dict[str, Any]:
+    """A settings page's context: its tab, its crumbs, and what it shows.
+
+    `below` names the one thing of a tab's list that the page is about.
+    """
     may = principal_of(request).may
     tabs = [
         {"label": name, "url": carried(request, url), "current": name == label, "count": None}
         for name, url, code in TABS
         if code is None or may(code)
     ]
-    crumbs = [("Settings", carried(request, "/settings/")), (label, None)]
+    crumbs: list[tuple[str, str | None]] = [("Settings", carried(request, "/settings/"))]
+    if below:
+        own = next(url for name, url, _ in TABS if name == label)
+        crumbs += [(label, carried(request, own)), (below, None)]
+    else:
+        crumbs += [(label, None)]
     return {"settings_nav": tabs, "crumbs": crumbs, **context}

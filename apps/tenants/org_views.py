@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.common.htmx import see_other
+from apps.common.links import carried
 from apps.tenants import proofs, selectors
 from apps.tenants.access import open_to_all, user_id_of
 from apps.tenants.impersonation import Impersonation, ends_impersonation
@@ -125,14 +126,16 @@ def _open_session(request: HttpRequest, user: object) -> None:
 def confirm(request: HttpRequest) -> HttpResponse:
     """A form that waits for a proof: first the way to the apex, then the form itself once more."""
     is_fresh = proofs.is_fresh(request.session, user_id=user_id_of(request), at=timezone.now())
-    query = urlencode({FRESH: "1", "next": request.path})
+    query = urlencode({FRESH: "1", "next": request.get_full_path()})
+    back_url = carried(request, "/settings/")
     context = {
         "kept": proofs.kept_form(request.session),
         "is_fresh": is_fresh,
         "prove_url": f"{reverse('login')}?{query}",
         "minutes": settings.STEP_UP_SECONDS // 60,
         "elsewhere": _elsewhere(request),
-        "crumbs": [("Settings", "/settings/"), ("Confirm", None)],
+        "crumbs": [("Settings", back_url), ("Confirm", None)],
+        "back_url": back_url,
     }
     return render(request, "tenants/confirm.html", context)
 

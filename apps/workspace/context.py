@@ -88,6 +88,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "nav": nav(request.path, principal.permissions, slug),
         "actions": _actions(request, principal),
         **_switcher(request, projects, chosen),
+        "home_url": with_query("/", {PROJECT: slug}),
         "search_url": with_query(reverse("workspace:search"), {PROJECT: slug}),
         "system": system_state.glance(),
         "account_url": f"{settings.PUBLIC_URL}/account/",

@@ -17,11 +17,6 @@ from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def grant(owner: Any) -> Grant:
     """What the echo agent may call of one with two tools, for a month."""
     desk = make_desk(owner, capabilities=[{"name": "read"}, {"name": "write"}])

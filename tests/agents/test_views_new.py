@@ -27,11 +27,6 @@ MODEL = {"name": "Writer", "provider": "models", "model": "m", "project": "defau
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def make(org: Any, owner: Any) -> Callable[..., Agent]:
     return lambda **fields: make_agent(owner, **fields)
 

@@ -19,11 +19,6 @@ HEADERS = {"x-region": "eu north", "x-author": "Jo"}
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def desk(owner: Any) -> Agent:
     return make_desk(owner, config={"url": URL, "headers": HEADERS})
 

@@ -24,11 +24,6 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def busy(org: Any) -> Agent:
     agent, now = make_agent("busy"), timezone.now()
     for ms in (100, 200, 300):

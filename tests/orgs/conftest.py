@@ -106,6 +106,22 @@ def owner(org: Any) -> Any:
 
 
 @pytest.fixture
+def browser(org: Any, owner: Any) -> Any:
+    """The owner's, on the org's host."""
+    from tests.tenants.browsing import as_member
+
+    return as_member(org, owner)
+
+
+@pytest.fixture
+def refs(acme: Any) -> dict[str, Any]:
+    """One of each thing in the org, for the addresses of tests/orgs/test_views_matrix.py."""
+    from tests.orgs.test_views_matrix import furnish
+
+    return furnish(acme, owner_of(acme))
+
+
+@pytest.fixture
 def somebody(org: Any) -> Callable[..., Any]:
     """Makes members of acme: `somebody("admin")`."""
     return lambda role, **more: join(org, role, **more)

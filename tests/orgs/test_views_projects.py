@@ -6,18 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from apps.orgs.models import Project
 from apps.orgs.services import projects
 from tests.orgs.conftest import AT
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
 
 
 @pytest.fixture
@@ -207,16 +200,3 @@ def test_a_viewer_reads_and_is_offered_no_form(org: Any, somebody: Any, make: An
     page = viewer.get("/projects/apollo/").content
     assert b'id="project-form"' not in page and b"An owner or admin can change it" in page
     assert b"<form" not in viewer.part("/projects/apollo/").content
-
-
-def test_more_projects_cost_no_more_queries(browser: Browser, make: Any) -> None:
-    browser.get("/projects/")
-
-    def queries(upto: int) -> int:
-        while (have := Project.objects.count()) < upto:
-            make(f"Counted {have}")
-        with CaptureQueriesContext(connection) as seen:
-            assert browser.get("/projects/").status_code == 200
-        return len(seen)
-
-    assert queries(12) == queries(24) <= 12

@@ -13,11 +13,6 @@ from tests.orgs.conftest import AT, Api
 from tests.tenants.browsing import Browser, anonymous, as_member, is_page, signed_in, user_of
 
 
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
 def state(org: Any) -> str:
     return str(Org.objects.get(id=org.id).state)
 

@@ -14,33 +14,21 @@ import pytest
 from django.urls import Resolver404, resolve
 
 from tests.markup import Element, elements
-from tests.orgs.conftest import owner_of
-from tests.orgs.test_views_matrix import GETS, STREAMS, furnish, url_of
-from tests.tenants.browsing import Browser, as_member, is_page, is_part
+from tests.orgs.test_views_matrix import DOCUMENTS, url_of
+from tests.tenants.browsing import Browser, is_page, is_part
 
 # Pages that change as a whole: they have no part that htmx would ask for.
 WHOLE = {
-    *("confirm", "workspace:overview"),
+    "confirm",
     *("agents:agent", "agents:manifest", "agents:models", "agents:provider"),
-    *("orgs:keys", "orgs:members", "orgs:roles", "orgs:settings_danger", "orgs:settings_general"),
+    *("orgs:domains", "orgs:roles", "orgs:settings_danger", "orgs:settings_general"),
 }
 # A page that asks for its own part until nothing changes any more is told so (htmx: 286).
 PARTS = {"runs:run": 286}
 BY_SCRIPTS = {"needs-js", "menu-btn", "scrim"}
 """Classes of what is shown only where scripts run (static/ui/ui.css)."""
-DOCUMENTS = [name for name in GETS if name not in STREAMS]
 BY_ITSELF = ("load", "every", "sse:", "revealed", "from:body")
 """What makes htmx ask without anybody's doing: a page without scripts shows its state as it was."""
-
-
-@pytest.fixture
-def browser(acme: Any) -> Browser:
-    return as_member(acme, owner_of(acme))
-
-
-@pytest.fixture
-def refs(acme: Any) -> dict[str, Any]:
-    return furnish(acme, owner_of(acme))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -55,6 +43,15 @@ def test_a_page_comes_whole_or_in_part(browser: Browser, refs: dict[str, Any], n
     assert is_page(whole)
     assert is_page(boosted)
     assert is_page(part) if name in WHOLE else is_part(part)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_page_without_a_part_never_asks_for_one(
+    browser: Browser, refs: dict[str, Any], name: str
+) -> None:
+    url = url_of(name, refs)
+    asked = [found.get("hx-get") or "" for found in elements(browser.get(url).content.decode())]
+    assert url not in [address.partition("?")[0] for address in asked]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -19,11 +19,6 @@ from tests.tenants.browsing import Browser, as_member, is_page, is_part
 FAILED = {"status": "failed"}
 
 
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
 def names(browser: Browser, path: str = "/runs/views/") -> list[str]:
     return [view["name"] for view in browser.get(path).context["views"]]
 

@@ -28,11 +28,6 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def echo(org: Any, scripts: Any) -> Any:
     scripts["echo"] = lambda invocation, ctx: {"text": invocation.input["text"]}
     return make_agent("echo")

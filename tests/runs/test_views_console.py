@@ -31,11 +31,6 @@ TEXT_SCHEMA = {
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def echo(org: Any, scripts: Any) -> Agent:
     scripts["echo"] = lambda invocation, ctx: {"said": invocation.input["text"]}
     return make_agent("echo", tools=[capability("echo", input_schema=TEXT_SCHEMA)])

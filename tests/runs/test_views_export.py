@@ -26,11 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consu
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def echo(org: Any, scripts: Any) -> Any:
     scripts["echo"] = lambda invocation, ctx: {"text": invocation.input["text"]}
     return make_agent("echo")

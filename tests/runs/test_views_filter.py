@@ -14,14 +14,9 @@ from django.utils import timezone
 from apps.runs.models import Run
 from tests.orgs.conftest import Api
 from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
-from tests.tenants.browsing import Browser, as_member
+from tests.tenants.browsing import Browser
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
 
 
 @pytest.fixture

@@ -11,12 +11,7 @@ from apps.common.ids import public_id
 from apps.runs import spine
 from apps.runs.views import listing
 from tests.runs.factories import admit, make_agent
-from tests.tenants.browsing import Browser, as_member, is_page, is_part
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
+from tests.tenants.browsing import Browser, is_page, is_part
 
 
 @pytest.fixture

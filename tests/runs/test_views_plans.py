@@ -18,7 +18,7 @@ from apps.common.pagination import NEWEST_FIRST
 from apps.runs.filtering import read_filter
 from apps.runs.models import Run
 from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
-from tests.tenants.browsing import Browser, as_member
+from tests.tenants.browsing import Browser
 
 # filter → the index that answers it
 INDEXES = {
@@ -33,11 +33,6 @@ INDEXES = {
     "level=all": "run_newest",
     "q=words": "run_newest",
 }
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
 
 
 @pytest.fixture

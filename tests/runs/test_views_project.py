@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.utils import timezone
@@ -15,61 +12,12 @@ from apps.orgs.services import projects
 from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
+from tests.markup import forgotten
 from tests.orgs.conftest import AT
 from tests.runs.factories import CALLER, admit, grant, make_agent
-from tests.tenants.browsing import Browser, as_member
+from tests.tenants.browsing import Browser
 
 SLUG = "apollo"
-PLACES = ("href", "action", "formaction", "hx-get", "hx-post", "sse-connect")
-# What isn't narrowed to a project: it is the org's, or the person's, or belongs to the shell.
-FREE = ("/projects/", "/settings/", "/logout", "/static/", "/account/", "/v1/", "/confirm/")
-
-
-class Walker(HTMLParser):
-    """Collects the addresses of a page, and of GET forms the fields that make their query."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, str, set[str]]] = []
-        self.fields: set[str] = set()
-        self.depth_of_switch = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        is_switch = given.get("id") in ("menu-project", "palette-list")
-        if tag == "div" and (self.depth_of_switch or is_switch):
-            self.depth_of_switch += 1  # they lead to other projects on purpose
-        if tag == "form":
-            self.fields = set()
-        if tag == "input" and given.get("name") == "project" and given.get("value") == SLUG:
-            self.fields.add("project")
-        is_query = tag == "form" and given.get("method", "get") == "get"
-        for place in PLACES:
-            if place in given and not self.depth_of_switch:
-                fields = self.fields if is_query else set()
-                self.found.append((f"{tag} {place}", given[place], fields))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "div" and self.depth_of_switch:
-            self.depth_of_switch -= 1
-
-
-def lost(html: str) -> Iterator[tuple[str, str]]:
-    """The addresses on a page that forget the project."""
-    walker = Walker()
-    walker.feed(html)
-    for place, url, fields in walker.found:
-        parts = urlsplit(url)
-        is_own = not parts.netloc and (parts.path or parts.query)
-        if not is_own or parts.path.startswith(FREE):
-            continue
-        if parse_qs(parts.query).get("project") != [SLUG] and not fields:
-            yield place, url
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
 
 
 @pytest.fixture
@@ -108,21 +56,25 @@ def within(path: str) -> str:
     return f"{path}{'&' if '?' in path else '?'}project={SLUG}"
 
 
+def lost(html: str, path: str) -> list[tuple[str, str]]:
+    return list(forgotten(html, SLUG, base=within(path)))
+
+
 def test_no_link_and_no_form_forgets_the_project(browser: Browser, pages: list[str]) -> None:
     for path in pages:
         answer = browser.get(within(path))
         assert answer.status_code == 200, path
         html = answer.content.decode()
-        assert SLUG in html and not list(lost(html)), path
+        assert SLUG in html and lost(html, path) == []
 
 
 def test_no_fragment_forgets_the_project(browser: Browser, pages: list[str]) -> None:
     for path in pages:
         page, part = browser.get(within(path)), browser.part(within(path))
-        assert not list(lost(part.content.decode())), path
+        assert lost(part.content.decode(), path) == []
         if poll_url := page.context.get("poll_url"):
             asked = browser.part(f"{poll_url}x")  # something has changed
-            assert asked.status_code in (200, 286) and not list(lost(asked.content.decode())), path
+            assert asked.status_code in (200, 286) and lost(asked.content.decode(), path) == []
 
 
 def test_a_call_from_the_console_counts_for_the_project(browser: Browser, pages: list[str]) -> None:
@@ -131,14 +83,7 @@ def test_a_call_from_the_console_counts_for_the_project(browser: Browser, pages:
     form = page.context["form"]
     sent = {name: form[name].value() or "" for name in form.fields} | {"mode": "async"}
     answer = browser.post(f"/agents/echo/try/?project={SLUG}", sent, HX_Request="true")
-    assert answer.status_code == 200 and not list(lost(answer.content.decode()))
+    assert answer.status_code == 200 and lost(answer.content.decode(), "/agents/echo/try/") == []
     assert f"project={SLUG}" in answer.context["result"]["poll_url"]
     run = Run.objects.order_by("-created_at", "-id").first()
     assert run is not None and run.project.slug == SLUG
-
-
-def test_the_walker_finds_what_is_lost() -> None:
-    html = '<a href="/runs/">x</a><a href="/runs/?project=apollo">y</a><a href="#z">z</a>'
-    form = '<form action="/runs/"><input name="q"></form>'
-    assert list(lost(html)) == [("a href", "/runs/")]
-    assert [place for place, _ in lost(form)] == ["form action"]

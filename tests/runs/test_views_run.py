@@ -16,12 +16,7 @@ from apps.runs.models import Run, Step
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.wording import filter_words, mending, status_label
 from tests.runs.factories import CALLER, admit, grant, make_agent
-from tests.tenants.browsing import Browser, as_member, is_part
-
-
-@pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
+from tests.tenants.browsing import Browser, is_part
 
 
 @pytest.fixture

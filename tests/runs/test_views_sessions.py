@@ -24,11 +24,6 @@ SESSION = "ticket-4711"
 
 
 @pytest.fixture
-def browser(org: Any, owner: Any) -> Browser:
-    return as_member(org, owner)
-
-
-@pytest.fixture
 def echo(org: Any, scripts: Any) -> Agent:
     scripts["echo"] = lambda invocation, ctx: invocation.input
     return make_agent("echo", config={"conversation": {"turns": 10}})

@@ -123,7 +123,7 @@ GRANT: Final = [example("A grant", _GRANT)]
 MODEL_PROVIDER_CREATE: Final = [
     example(
         "A provider",
-        {"name": "openai", "kind": "openai", "api_key": "sk-…"},
+        {"name": "openai", "kind": "openai", "api_key": "sk-example"},
         request=True,
     ),
     example(

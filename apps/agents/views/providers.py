@@ -57,8 +57,14 @@ def provider(request: HttpRequest, provider: str) -> HttpResponse:
     ):
         messages.success(request, f"{found.name} is called with the new key from now on.")
         return see_other(reverse("agents:models"))
-    context = page(request, "Models", provider=_provider(found), form=form)
-    context["crumbs"] = [("Models", reverse("agents:models")), (found.name, None)]
+    context = page(
+        request,
+        "Models",
+        below=found.name,
+        provider=_provider(found),
+        form=form,
+        command=command(request, f"/v1/model-providers/{provider}"),
+    )
     status = 422 if form.is_bound else 200
     return render(request, "agents/provider.html", context, status=status)
 

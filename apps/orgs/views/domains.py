@@ -72,12 +72,12 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     context = page(
         request,
         LABEL,
+        below=domain.name,
         domain=_facts(domain),
         own_host=own_host(org_of(request).slug),
         command=post_command(request, f"/v1/domains/{ref}/check", "{}"),
         **_warning([domain]),
     )
-    context["crumbs"] = [("Domains", reverse("orgs:domains")), (domain.name, None)]
     return render_page_or_partial(request, "orgs/domain.html", "seen", context)
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import parse_id
-from apps.common.links import said, turn
+from apps.common.links import link, said, turn
 from apps.common.pagination import paginate
 from apps.orgs import selectors
 from apps.orgs.key_pages import KeyForm, key_row, make_key, show_key_once
@@ -67,7 +67,7 @@ def _found(request: HttpRequest, by: Principal, now: datetime) -> dict[str, Any]
         "status": status if status in WORKS else "",
         "statuses": STATUSES,
         "filtered": bool(q or status in WORKS),
-        "clear_url": reverse("orgs:keys"),
+        "clear_url": link(request, "orgs:keys"),
         "newer_url": turn(request, "before", found.previous, keep=FILTERS),
         "older_url": turn(request, "after", found.next, keep=FILTERS),
     }
@@ -101,6 +101,6 @@ def _show_once(
         request,
         "API keys",
         replaced={"prefix": replaced.prefix, "expires_at": replaced.ends_at} if replaced else None,
-        all_url=reverse("orgs:keys"),
+        all_url=link(request, "orgs:keys"),
     )
     return show_key_once(request, made, "orgs/key_created.html", context)

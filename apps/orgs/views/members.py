@@ -15,7 +15,7 @@ from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
-from apps.common.links import said, turn
+from apps.common.links import link, said, turn
 from apps.common.pagination import Keyset, paginate
 from apps.orgs import selectors
 from apps.orgs.forms import InviteForm
@@ -107,7 +107,7 @@ def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
         "q": q,
         "role": role,
         "filtered": bool(q or role),
-        "clear_url": reverse("orgs:members"),
+        "clear_url": link(request, "orgs:members"),
         "newer_url": turn(request, "before", found.previous, keep=FILTERS),
         "older_url": turn(request, "after", found.next, keep=FILTERS),
         "is_sorted": True,

@@ -104,8 +104,8 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
             messages.success(request, "Your changes were saved.")
             return see_other(link(request, "orgs:project", project.slug))
     status = 422 if form.is_bound else 200
-    context = page(request, "Projects", form=form, **_facts(request, project))
-    context["crumbs"] = [("Projects", link(request, "orgs:projects")), (project.name, None)]
+    facts = _facts(request, project)
+    context = page(request, "Projects", below=project.name, form=form, **facts)
     return render_page_or_partial(
         request, "orgs/project_detail.html", "form", context, status=status
     )

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apps.orgs import selectors
-from apps.orgs.pages import needs, principal_of
+from apps.orgs.pages import command, needs, principal_of
 from apps.orgs.permissions import MATRIX
 from apps.orgs.settings_pages import page
 
@@ -56,6 +56,7 @@ def index(request: HttpRequest) -> HttpResponse:
         can_change=by.may("members.manage"),
         changers=[role.name for role in roles if "members.manage" in role.codes],
         owner_makers=[role.name for role in roles if "owners.manage" in role.codes],
+        command=command(request, "/v1/roles"),
     )
     return render(request, "orgs/roles.html", context)
 

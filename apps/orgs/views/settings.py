@@ -16,7 +16,7 @@ from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, see_other
 from apps.common.ids import public_id
 from apps.orgs.forms import CloseForm, NameForm
-from apps.orgs.pages import check, needs, org_of, principal_of
+from apps.orgs.pages import check, command, needs, org_of, principal_of
 from apps.orgs.selectors import count_members, count_overview
 from apps.orgs.services.org import close_org, rename_org
 from apps.orgs.settings_pages import page
@@ -50,6 +50,7 @@ def general(request: HttpRequest) -> HttpResponse:
         members=count_members(),
         form=form,
         can_edit=principal_of(request).may("org.manage"),
+        command=command(request, "/v1/me"),
     )
     status = 422 if form.is_bound else 200
     return render(request, "orgs/settings_general.html", context, status=status)

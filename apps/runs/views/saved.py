@@ -98,6 +98,7 @@ def view(request: HttpRequest, ref: str) -> HttpResponse:
         ],
         "view": _row(request, found),
         "form": form,
+        "command": command(request, f"/v1/runs/views/{ref}"),
         "delete_text": "Everybody loses it." if found.is_shared else "The runs stay as they are.",
     }
     status = 422 if form.is_bound else 200

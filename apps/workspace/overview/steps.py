@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apps.orgs.selectors import Counts
@@ -30,14 +31,18 @@ class Beginning:
     has_run: bool
 
 
-def open_steps(begun: Beginning, *, may: frozenset[str]) -> dict[str, Any] | None:
+def open_steps(
+    begun: Beginning, *, may: frozenset[str], carry: Callable[[str], str]
+) -> dict[str, Any] | None:
     """The check list of somebody with these permissions; None once all of it is done.
+
+    `carry` puts the selected project on an address.
 
     It is for those who build: who may only look has nothing to set up.
     """
     if "agents.edit" not in may:
         return None
-    steps = [step for step in _steps(begun) if step.needs in may]
+    steps = [replace(step, url=carry(step.url)) for step in _steps(begun) if step.needs in may]
     done = sum(step.done for step in steps)
     if done == len(steps):
         return None

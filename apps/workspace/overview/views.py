@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_safe
 from apps.agents.pages import ref_of
 from apps.agents.selectors import count_agents, list_agent_refs
 from apps.common.htmx import render_page_or_partial
-from apps.common.links import link
+from apps.common.links import carried, link
 from apps.orgs.pages import command, principal_of, selected_project
 from apps.orgs.selectors import count_overview
 from apps.runs import charting
@@ -75,7 +76,9 @@ def _work(
         "runs_url": link(request, "runs:runs"),
         "agents_url": link(request, "agents:agents"),
         "has_agent": agents > 0,
-        "beginning": open_steps(begun, may=principal_of(request).permissions),
+        "beginning": open_steps(
+            begun, may=principal_of(request).permissions, carry=partial(carried, request)
+        ),
     }
 
 

@@ -1,0 +1,143 @@
+"""What every page of an org asks of the database: a number written down, however much there is.
+
+The URLconf says which pages there are (test_views_matrix.py); a page without a number fails, and
+so does one that asks more for each row of a list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from apps.agents.models import Agent, Capability, Grant
+from apps.agents.services.changing import freeze
+from apps.common.ids import parse_id
+from apps.orgs.models import ApiKey
+from apps.runs.models import SavedView
+from apps.tenants import keys
+from tests.orgs.conftest import AT, join, owner_of
+from tests.orgs.test_views_matrix import DOCUMENTS, url_of
+from tests.runs.factories import admit, capability, make_agent
+from tests.tenants.browsing import Browser
+from tests.workspace.filling import fill
+
+FEW, MANY = 3, 30
+ASKED = {"workspace:search": "?q=x"}
+"""What a page needs to be asked to have rows."""
+QUERIES = {
+    "workspace:overview": 16,
+    "workspace:search": 10,
+    "confirm": 7,
+    "agents:agents": 10,
+    "agents:new": 6,
+    "agents:new_details": 8,
+    "agents:new_check": 8,
+    "agents:agent": 12,
+    "agents:tools": 9,
+    "agents:tool": 9,
+    "agents:grants": 12,
+    "agents:grant": 10,
+    "agents:keys": 10,
+    "agents:manifests": 10,
+    "agents:manifest": 11,
+    "agents:settings": 11,
+    "agents:models": 8,
+    "agents:provider": 7,
+    "runs:runs": 11,
+    "runs:views": 7,
+    "runs:view": 7,
+    "runs:run": 14,
+    "runs:try": 9,
+    "runs:of_agent": 11,
+    "orgs:projects": 7,
+    "orgs:project": 7,
+    "orgs:settings_general": 8,
+    "orgs:members": 12,
+    "orgs:roles": 8,
+    "orgs:domains": 7,
+    "orgs:domain": 7,
+    "orgs:keys": 7,
+    "orgs:settings_danger": 9,
+}
+LISTS = {
+    *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
+    *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
+    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),
+}
+"""Pages that show a row for each of something."""
+
+
+def test_every_page_has_its_number() -> None:
+    assert set(QUERIES) == set(DOCUMENTS)
+
+
+def test_a_page_costs_the_same_with_three_rows_and_with_thirty(
+    acme: Any, browser: Browser, refs: dict[str, Any]
+) -> None:
+    grow(acme, refs, FEW)
+    look(browser, refs)  # what is remembered of the host and the person is remembered from here on
+    few = look(browser, refs)
+    grow(acme, refs, MANY - FEW)
+    many = look(browser, refs)
+
+    assert {name: page.queries for name, page in few.items()} == QUERIES
+    assert {name: page.queries for name, page in many.items()} == QUERIES
+    assert {name for name in LISTS if many[name].rows < few[name].rows + 10} == set()
+
+
+@dataclass(frozen=True)
+class Page:
+    queries: int
+    rows: int
+
+
+def look(browser: Browser, refs: dict[str, Any]) -> dict[str, Page]:
+    """What each page asks, and how many rows it shows."""
+    found = {}
+    for name in DOCUMENTS:
+        with CaptureQueriesContext(connection) as seen:
+            answer = browser.get(url_of(name, refs) + ASKED.get(name, ""))
+        assert answer.status_code == 200, name
+        html = answer.content.decode()
+        found[name] = Page(len(seen), html.count("<tr") + html.count("<li"))
+    return found
+
+
+def grow(org: Any, refs: dict[str, Any], rows: int) -> None:
+    """So many more rows of everything in the org, and of what the furnished agents have."""
+    owner = owner_of(org)
+    with keys.holding(org.schema, org.id):
+        desk, echo = (
+            Agent.objects.get(id=parse_id("agt", refs[name]))
+            for name in ("agents:tools", "agents:agent")
+        )
+        for _ in range(rows):
+            fill()
+            of_agent(desk, echo, owner)
+        SavedView.objects.update(is_shared=True)
+    for _ in range(rows):
+        join(org, "member")
+
+
+def of_agent(desk: Agent, echo: Agent, owner: Any) -> None:
+    """One more of each thing that stands on an agent's own pages."""
+    n = Grant.objects.count()
+    caller = make_agent(f"caller-{n}")
+    for callee in (desk, echo):
+        Grant.objects.create(
+            caller=caller, callee=callee, tools=["*"], created_at=AT, created_by_id=owner.member_id
+        )
+        Capability.objects.create(agent=callee, **tool(f"tool-{n}"))
+        freeze(callee, AT)
+        callee.save(update_fields=["manifest"])
+        admit(callee, key=f"{callee.slug} {n}")
+    key = ApiKey.objects.order_by("-id").first()
+    assert key is not None
+    ApiKey.objects.filter(id=key.id).update(agent=echo)
+
+
+def tool(name: str) -> dict[str, Any]:
+    return {key: said for key, said in capability(name).items() if key != "annotations"}
