@@ -178,7 +178,11 @@ def _no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages ask no part beside them: what such a thread asks would stand in another test's way."""
     from apps.common import system_state
 
-    monkeypatch.setattr(system_state, "_memory", system_state.Memory(beside=lambda work: None))
+
+    def refuse(work: Callable[[], object]) -> None:
+        raise RuntimeError("no thread is to be had")
+
+    monkeypatch.setattr(system_state, "_memory", system_state.Memory(beside=refuse))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ FRESH_SECONDS: Final = 10.0
 """How long an answer is not asked for again."""
 KNOWN_SECONDS: Final = 120.0
 """How long an answer counts at all; then it is better to say that nothing is known."""
+LOOK_SECONDS: Final = 10.0
 NAMED: Final = 2
 
 # part → (what people call it, what its absence means for them)
@@ -116,16 +117,22 @@ class Memory:
                 self._beside(self._renew)
             except RuntimeError:  # no thread to be had: the next page tries again
                 self._asking.release()
-        return self._state if self._age() < KNOWN_SECONDS else State()
+        return self._known()
 
     def look(self) -> State:
-        """What is so, asked now unless it was asked lately; takes as long as a dead part does."""
-        self._asking.acquire()
+        """What is so, asked now unless it was asked lately; takes as long as a dead part does, and
+        of who asks already it waits no longer than that.
+        """
+        if not self._asking.acquire(timeout=LOOK_SECONDS):
+            return self._known()
         if self._age() >= FRESH_SECONDS:
             self._renew()
         else:
             self._asking.release()
         return self._state
+
+    def _known(self) -> State:
+        return self._state if self._age() < KNOWN_SECONDS else State()
 
     def _age(self) -> float:
         return self._clock() - self._asked_at

@@ -138,3 +138,12 @@ def test_what_is_watched_stands_beside_readiness(monkeypatch: pytest.MonkeyPatch
         "workers": "down",
         "provisioner": "ok",
     }
+
+
+def test_a_look_does_not_wait_for_ever_for_who_asks_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system_state, "LOOK_SECONDS", 0.01)
+    memory = Memory(ask=lambda: UP, beside=lambda work: None)
+    assert memory.glance() == State()  # whoever was to ask never does
+    assert memory.look() == State()
