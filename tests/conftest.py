@@ -178,7 +178,6 @@ def _no_watching(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages ask no part beside them: what such a thread asks would stand in another test's way."""
     from apps.common import system_state
 
-
     def refuse(work: Callable[[], object]) -> None:
         raise RuntimeError("no thread is to be had")
 

@@ -28,7 +28,7 @@ FEW, MANY = 3, 30
 ASKED = {"workspace:search": "?q=x"}
 """What a page needs to be asked to have rows."""
 QUERIES = {
-    "workspace:overview": 16,
+    "workspace:overview": 17,
     "workspace:search": 10,
     "confirm": 7,
     "agents:agents": 10,

@@ -223,7 +223,7 @@ def test_forms_and_the_api_say_what_the_plan_refuses(org: Any) -> None:
     browser = as_member(org, owner)
     invite = browser.post("/settings/invitations/", {"email": "a@x.example", "role": "viewer"})
     new = {"name": "Fresh", "skill": "echo", "timeout_seconds": "60", "project": "default"}
-    agent = browser.post("/agents/new/", new)
+    agent = browser.post("/agents/new/register/?runtime=builtin", new)
     for answer in (invite, agent):
         assert answer.status_code == 422 and b"The plan Small allows" in answer.content
     api = Api(token_for(org, owner))

@@ -84,7 +84,6 @@ def danger(request: HttpRequest) -> HttpResponse:
         counts=count_overview(),
         can_close=True,
         form=form,
-        closing=None,
     )
     status = 422 if form.is_bound else 200
     return render(request, "orgs/settings_danger.html", context, status=status)

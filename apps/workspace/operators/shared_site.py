@@ -130,7 +130,9 @@ class OrgAdmin(ReadOnly):
         as_member = reverse("operators:impersonate", args=[org.slug])
         return format_html('{} · <a href="{}">As a member</a>', look, as_member)
 
-    @admin.action(description="Suspend: end every session, key and task", permissions=["change"])
+    @admin.action(
+        description="Suspend: open nothing to its sessions, keys and tasks", permissions=["change"]
+    )
     def suspend(self, request: HttpRequest, queryset: QuerySet[Org]) -> None:
         self._each(request, queryset, orgs.suspend_org)
 
