@@ -27,7 +27,7 @@ run: $(STAMP)  ## Serve the product with its own Postgres and Valkey (PORT, MAND
 test: $(STAMP)  ## Run the tests on their own services; prints coverage and keeps its floor
 	@exec $(BIN)/python -m pytest -n auto -m "not proof and not e2e and not wire" --cov --cov-report=term $(ARGS)
 
-e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; E2E_SHOTS=folder keeps pictures)
+e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; pictures in artifacts/; E2E_SHOTS=folder: of all pages)
 	@test -n "$(CHROMIUM)" || command -v chromium google-chrome >/dev/null || { \
 		echo "No Chromium: apt-get install chromium, or set CHROMIUM to one" >&2; exit 1; }
 	@exec $(BIN)/python -m pytest -m e2e -s tests/e2e $(ARGS)

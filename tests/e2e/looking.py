@@ -25,6 +25,13 @@ APEX, ORG = "config.urls.apex", "config.urls.org"
 FOUND: set[str] = set()
 """Pages whose addresses only a test finds out, by their names; see `finds`."""
 _looked_at: set[str] = set()
+SHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "shots"
+"""Where pictures of the main pages are kept; git ignores it."""
+MAIN = {
+    *("landing", "home", "gallery", "overview", "agents", "agent", "agent-new", "agent-try"),
+    *("runs", "run-with-children", "run-failed", "project", "general", "members", "search"),
+    *("admin", "admin-system"),
+}
 # Swagger UI puts a link and a copy button into the button that unfolds an operation.
 SWAGGER_OWN = {"nested-interactive"}
 # Axe would fetch style sheets again and put them into the page, which the policy forbids; it only
@@ -94,7 +101,7 @@ def look(page: Page, name: str, theme: str, width: int) -> list[str]:
     """What is wrong with the page as it stands, each fault with where it was seen."""
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
     _looked_at.add(name_of(page.url))
-    _shoot(page, f"{name}-{width}-{theme}")
+    _shoot(page, name, f"{width}-{theme}")
     is_swagger = page.locator(".swagger-ui").count() > 0
     faults = [
         f"{violation['id']}: {node['html'][:160]} {' '.join(node['failureSummary'].split())[:200]}"
@@ -112,7 +119,8 @@ def look(page: Page, name: str, theme: str, width: int) -> list[str]:
     return [f"{name} {width} {theme}: {fault}" for fault in faults]
 
 
-def _shoot(page: Page, name: str) -> None:
-    """Keep a picture, in the folder that E2E_SHOTS names."""
-    if folder := os.environ.get("E2E_SHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+def _shoot(page: Page, name: str, what: str) -> None:
+    """Keep a picture: of a main page always, of every one in the folder that E2E_SHOTS names."""
+    folder = os.environ.get("E2E_SHOTS") or (SHOTS if name in MAIN else None)
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}-{what}.png", full_page=True)
