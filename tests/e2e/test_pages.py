@@ -6,6 +6,7 @@ import uuid
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.conftest import NewPerson
 from tests.e2e.looking import each_look, finds, look, sweep
@@ -243,8 +244,11 @@ def _run_named(person: Person, title: str) -> str:
 
 def test_pages_with_the_palette_and_the_switcher_open(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/agents/?project=support")
+    owner.page.wait_for_load_state("load")  # the scripts that know the keys are there
     owner.page.keyboard.press("Control+k")
+    expect(owner.page.locator("#palette-query")).to_be_focused()
     faults = each_look(owner.page, "palette")
+    expect(owner.page.locator("#palette-query")).to_be_focused()
     owner.page.keyboard.type("calc")
     owner.page.locator("#palette-found [role=option]").first.wait_for()
     faults += each_look(owner.page, "palette-found")
