@@ -86,6 +86,9 @@ class Limiter:
     A limit protects the product from a busy client; refusing everyone because the counter is gone
     would do the harm that it should prevent. After a failure it doesn't ask again for a second, so
     that a hanging Valkey costs a wait a second and not one a request.
+
+    No request passes that wasn't counted. What was counted ahead and not used is lost to its
+    caller: at most a 32nd of what it had left.
     """
 
     def __init__(
