@@ -34,6 +34,7 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "orgs.Invitation": frozenset({"token_hash"}),
     "orgs.ApiKey": frozenset({"key_hash"}),
     "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
+    "notify.Channel": frozenset({"hint"}),
     "agents.ModelProvider": frozenset({"key_hint"}),
     "runs.Run": frozenset({"fingerprint"}),
 }
