@@ -45,6 +45,16 @@ def unread_of_member() -> ArraySubquery:
     return ArraySubquery(rows.values("id")[:COUNTED])
 
 
+def unread_of(by: Principal) -> int:
+    """How many unread notices were read along with a member in a browser; at most COUNTED."""
+    return len(by.beside.get(UNREAD) or ())
+
+
+def count_unread(*, by: Principal) -> int:
+    """How many there are now; at most COUNTED."""
+    return len(list_notices(by=by, unread=True).values_list("id")[:COUNTED])
+
+
 def list_notices(*, by: Principal, unread: bool = False) -> QuerySet[Notice]:
     """What this member was told and has in the inbox, newest first."""
     rows = Notice.objects.filter(member_id=by.member_id, in_inbox=True)
