@@ -71,6 +71,10 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "approvals.decide": ("Approve and reject what agents may do only with approval", _ADMINS),
     "approvals.break_glass": ("Approve alone in an emergency; everybody is alerted", _OWNERS),
     "approvals.rules": ("Say who must approve what", _ADMINS),
+    "policies.view": ("See policies and what they are attached to", _EVERYONE),
+    "policies.edit": ("Write policies, try them and test them", _ADMINS),
+    "policies.activate": ("Activate, attach and retire policies", _ADMINS),
+    "decisions.view": ("See what the policies decided, and why", _EVERYONE),
     "audit.view": ("Read the audit log", _ADMINS),
     "notices.own": ("Read one's notices and choose how they arrive", _EVERYONE),
     "notify.manage": ("Change where the organization's notices go", _ADMINS),
@@ -80,6 +84,7 @@ NOT_FOR_AGENTS: Final = frozenset(
     {
         *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
         *("grants.manage", "keys.own", "keys.manage", "models.manage"),
+        *("policies.edit", "policies.activate"),
         *("approvals.decide", "approvals.break_glass", "approvals.rules"),
         *("notices.own", "notify.manage"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import ClassVar, Final
+from uuid import UUID
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
@@ -15,7 +16,6 @@ from apps.common.fsm import StateModel, states_constraint
 from apps.common.ids import uuid7
 from apps.common.json import JsonDecoder
 from apps.common.models import TenantModel
-from apps.orgs.models import Member
 
 KEEP_INPUTS_DAYS: Final = 30
 KEEP_INPUTS_MAX: Final = 3650
@@ -172,8 +172,8 @@ class OrgPolicy(StateModel, TenantModel):
         self.tested_at = at
 
     @transition(field=status, source=PolicyStatus.TESTED, target=PolicyStatus.ACTIVE)
-    def activate(self, *, by: Member | None, at: datetime) -> None:
-        self.activated_by, self.activated_at = by, at
+    def activate(self, *, by_id: UUID | None, at: datetime) -> None:
+        self.activated_by_id, self.activated_at = by_id, at
         self.shadow_since = None
 
     @transition(
