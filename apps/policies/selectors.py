@@ -27,8 +27,8 @@ from apps.policies.models import (
 )
 
 VERSION, ATTACHMENT = "plv", "pla"
-ACTIVATION: Final = "policy.activation"
-"""What approvals call a version that waits for a second person."""
+ACTIVATION, SETTINGS = "policy.activation", "policy.settings"
+"""What approvals call a version, and the settings, that wait for a second person."""
 RETIRED, EVERY = "retired", "all"
 _UNSEEDED: Final = PolicyHead(bundle=0, default_answer="allow")
 _LIVE: Final = ("draft", "tested", "active")
@@ -173,9 +173,9 @@ def label_of(attachment: Attachment) -> str:
     return "the organization" if is_org else f"{attachment.scope} {name_of(attachment)}"
 
 
-def find_activation_request(version_id: UUID) -> Approval | None:
-    """The open request for a second person to activate this version."""
-    rows = Approval.objects.filter(subject_type=ACTIVATION, subject_id=version_id)
+def find_open_request(subject_type: str, subject_id: UUID) -> Approval | None:
+    """The request for a second person that is still open."""
+    rows = Approval.objects.filter(subject_type=subject_type, subject_id=subject_id)
     return rows.filter(status__in=Approval.OPEN).first()
 
 

@@ -21,18 +21,22 @@ from apps.orgs.selectors import list_domains
 from apps.orgs.services import invitations, projects
 from apps.orgs.services import keys as api_keys
 from apps.orgs.services.domains import remove_domain
+from apps.policies.engine.samples import INVOKE
+from apps.policies.models import Attachment, Backtest, OrgPolicy, Policy, PolicyHead
 from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
 from apps.tenants import keys
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
+from tests.policies.factories import govern
 
 URLCONFS = ("config.urls.apex", "config.urls.org")
 
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
+OPEN_TO_ALL = "package mandate\n\ndefault allow := true\n"
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
@@ -129,6 +133,29 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/runs/views/{view}"): (WORKERS, None, {204}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
+    ("GET", "/v1/policies"): (ALL, None, {200}),
+    ("POST", "/v1/policies"): (
+        ADMINS,
+        {"name": "New", "rego_text": OPEN_TO_ALL, "attach": {"scope": "org"}},
+        {201},
+    ),
+    ("POST", "/v1/policies/test"): (ADMINS, {"rego_text": OPEN_TO_ALL, "input": INVOKE}, {200}),
+    ("POST", "/v1/policies/backtest"): (ADMINS, {"rego_text": OPEN_TO_ALL, "days": 1}, {200}),
+    ("GET", "/v1/policies/backtests/{backtest}"): (ALL, None, {200}),
+    ("GET", "/v1/policies/settings"): (ALL, None, {200}),
+    ("PATCH", "/v1/policies/settings"): (ADMINS, {"keep_inputs_days": 9}, {200}),
+    ("GET", "/v1/policies/{policy}"): (ALL, None, {200}),
+    ("PUT", "/v1/policies/{policy}"): (ADMINS, {"name": "Renamed"}, {200}),
+    ("DELETE", "/v1/policies/{policy}"): (ADMINS, None, {204}),
+    ("GET", "/v1/policies/{policy}/versions"): (ALL, None, {200}),
+    ("POST", "/v1/policies/{policy}/tests"): (ADMINS, None, {200}),
+    ("POST", "/v1/policies/{policy}/activate"): (ADMINS, None, {200}),
+    ("POST", "/v1/policies/{policy}/shadow"): (ADMINS, None, {200}),
+    ("DELETE", "/v1/policies/{policy}/shadow"): (ADMINS, None, {200}),
+    ("POST", "/v1/policies/{policy}/attachments"): (ADMINS, {"scope": "org"}, {201}),
+    ("DELETE", "/v1/policies/{policy}/attachments/{attachment}"): (ADMINS, None, {204}),
+    ("GET", "/v1/decisions"): (ALL, None, {200}),
+    ("GET", "/v1/decisions/{decision}"): (ALL, None, {200}),
 }
 # What a row's address asks for besides.
 QUERIES = {("DELETE", "/v1/agents/{agent}/grants"): "?caller={holder}"}
@@ -250,6 +277,7 @@ class World:
             "grant": public_id("gnt", grant.id),
             "holder": public_id("agt", holder.id),
             **self._model(mark),
+            **govern(agent, run, by=self.owner),
             "run": public_id("run", run.id),
             "view": public_id("viw", self._view().id),
         }
@@ -287,6 +315,7 @@ class World:
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
             kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
+            kinds += (Policy, OrgPolicy, Attachment, PolicyHead, Backtest)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

@@ -21,7 +21,7 @@ from apps.policies.models import OrgPolicy, Policy, PolicyHead, PolicyStatus
 from apps.policies.selectors import (
     ACTIVATION,
     POLICY,
-    find_activation_request,
+    find_open_request,
     label_of,
     list_attachments,
 )
@@ -107,7 +107,9 @@ def activate_approved(*, approval: Approval, at: datetime) -> None:
             raise PolicyStateConflict("This version is no longer on its way.")
         policy = open_policy(waiting.policy_id)
         found = OrgPolicy.objects.select_for_update().get(id=waiting.id)
-        requester = Actor(ActorType(approval.requester_type), approval.requester_id, approval.requester_label)
+        requester = Actor(
+            ActorType(approval.requester_type), approval.requester_id, approval.requester_label
+        )
         payload = payload_of(policy, found)
         before = _switch(head, policy, found, approval.human_id, at)
         consume(
@@ -205,7 +207,7 @@ def _switch(
 def _ask_for_second(
     policy: Policy, version: OrgPolicy, by_member_id: UUID, actor: Actor, at: datetime
 ) -> Activation:
-    approval = find_activation_request(version.id) or request_approval(
+    approval = find_open_request(ACTIVATION, version.id) or request_approval(
         subject_type=ACTIVATION,
         subject_id=version.id,
         title=f"Activate {version.name}, version {version.version}",
