@@ -22,7 +22,10 @@ SHARED_APPS = [
     "csp",
     "apps.workspace",
 ]
-TENANT_APPS = ["apps.trust", "apps.orgs", "apps.notify", "apps.agents", "apps.runs"]
+TENANT_APPS = [
+    *("apps.trust", "apps.orgs", "apps.notify", "apps.approvals"),
+    *("apps.agents", "apps.runs"),
+]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 TENANT_MODEL = "tenants.Org"
