@@ -23,8 +23,12 @@ SHARED_APPS = [
     "apps.workspace",
 ]
 TENANT_APPS = [
-    *("apps.trust", "apps.orgs", "apps.notify", "apps.approvals"),
-    *("apps.agents", "apps.runs"),
+    "apps.trust",
+    "apps.orgs",
+    "apps.notify",
+    "apps.approvals",
+    "apps.agents",
+    "apps.runs",
 ]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
