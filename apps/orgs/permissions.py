@@ -86,7 +86,7 @@ NOT_FOR_AGENTS: Final = frozenset(
 )
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
 limits that grants put on an agent, who names a provider gets what agents say to models, what people
-are asked no agent answers, and what people are told is for them."""
+are asked no agent answers, and notices are told to people."""
 
 OWNERS_ONLY: Final = frozenset(code for code, (_, roles) in MATRIX.items() if roles == _OWNERS)
 """What nobody may on a host that the org brought: an admin can bring one, and who holds its name

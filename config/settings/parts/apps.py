@@ -27,6 +27,7 @@ TENANT_APPS = [
     "apps.orgs",
     "apps.notify",
     "apps.approvals",
+    "apps.policies",
     "apps.agents",
     "apps.runs",
 ]
