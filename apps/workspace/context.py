@@ -45,6 +45,7 @@ ACTIONS: Final = (
     ("Invite someone", "/settings/members/#invite", "user-plus", "invitations.manage", "member"),
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
 )
+ROLES: Final = "/settings/roles/"
 PROJECTS_SHOWN: Final = 30
 """How many projects the switcher lists on every page; the rest are on the page of projects."""
 OF_ANOTHER_LIST: Final = (PROJECT, "before", "after", "part")
@@ -93,6 +94,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "system": system_state.glance(),
         "account_url": f"{settings.PUBLIC_URL}/account/",
         "signout_url": "/logout",
+        "roles_url": carried(request, ROLES) if principal.may("roles.view") else None,
     }
 
 

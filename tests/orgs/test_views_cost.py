@@ -57,6 +57,8 @@ QUERIES = {
     "orgs:settings_general": 8,
     "orgs:members": 12,
     "orgs:roles": 8,
+    "orgs:role_new": 8,
+    "orgs:role": 9,
     "orgs:domains": 7,
     "orgs:domain": 7,
     "orgs:keys": 7,
