@@ -24,6 +24,7 @@ AREAS: Final = {
     "roles": "Members and roles",
     "invitations": "Members and roles",
     "keys": "API keys",
+    "notices": "Notices",
     "notify": "Notices",
     "audit": "Audit log",
     "signing_keys": "Signing keys",
