@@ -24,6 +24,7 @@ NAV = (
     ("Project", "Overview", "/", "layout-dashboard", None),
     ("Project", "Agents", "/agents/", "bot", "agents.view"),
     ("Project", "Runs", "/runs/", "activity", "runs.view"),
+    ("Governance", "Policies", "/policies/", "scale", "policies.view"),
     ("Organization", "Projects", "/projects/", "folder", "projects.view"),
     ("Organization", "Members", "/settings/members/", "users", "members.view"),
     ("Organization", "API keys", "/settings/keys/", "key-round", None),
@@ -34,6 +35,7 @@ KEYS = {
     "/": "o",
     "/agents/": "a",
     "/runs/": "r",
+    "/policies/": "l",
     "/projects/": "p",
     "/settings/members/": "m",
     "/settings/keys/": "k",
@@ -42,6 +44,8 @@ KEYS = {
 # What is often wanted from anywhere: (label, path, icon, permission, other words for it)
 ACTIONS: Final = (
     ("New agent", "/agents/new/", "bot", "agents.edit", "register create add"),
+    ("New policy", "/policies/new/", "scale", "policies.edit", "rego rule guard"),
+    ("Decisions of policies", "/policies/decisions/", "gavel", "decisions.view", "log denied"),
     ("New project", "/projects/#new-project", "folder-plus", "projects.create", "create add"),
     ("Invite someone", "/settings/members/#invite", "user-plus", "invitations.manage", "member"),
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
