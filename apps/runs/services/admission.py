@@ -18,11 +18,10 @@ from django.db import transaction
 from apps.agents.directory import get_listing, recall_listing
 from apps.agents.models import AuthRequirement
 from apps.common.errors import Invalid, NotFound
-from apps.policies.questions import Circumstances, Question
 from apps.runs import spine
 from apps.runs.errors import AgentBusyChanging
 from apps.runs.services import sealing, waiting
-from apps.runs.services.asking import ENVIRONMENT, Decision, Meter, ask
+from apps.runs.services.asking import Decision, Meter, ask, question_of_run
 from apps.runs.services.duties import Duties
 from apps.runs.services.finding import Call, Lookup, Ungranted, title_of
 from apps.runs.spine import Admission, Order
@@ -72,31 +71,20 @@ def decide(call: Call, meter: Meter, *, fresh: bool, at: datetime) -> Decision:
     """What the rules say: first the tool's own, whether agents may call it and whether anybody
     else may; then the policies of the org.
     """
-    if call.tool.auth == AuthRequirement.AGENT and not call.is_delegated:
+    if call.tool.auth == AuthRequirement.AGENT and not call.caller.is_agent:
         return Decision("auth_agent")
-    if call.tool.auth == AuthRequirement.PERSON and call.is_delegated:
+    if call.tool.auth == AuthRequirement.PERSON and call.caller.is_agent:
         return Decision("auth_person")
-    return ask(question_of(call, at=at), caller=call.caller.actor, meter=meter, fresh=fresh)
-
-
-def question_of(call: Call, *, at: datetime) -> Question:
-    """What policies are asked about an invocation, or about one agent's call of another."""
-    lineage = call.charge.lineage
-    return Question(
-        action="agent.call" if call.is_delegated else "agent.invoke",
-        subject=call.caller.subject,
-        resource=call.charge.resource(call.listing.id, call.tool.name, call.tool.annotations),
-        context=Circumstances(
-            cost_micros=call.tool.price_micros or 0,
-            depth=len(lineage) - 1,
-            environment=ENVIRONMENT,
-            input=call.input,
-            at=at,
-            caller=lineage[-2] if call.is_delegated else None,
-            lineage=lineage,
-        ),
+    question = question_of_run(
+        call.caller,
+        call.charge,
+        agent_id=call.listing.id,
+        tool=call.tool,
+        input=call.input,
         run_id=call.run_id,
+        at=at,
     )
+    return ask(question, caller=call.caller.actor, meter=meter, fresh=fresh)
 
 
 def scopes_of(call: Call) -> Sequence[UUID]:

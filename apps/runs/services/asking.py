@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
+from apps.agents.directory import Tool
 from apps.agents.runtimes.base import Annotations, Effect
 from apps.common import ratelimit
 from apps.common.actors import Actor, ActorType
@@ -38,9 +39,17 @@ class Caller:
         return cls(by.actor, by.member_id, by.role)
 
     @property
+    def is_agent(self) -> bool:
+        return self.actor.type == ActorType.AGENT
+
+    @property
+    def action(self) -> Literal["agent.invoke", "agent.call"]:
+        return "agent.call" if self.is_agent else "agent.invoke"
+
+    @property
     def subject(self) -> Subject:
         """As policies know them: a person by their own id, whichever key of theirs asks."""
-        if self.actor.type == ActorType.AGENT:
+        if self.is_agent:
             return Subject(type="agent", id=self.actor.id, role=self.role)
         person = public_id("mem", self.member_id) if self.member_id else self.actor.id
         return Subject(type="user", id=person, role=self.role)
@@ -149,15 +158,47 @@ class Meter:
         return self.told[rate]
 
 
-def ask(question: Question, *, caller: Actor, meter: Meter, fresh: bool = False) -> Decision:
+def ask(
+    question: Question, *, caller: Actor, meter: Meter | None, fresh: bool = False
+) -> Decision:
     """Have the org's policies decide, and say what that comes to: with what they oblige to, and
     the record for whoever puts the call on record. Nothing is written here.
+
+    Without a meter no rate is counted: the call was, when it was asked for.
     """
     answer = decide(question, fresh=fresh)
     said = Decision(answer=answer, record=_record(answer, question, caller))
     if refusal := REFUSALS.get(answer.verdict.result):
         return replace(said, refusal=refusal)
     return _obliged(said, question.context.cost_micros, meter)
+
+
+def question_of_run(
+    caller: Caller,
+    charge: Charge,
+    *,
+    agent_id: UUID,
+    tool: Tool,
+    input: Object,
+    run_id: UUID,
+    at: datetime,
+) -> Question:
+    """What is asked about an invocation, or about one agent's call of another."""
+    return Question(
+        action=caller.action,
+        subject=caller.subject,
+        resource=charge.resource(agent_id, tool.name, tool.annotations),
+        context=Circumstances(
+            cost_micros=tool.price_micros or 0,
+            depth=len(charge.lineage) - 1,
+            environment=ENVIRONMENT,
+            input=input,
+            at=at,
+            caller=charge.lineage[-2] if caller.is_agent else None,
+            lineage=charge.lineage,
+        ),
+        run_id=run_id,
+    )
 
 
 def question_of_effect(
@@ -191,7 +232,7 @@ def question_of_effect(
     )
 
 
-def _obliged(said: Decision, cost_micros: int, meter: Meter) -> Decision:
+def _obliged(said: Decision, cost_micros: int, meter: Meter | None) -> Decision:
     """The decision with what it obliges to before a call is let through.
 
     A rate that can't be counted is no rate, so the call waits until it can be.
@@ -199,7 +240,7 @@ def _obliged(said: Decision, cost_micros: int, meter: Meter) -> Decision:
     cap = said.obligations.cap_cost_micros
     if cap is not None and cost_micros > cap:
         return replace(said, refusal="policy_cost")
-    for rate in said.obligations.rates:
+    for rate in said.obligations.rates if meter else ():
         verdict = meter.spend(rate)
         if verdict is None:
             return replace(said, refusal="policy_unavailable")

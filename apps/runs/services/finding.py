@@ -10,7 +10,7 @@ from uuid import UUID
 
 from apps.agents.directory import Listing, Tool, get_listing, may_call
 from apps.agents.runtimes.base import Session
-from apps.common.actors import Actor, ActorType
+from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import uuid7
 from apps.common.json import Object, find_flaw
@@ -66,11 +66,6 @@ class Call:
     parent: Parentage | None = None
     above: Duties = FREE
 
-    @property
-    def is_delegated(self) -> bool:
-        """Whether an agent asks, with its own key or from within a run."""
-        return self.caller.actor.type == ActorType.AGENT
-
 
 class Ungranted(Exception):
     """An agent asked another for what it holds no grant for, and learns nothing more."""
@@ -82,7 +77,7 @@ def find_call(ask: Ask, caller: Caller, *, lookup: Lookup = get_listing) -> Call
     tool = listing.frozen.choose(ask.tool)
     check_input(tool, ask.input)
     run_id, home = uuid7(), home_of(listing)
-    calling = (caller.actor.label,) if caller.actor.type == ActorType.AGENT else ()
+    calling = (caller.actor.label,) if caller.is_agent else ()
     return Call(
         run_id=run_id,
         listing=listing,

@@ -20,18 +20,18 @@ from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.jobs import enqueue
 from apps.policies.engine.types import Obligations
-from apps.policies.questions import Circumstances, Question
+from apps.policies.questions import Question
 from apps.policies.selectors import get_obligations
 from apps.runs import selectors, spine
 from apps.runs.models import Run
 from apps.runs.services.asking import (
-    ENVIRONMENT,
-    FREE_OF_RATES,
+    UNASKED,
     Caller,
     Charge,
     Decision,
     Place,
     ask,
+    question_of_run,
 )
 from apps.runs.services.duties import FREE, Duties
 from apps.runs.services.sealing import open_input
@@ -86,22 +86,17 @@ def on_decided(approval: Approval) -> None:
     if row.status != RunStatus.AWAITING_APPROVAL or row.approval_id != approval.id:
         return
     if str(approval.status) in ENDS:
-        _deny(row, ENDS[str(approval.status)], UNDECIDED, at)
+        _deny(row, ENDS[str(approval.status)], UNASKED, at)
     elif row.lease_no:
         _go_on(row, at)
     else:
         _begin(row, at)
 
 
-UNDECIDED: Final = Decision()
-
-
 def _begin(row: Run, at: datetime) -> None:
     """Queue a run that has done nothing yet, if everything is as it was agreed to."""
     for _ in range(LOOKS):
-        decision = ask(
-            _question(row, at), caller=caller_of(row).actor, meter=FREE_OF_RATES, fresh=True
-        )
+        decision = ask(_question(row, at), caller=caller_of(row).actor, meter=None, fresh=True)
         if decision.refusal is not None:
             return _deny(row, decision.refusal, decision, at)
         try:
@@ -138,7 +133,7 @@ def _go_on(row: Run, at: datetime) -> None:
     said = spine.resume_run(
         row.id, approval_id=_approval_of(row), bundle=None, decision=None, at=at
     )
-    _followed(row, said, UNDECIDED, at)
+    _followed(row, said, UNASKED, at)
 
 
 def _followed(row: Run, said: str, decision: Decision, at: datetime) -> None:
@@ -161,10 +156,9 @@ def _approval_of(row: Run) -> UUID:
 
 def _payload(row: Run) -> dict[str, Any]:
     """What would happen, by what stands in the row now."""
-    is_delegated = row.caller_type == ActorType.AGENT
     return payload_of_run(
         run_id=row.id,
-        action="agent.call" if is_delegated else "agent.invoke",
+        action=caller_of(row).action,
         agent=row.agent.slug,
         tool=row.tool,
         whole=open_input(row),
@@ -178,23 +172,14 @@ def _payload(row: Run) -> dict[str, Any]:
 
 def _question(row: Run, at: datetime) -> Question:
     """What was asked when the run was admitted, as things stand now."""
-    charge, caller = charge_of(row), caller_of(row)
-    tool = get_frozen(row.manifest_id).tools[row.tool]
-    is_delegated = row.caller_type == ActorType.AGENT
-    return Question(
-        action="agent.call" if is_delegated else "agent.invoke",
-        subject=caller.subject,
-        resource=charge.resource(row.agent_id, row.tool, tool.annotations),
-        context=Circumstances(
-            cost_micros=tool.price_micros or 0,
-            depth=len(charge.lineage) - 1,
-            environment=ENVIRONMENT,
-            input=open_input(row),
-            at=at,
-            caller=charge.lineage[-2] if is_delegated else None,
-            lineage=charge.lineage,
-        ),
+    return question_of_run(
+        caller_of(row),
+        charge_of(row),
+        agent_id=row.agent_id,
+        tool=get_frozen(row.manifest_id).tools[row.tool],
+        input=open_input(row),
         run_id=row.id,
+        at=at,
     )
 
 

@@ -103,7 +103,7 @@ def ask_for_run(call: Call, decision: Decision, order: Order, *, at: datetime) -
     """Ask whether a run that was just admitted to wait may begin; in its transaction."""
     payload = payload_of_run(
         run_id=call.run_id,
-        action="agent.call" if call.is_delegated else "agent.invoke",
+        action=call.caller.action,
         agent=call.listing.slug,
         tool=call.tool.name,
         whole=call.input,
