@@ -23,6 +23,8 @@ PROCESS = "command"
 PUBLIC_URL = "http://localhost:8000"
 APEX_HOST = "localhost"
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# Who tests them says where they go.
+CHECKPOINT_FOLDER = ""
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True

@@ -31,6 +31,9 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "trust.SealedSecret": frozenset({"nonce", "ciphertext"}),
     "trust.AuditEvent": frozenset({"prev", "hash"}),
     "trust.AuditHead": frozenset({"hash"}),
+    "trust.Leaf": frozenset({"digest"}),
+    "trust.Tile": frozenset({"hashes"}),
+    "trust.Checkpoint": frozenset({"root"}),
     "orgs.Invitation": frozenset({"token_hash"}),
     "orgs.ApiKey": frozenset({"key_hash"}),
     "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
@@ -60,6 +63,9 @@ LISTED: Final[Mapping[str, Listed]] = {
     "trust.AuditEvent": Listed(
         ("seq", "at", "action", "actor_label", "subject_type", "subject_id"), ("-seq",)
     ),
+    "trust.Leaf": Listed(("kind", "subject_id", "xid"), ("-xid", "-id")),
+    "trust.Tile": Listed(("level", "index"), ("-level", "-index")),
+    "trust.Checkpoint": Listed(("number", "at", "size", "seq_to", "xid_to"), ("-number",)),
     "orgs.OrgDomain": Listed(
         ("name", "kind", "state", "is_primary", "outcome", "checked_at", "created_at"), NEWEST
     ),
