@@ -47,6 +47,12 @@ def told_of(reason: str, said: Sequence[str] = ()) -> str:
     return f"{sentence} {'; '.join(said)}" if said else sentence
 
 
+def _on_record(run_id: UUID, decision_id: UUID | None) -> dict[str, str]:
+    """Where a refusal can be read: the run, and the decision if policies were asked."""
+    decided = {"decision_id": public_id(DECISION, decision_id)} if decision_id else {}
+    return {"run": public_id(RUN, run_id), **decided}
+
+
 class RunDenied(PermissionDenied):
     """The invocation was refused; a run with status `denied` has it on record."""
 
@@ -61,12 +67,7 @@ class RunDenied(PermissionDenied):
         decision_id: UUID | None = None,
         reasons: Sequence[str] = (),
     ) -> None:
-        super().__init__(
-            told_of(reason, reasons),
-            reason=reason,
-            run=public_id(RUN, run_id),
-            decision_id=public_id(DECISION, decision_id) if decision_id else None,
-        )
+        super().__init__(told_of(reason, reasons), reason=reason, **_on_record(run_id, decision_id))
 
 
 class RunRateLimited(RateLimited):
@@ -80,8 +81,7 @@ class RunRateLimited(RateLimited):
             REASONS["policy_rate"],
             retry_after=retry_after,
             reason="policy_rate",
-            run=public_id(RUN, run_id),
-            decision_id=public_id(DECISION, decision_id) if decision_id else None,
+            **_on_record(run_id, decision_id),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.agents.activity import Performance, Week
@@ -39,6 +40,11 @@ CALLED_SHOWN: Final = 3
 
 def run_url(request: HttpRequest, run_id: UUID) -> str:
     return link(request, "runs:run", public_id(RUN, run_id))
+
+
+def run_path(run_id: UUID) -> str:
+    """The path of a run's page, for who has no request at hand."""
+    return reverse("runs:run", args=[public_id(RUN, run_id)])
 
 
 def rows_of(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from apps.orgs.models import Member
 from apps.orgs.principals import Principal
 from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, SavedView, Step
 from apps.runs.spine import Ending
-from apps.runs.states import CLOSED, RunStatus
+from apps.runs.states import CLOSED, OPEN, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,8 +315,8 @@ def list_last_runs(agent_ids: Iterable[UUID]) -> QuerySet[Run]:
 
 
 def count_open_runs(*, agent_id: UUID | None = None, below: UUID | None = None) -> int:
-    """How many runs are queued or at work: an agent's, or those within a root's tree."""
-    rows = Run.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    """How many runs are queued, at work or waiting for a person: an agent's, or a root's tree's."""
+    rows = Run.objects.filter(status__in=OPEN)
     if agent_id:
         rows = rows.filter(agent_id=agent_id)
     return (rows.filter(root_id=below) if below else rows).count()

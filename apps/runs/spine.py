@@ -213,9 +213,7 @@ def check_run(hold: Hold, *, notes: Notes | None = None) -> Standing:
     return standing
 
 
-def suspend_run(
-    hold: Hold, waiting: Waiting, *, at: datetime
-) -> Began:
+def suspend_run(hold: Hold, waiting: Waiting, *, at: datetime) -> Began:
     """Have the run's whole tree wait for a person's word on one call, if the run is ours.
 
     Nothing is ours afterwards: another attempt goes on when somebody has agreed.

@@ -33,7 +33,7 @@ class StepStatus(models.TextChoices):
 OPEN: Final = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL)
 CLOSED: Final = tuple(status for status in RunStatus if status not in OPEN)
 
-# (from, to) → who moves it. A run begins queued, running, awaiting approval or denied; it ends once.
+# (from, to) → who moves it. A run begins queued, running, denied or awaiting approval; ends once.
 MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
     (RunStatus.QUEUED, RunStatus.RUNNING): "the worker that claims it",
     (RunStatus.QUEUED, RunStatus.CANCELLED): "whoever cancels it, or stops its agent",

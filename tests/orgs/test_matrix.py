@@ -242,7 +242,7 @@ class World:
             at=AT,
         )
         ask = Ask(agent=agent.slug, tool="act", input={}, mode="async")
-        run = invoke(ask, caller=self.owner.actor, at=AT).run
+        run = invoke(ask, caller=self.owner, at=AT).run
         return {
             "agent": public_id("agt", agent.id),
             "capability": "act",

@@ -249,7 +249,7 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
         over, queued = (
             invoke(
                 Ask(agent="echo", input={"text": mode}, mode=mode),
-                caller=owner.actor,
+                caller=owner,
                 at=timezone.now(),
             ).run.id
             for mode in ("sync", "async")

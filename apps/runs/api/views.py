@@ -83,9 +83,9 @@ class InvokeView(OrgView):
         )
         if isinstance(request.accepted_renderer, EventRenderer):
             ask = replace(ask, mode=Run.Mode.ASYNC)
-            started = invoke(ask, caller=self.by.actor, at=timezone.now())
+            started = invoke(ask, caller=self.by, at=timezone.now())
             return _events(self, request, started.run, "agents.invoke")
-        answer = invoke(ask, caller=self.by.actor, at=timezone.now())
+        answer = invoke(ask, caller=self.by, at=timezone.now())
         return Response(
             s.run_object(answer.run),
             status=200 if answer.run.is_closed else 202,

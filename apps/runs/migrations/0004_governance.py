@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("agents", "0003_models"),
         ("orgs", "0004_domains"),
+        ("policies", "0001_initial"),
         ("runs", "0003_saved_views"),
     ]
 

@@ -139,7 +139,7 @@ UNASKED: Final = Decision()
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Counts a call against the rates that policies oblige to: once, however often it is looked at."""
+    """Counts a call against the rates that it is bound by: once, however often it is looked at."""
 
     identity: str
     told: dict[Rate, ratelimit.Verdict | None] = field(default_factory=dict)
@@ -158,9 +158,7 @@ class Meter:
         return self.told[rate]
 
 
-def ask(
-    question: Question, *, caller: Actor, meter: Meter | None, fresh: bool = False
-) -> Decision:
+def ask(question: Question, *, caller: Actor, meter: Meter | None, fresh: bool = False) -> Decision:
     """Have the org's policies decide, and say what that comes to: with what they oblige to, and
     the record for whoever puts the call on record. Nothing is written here.
 
@@ -240,7 +238,9 @@ def _obliged(said: Decision, cost_micros: int, meter: Meter | None) -> Decision:
     cap = said.obligations.cap_cost_micros
     if cap is not None and cost_micros > cap:
         return replace(said, refusal="policy_cost")
-    for rate in said.obligations.rates if meter else ():
+    if meter is None:
+        return said
+    for rate in said.obligations.rates:
         verdict = meter.spend(rate)
         if verdict is None:
             return replace(said, refusal="policy_unavailable")

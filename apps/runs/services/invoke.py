@@ -48,9 +48,9 @@ from apps.runs.services.finding import (
     title_of,
 )
 from apps.runs.services.leases import keeper
-from apps.runs.services.seats import Seat, seats
 from apps.runs.services.resuming import charge_of, duties_of
 from apps.runs.services.sealing import open_input
+from apps.runs.services.seats import Seat, seats
 from apps.runs.spine import Admission, Ending, Keyed, Parentage
 
 __all__ = ["Answer", "Ask", "fingerprint_of", "invoke", "work_one"]
@@ -231,9 +231,7 @@ def _check_admitted(admitted: Admitted, context: Context) -> None:
     context.called(admission.run_id)
     match admission.outcome:
         case "denied" | "no_budget":
-            raise CallFailed(
-                admission.reason, told_of(admission.reason, _own_reasons(admitted))
-            )
+            raise CallFailed(admission.reason, told_of(admission.reason, _own_reasons(admitted)))
         case "in_flight":
             raise CallFailed("in_flight", "The same call is still at work.")
 

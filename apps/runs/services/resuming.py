@@ -1,4 +1,4 @@
-"""A run goes on, or begins at last, by what stands in its row: after a person's word, or in a worker.
+"""A run goes on, or begins at last, by what stands in its row: by a person's word, or a worker.
 
 What was agreed to is looked at again at that moment: whether policies let it happen still, whether
 agent, manifest and policies are those that were agreed to, and whether the row is, to the byte.

@@ -8,7 +8,7 @@ anything: the row waits, and a worker carries it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -24,16 +24,21 @@ from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.runs import spine
 from apps.runs.errors import RUN
+from apps.runs.models import Run
 from apps.runs.services.asking import Charge, Decision
 from apps.runs.services.sealing import fingerprint_of_hidden
-from apps.runs.spine import Admission, Began, Hold, Order, Waiting
+from apps.runs.spine import Admission, Began, Hold, Order, Outcome, Waiting
 from apps.trust.canonical import digest
 
 if TYPE_CHECKING:
     from apps.runs.services.finding import Call
 
 SUBJECT: Final = "run"
-OUTCOMES: Final = {"late": "late", "lost": "fenced", "stale_policy": "stale_policy"}
+OUTCOMES: Final[dict[Began, Outcome]] = {
+    "late": "late",
+    "lost": "fenced",
+    "stale_policy": "stale_policy",
+}
 T = TypeVar("T")
 
 
@@ -228,6 +233,15 @@ def suspend(
     )
     spine.await_approval(root_id, approval.id)
     return began
+
+
+def forget_questions(run_ids: Iterable[UUID], *, at: datetime) -> None:
+    """Take back what people were asked about these runs, which are over; in the transaction that
+    ends them, after everything else in it but the audit event.
+    """
+    asked = Run.objects.filter(id__in=run_ids, approval_id__isnull=False)
+    for run_id in sorted(asked.values_list("id", flat=True)):
+        cancel_for(subject_type=SUBJECT, subject_id=run_id, at=at)
 
 
 def _bound(whole: Object, kept: Object) -> Object:

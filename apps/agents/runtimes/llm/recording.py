@@ -15,7 +15,6 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-
 from pydantic_ai.usage import RequestUsage
 
 from apps.common.json import Object, as_kept
