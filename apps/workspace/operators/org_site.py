@@ -38,6 +38,7 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "orgs.ApiKey": frozenset({"key_hash"}),
     "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
     "policies.Decision": frozenset({"input_digest"}),
+    "notify.Channel": frozenset({"hint"}),
     "agents.ModelProvider": frozenset({"key_hint"}),
     "runs.Run": frozenset({"fingerprint"}),
 }

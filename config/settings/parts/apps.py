@@ -25,6 +25,7 @@ SHARED_APPS = [
 TENANT_APPS = [
     "apps.trust",
     "apps.orgs",
+    "apps.notify",
     "apps.approvals",
     "apps.policies",
     "apps.agents",
