@@ -180,7 +180,8 @@ def test_a_key_is_answered_after_a_project_was_moved_or_archived(echo: Agent, ow
 def test_a_key_whose_run_is_at_work_is_in_flight_though_the_request_is_invalid_now(
     echo: Agent,
 ) -> None:
-    claim = admission.find_call(Ask(agent="echo", input={"n": 1}, key="k"), CALLER).claim
+    asker = Caller(CALLER, None, None)
+    claim = find_call(Ask(agent="echo", input={"n": 1}, key="k"), asker).claim
     admit(echo, claim=claim)
     Agent.objects.filter(id=echo.id).update(slug="renamed")
 
