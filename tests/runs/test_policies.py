@@ -54,8 +54,8 @@ def test_a_policy_by_role_and_tag_stops_an_invocation_on_record(
     member = api_as("member")
 
     answer = member.post("/agents/echo/invoke", {"input": HELLO})
-    assert answer.status_code == 403
-    refused = problem(answer)
+    refused = answer.json()
+    assert problem(answer) == (403, "run_denied")
     run, decision = Run.objects.get(), Decision.objects.get()
     assert refused["run"] == f"run_{run.id.hex}"
     assert refused["decision_id"] == f"dec_{decision.id.hex}"
@@ -176,5 +176,7 @@ def test_a_warm_invocation_with_policies_takes_two_round_trips(
     with django_assert_num_queries(2):
         ask(input={"text": "other"})
     count_up()
-    with django_assert_num_queries(7):  # a stale admission, agent, head, texts, attachments; two of the run
+    with django_assert_num_queries(
+        7
+    ):  # a stale admission, agent, head, texts, attachments; two of the run
         ask()

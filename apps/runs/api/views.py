@@ -64,7 +64,9 @@ class InvokeView(OrgView):
                 s.RunRead, description="The run is over; see its `status`. Or its events."
             ),
             (200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS),
-            (202, JSON): OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+            (202, JSON): OpenApiResponse(
+                s.RunRead, description="It is queued, under way, or waits for a person."
+            ),
             **examples.REFUSALS,
         },
         examples=examples.INVOKE,
