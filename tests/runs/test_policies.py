@@ -176,7 +176,6 @@ def test_a_warm_invocation_with_policies_takes_two_round_trips(
     with django_assert_num_queries(2):
         ask(input={"text": "other"})
     count_up()
-    with django_assert_num_queries(
-        7
-    ):  # a stale admission, agent, head, texts, attachments; two of the run
+    # A stale admission; the agent, the head, texts and attachments; the run, and its end.
+    with django_assert_num_queries(7):
         ask()
