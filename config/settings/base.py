@@ -10,6 +10,7 @@ from config.local.home import Home
 from config.settings.parts.accounts import *  # noqa: F403
 from config.settings.parts.apps import *  # noqa: F403
 from config.settings.parts.celery import *  # noqa: F403
+from config.settings.parts.checkpoints import *  # noqa: F403
 from config.settings.parts.databases import *  # noqa: F403
 from config.settings.parts.dns import *  # noqa: F403
 from config.settings.parts.egress import *  # noqa: F403
