@@ -214,7 +214,7 @@ def test_tests_of_a_text_with_flaws_do_not_run(pool: Pool) -> None:
         TestOutcome(
             "tests",
             False,
-            "The policy can't be evaluated: line 3, column 11: Expecting expression.",
+            "The policy can't be evaluated. Line 3, column 11: Expecting expression.",
         )
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.policies.engine.asking import RegoEngine
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import CALL, INVOKE, TOOL
 from tests.policies.engine.rego import engine, text
@@ -20,11 +21,10 @@ def test_there_are_templates() -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_has_a_header_no_flaw_and_tests_that_pass(pool: Pool, path: Path) -> None:
+def test_a_template_has_a_header_no_flaw_and_tests_that_pass(asked: RegoEngine, path: Path) -> None:
     rego, tests = path.read_text(), path.with_name(f"{path.stem}_test.rego").read_text()
     header = r"# title: [A-Z][^\n]+[^.\n]\n# purpose: [A-Z][^\n]+\.\npackage mandate\n"
     assert re.match(header, rego)
-    asked = engine(pool)
     assert asked.find_flaws(rego) == []
     assert asked.find_test_flaws(tests) == []
     outcomes = asked.run_tests(rego, tests)

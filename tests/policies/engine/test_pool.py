@@ -227,17 +227,17 @@ def test_a_forked_process_leaves_the_children_to_its_parent() -> None:
     from apps.policies.engine import door, get_engine
 
     assert get_engine().evaluate([text(ALLOW)], INVOKE).result == "allow"
-    before = set(pids(door._pool))
+    before = set(pids(door._shared().pool))
     if not (pid := os.fork()):
         is_good = False
         with contextlib.suppress(BaseException):
             is_good = get_engine().evaluate([text(ALLOW)], INVOKE).result == "allow"
-            is_good = is_good and not before & set(pids(door._pool))
+            is_good = is_good and not before & set(pids(door._shared().pool))
             door._close()
         os._exit(0 if is_good else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert get_engine().evaluate([text(DENY)], INVOKE).result == "deny"
-    assert set(pids(door._pool)) >= before
+    assert set(pids(door._shared().pool)) >= before
 
 
 def pids(pool: Any) -> list[int]:
