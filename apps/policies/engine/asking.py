@@ -58,7 +58,7 @@ class Reader(Protocol):
 
 
 class Evaluator(Protocol):
-    """Runs Rego for an org within DEADLINE. Raises nothing."""
+    """Runs Rego for an org within its deadline. Raises nothing."""
 
     def documents(
         self, org: Hashable, texts: Sequence[Text], document: bytes

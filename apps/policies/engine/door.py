@@ -46,10 +46,11 @@ def _shared() -> Shared:
 
 def _make() -> Shared:
     pool = Pool(settings.POLICY_CHILDREN)
-    children = Children(pool)
+    children = Children(pool, settings.POLICY_SECONDS)
     evaluator: Evaluator = children
     if settings.OPA_URL:
-        evaluator = OpaServer(OpaClient(settings.OPA_URL, settings.OPA_TOKEN), children)
+        client = OpaClient(settings.OPA_URL, settings.OPA_TOKEN)
+        evaluator = OpaServer(client, children, settings.POLICY_SECONDS)
     return Shared(pool, children, evaluator, Standing())
 
 

@@ -44,10 +44,8 @@ _NAMES: Final = re.compile(
       | \bdata\.(mandate)\b""",
     re.VERBOSE,
 )
-_LATE: Final = f"OPA didn't answer within {DEADLINE * 1000:.0f} ms."
-_LATE_BY_TEXT: Final = Failure(
-    f"It doesn't come to an end within {DEADLINE * 1000:.0f} ms.", is_by_text=True
-)
+LATE: Final = Failure("OPA didn't answer in time.")
+LATE_BY_TEXT: Final = Failure("It doesn't come to an end in time.", is_by_text=True)
 NOT_REACHED: Final = Failure("OPA can't be reached in time, or its answer can't be read.")
 NOT_THERE: Final = Failure("OPA gave no document.")
 
@@ -55,8 +53,8 @@ NOT_THERE: Final = Failure("OPA gave no document.")
 class OpaServer:
     """A server as evaluator; `reader` says what texts consist of, before they are sent."""
 
-    def __init__(self, client: OpaClient, reader: Reader) -> None:
-        self._client, self._reader = client, reader
+    def __init__(self, client: OpaClient, reader: Reader, seconds: float = DEADLINE) -> None:
+        self._client, self._reader, self._seconds = client, reader, seconds
         self._known: OrderedDict[str, None] = OrderedDict()
         self._sending: dict[str, Future[None]] = {}
         self._senders = ThreadPoolExecutor(SENDERS, "opa-sender")
@@ -65,7 +63,7 @@ class OpaServer:
     def documents(self, org: Hashable, texts: Sequence[Text], document: bytes) -> Sequence[Answer]:
         """One request a text, all within the deadline."""
         body = b'{"input":' + document + b"}"
-        with within(DEADLINE):
+        with within(self._seconds):
             return [self._document(org, text, body) for text in texts]
 
     def outcomes(
@@ -75,7 +73,7 @@ class OpaServer:
         digest = draft(f"{rego}\n{tests}").digest
         try:
             self._send(digest, {"policy": rego, "tests": tests})
-            with within(DEADLINE):
+            with within(self._seconds):
                 return {name: self._outcome(digest, name) for name in names}
         except (NotReachedError, RefusedError) as error:
             return dict.fromkeys(names, self._failure(error))
@@ -148,7 +146,7 @@ class OpaServer:
 
     def _forget(self, digest: str) -> None:
         """Take a text from the server; whoever still needs it sends it again."""
-        with within(DEADLINE), suppress(NotReachedError, RefusedError):
+        with within(SEND_SECONDS), suppress(NotReachedError, RefusedError):
             for name in ("answer", "tests", "policy"):
                 with suppress(RefusedError):
                     self._client.ask("DELETE", f"/v1/policies/{_home(digest)}/{name}", b"")
@@ -164,8 +162,8 @@ class OpaServer:
             with within(HEALTH_SECONDS):
                 self._client.ask("GET", "/health", b"")
         except (NotReachedError, RefusedError):
-            return Failure(_LATE)
-        return _LATE_BY_TEXT
+            return LATE
+        return LATE_BY_TEXT
 
 
 def moved(rego: str, digest: str) -> str:

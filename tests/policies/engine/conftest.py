@@ -16,7 +16,7 @@ from apps.policies.engine.opa import OpaServer
 from apps.policies.engine.opa_client import OpaClient
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.strikes import Standing
-from tests.policies.engine.rego import engine
+from tests.policies.engine.rego import PATIENT, engine
 
 HOME = Path(os.environ.get("OPA_HOME", ".opa")).resolve()
 PROGRAM = Path(__file__).parent.parent / "opa_server.py"
@@ -48,8 +48,8 @@ def opa_url() -> Iterator[str]:
 @pytest.fixture
 def opa(pool: Pool, opa_url: str) -> Iterator[RegoEngine]:
     client = OpaClient(opa_url)
-    children = Children(pool)
-    yield RegoEngine(OpaServer(client, children), children, Standing(), "acme")
+    children = Children(pool, PATIENT)
+    yield RegoEngine(OpaServer(client, children, PATIENT), children, Standing(), "acme")
     client.close()
 
 
@@ -57,6 +57,6 @@ def opa(pool: Pool, opa_url: str) -> Iterator[RegoEngine]:
 def asked(request: pytest.FixtureRequest, pool: Pool) -> RegoEngine:
     """An engine, whichever it is: what is said of it holds of both."""
     if request.param == "regorus":
-        return engine(pool)
+        return engine(pool, seconds=PATIENT)
     found: RegoEngine = request.getfixturevalue("opa")
     return found

@@ -13,7 +13,7 @@ from apps.policies.engine.children import Children
 from apps.policies.engine.opa_client import OpaClient, RefusedError, within
 from apps.policies.engine.pool import Pool
 from tests.policies.builtin_calls import CALLS, DIFFERENCES
-from tests.policies.engine.rego import engine
+from tests.policies.engine.rego import PATIENT, engine
 
 DOCS = Path("docs/rego.md")
 
@@ -21,7 +21,7 @@ DOCS = Path("docs/rego.md")
 def ours(pool: Pool, call: str) -> str | None:
     """What a call comes to as JSON, undefined as [], an error as None."""
     rego = f"package mandate\n\nallow := true\n\ndeny contains json.marshal(x) if x := {call}\n"
-    (answer,) = Children(pool).documents("builtins", [draft(rego)], b"{}")
+    (answer,) = Children(pool, PATIENT).documents("builtins", [draft(rego)], b"{}")
     return None if isinstance(answer, Failure) else json.dumps(answer["deny"][0])
 
 

@@ -10,7 +10,7 @@ import pytest
 from apps.policies.engine.asking import RegoEngine
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import CALL, INVOKE, TOOL
-from tests.policies.engine.rego import engine, text
+from tests.policies.engine.rego import PATIENT, engine, text
 
 LIBRARY = Path("apps/policies/library")
 TEMPLATES = sorted(path for path in LIBRARY.glob("*.rego") if not path.stem.endswith("_test"))
@@ -34,11 +34,14 @@ def test_a_template_has_a_header_no_flaw_and_tests_that_pass(asked: RegoEngine, 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_the_tests_of_a_template_fail_without_it(pool: Pool, path: Path) -> None:
     tests = path.with_name(f"{path.stem}_test.rego").read_text()
-    outcomes = engine(pool).run_tests("package mandate\n\nallow := true\n", tests)
+    outcomes = engine(pool, seconds=PATIENT).run_tests("package mandate\n\nallow := true\n", tests)
     assert not all(outcome.passed for outcome in outcomes)
 
 
 def test_the_starter_lets_read_and_asks_before_the_rest(pool: Pool) -> None:
     starter = [text((LIBRARY / "starter.rego").read_text())]
-    results = [engine(pool).evaluate(starter, call).result for call in (INVOKE, CALL, TOOL)]
+    results = [
+        engine(pool, seconds=PATIENT).evaluate(starter, call).result
+        for call in (INVOKE, CALL, TOOL)
+    ]
     assert results == ["allow", "allow", "require_approval"]

@@ -18,7 +18,7 @@ from apps.policies.engine.opa import moved
 from apps.policies.engine.opa_client import OpaClient, RefusedError, within
 from apps.policies.engine.pool import Pool
 from tests.policies.calls import calls
-from tests.policies.engine.rego import engine, text
+from tests.policies.engine.rego import PATIENT, engine, text
 
 CORPUS = sorted(Path("tests/policies/corpus").glob("*.rego"))
 LIBRARY = sorted(
@@ -54,14 +54,16 @@ def test_our_engine_and_opa_answer_five_hundred_calls_alike(pool: Pool, opa_url:
 def test_a_text_of_the_corpus_could_be_saved_with_either_engine(
     pool: Pool, opa: RegoEngine, path: Path
 ) -> None:
-    assert engine(pool).find_flaws(path.read_text()) == []
+    assert engine(pool, seconds=PATIENT).find_flaws(path.read_text()) == []
     assert opa.find_flaws(path.read_text()) == []
 
 
 def documents(pool: Pool, texts: Mapping[str, str], call: Object) -> Mapping[str, Any]:
     """What our engine says by each text; None where it fails."""
     asked = [text(rego, name) for name, rego in texts.items()]
-    found: Sequence[Answer] = Children(pool).documents("oracle", asked, json.dumps(call).encode())
+    found: Sequence[Answer] = Children(pool, PATIENT).documents(
+        "oracle", asked, json.dumps(call).encode()
+    )
     return {
         each.name: None if isinstance(answer, Failure) else answer
         for each, answer in zip(asked, found, strict=True)
