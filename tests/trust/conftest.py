@@ -9,7 +9,7 @@ collect_ignore = [] if os.environ.get("VECTORS") else ["test_vectors.py"]
 
 TAMPER = """
 create function public.tamper(statement text) returns bigint
-language plpgsql security definer as $$
+language plpgsql security definer set session_replication_role = replica as $$
 declare hit bigint;
 begin
   execute statement;
