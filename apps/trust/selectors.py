@@ -8,11 +8,12 @@ from typing import Final
 
 from django.db.models import Max, Q, QuerySet
 
+from apps.common.errors import NotFound
 from apps.trust.canonical import dumps
 from apps.trust.chain import GENESIS, link
 from apps.trust.entries import facts_of
 from apps.trust.jwk import KeyRing
-from apps.trust.models import AuditEvent, AuditHead, SigningKey
+from apps.trust.models import AuditEvent, AuditHead, Checkpoint, SigningKey
 
 MAX_BREAKS: Final = 20
 ERASED: Final = "trust.audit.erased"
@@ -46,6 +47,24 @@ class ChainReport:
 def get_active_key() -> SigningKey | None:
     """The key that signs now."""
     return SigningKey.objects.filter(state=SigningKey.State.ACTIVE).first()
+
+
+def list_keys() -> QuerySet[SigningKey]:
+    """Every key that the org ever had."""
+    return SigningKey.objects.order_by("-created_at", "-id")
+
+
+def get_key(kid: str) -> SigningKey:
+    """Raises NotFound."""
+    found = SigningKey.objects.filter(kid=kid).first() if "\0" not in kid else None
+    if found is None:
+        raise NotFound
+    return found
+
+
+def list_checkpoints() -> QuerySet[Checkpoint]:
+    """The signed heads of the org's tree, newest first."""
+    return Checkpoint.objects.order_by("-number")
 
 
 def list_published_keys() -> QuerySet[SigningKey]:

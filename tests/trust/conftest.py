@@ -43,3 +43,12 @@ def as_superuser(org: Any, admin_cursor: Any) -> Iterator[Callable[[str], int]]:
     admin_cursor.execute(TAMPER)
     yield run
     admin_cursor.execute("drop function public.tamper")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sealer waits for the transactions of this worker's own database only."""
+    from apps.trust.services import sealer
+    from tests.trust.log import oldest_running_here
+
+    monkeypatch.setattr(sealer, "oldest_running", oldest_running_here)

@@ -22,6 +22,22 @@ from apps.trust.services import record_event
 from apps.trust.services.sealer import seal
 from apps.trust.standalone.verify_audit import verify
 
+OLDEST_HERE = """
+select coalesce(min(backend_xid::text::bigint),
+                pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+"""
+
+
+def oldest_running_here() -> int:
+    """`sealer.oldest_running`, of this database only: other workers of the suite have their own in
+    the same cluster, and their open transactions would keep a seal waiting.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(OLDEST_HERE)
+        return int(cursor.fetchone()[0])
+
+
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 ANA = Actor(ActorType.USER, "mem_1", "Ana Ünal")
 

@@ -20,7 +20,7 @@ NOW = AT + timedelta(days=100)
 
 
 @pytest.fixture
-def erasing(throwaway_org):
+def erasing(throwaway_org, alone):
     """An org with two old events that it keeps for 90 days, sealed, and one that is young."""
     org = throwaway_org()
     with keys.holding(org.schema, org.id):

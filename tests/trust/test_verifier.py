@@ -70,7 +70,7 @@ def test_it_runs_alone_and_says_by_its_status_what_it_found(held, tmp_path):
     assert "apps" not in SCRIPT.read_text().replace("maps", "")
 
 
-def test_a_run_s_record_is_verified_with_the_rest(throwaway_org):
+def test_a_run_s_record_is_verified_with_the_rest(throwaway_org, alone):
     from apps.tenants import keys
 
     org = throwaway_org()
@@ -114,7 +114,7 @@ def test_a_deleted_entry_is_named(held, as_superuser):
     as_superuser(f"delete from audit_events where seq = {seq}")
     found = replace(held, export=export()).findings()
 
-    assert f"entry {seq + 1}: it follows {seq - 1}" in found
+    assert f"entry {seq}: {seq + 1} stands in its place" in found
     assert any(line.startswith("checkpoint ") for line in found)
 
 

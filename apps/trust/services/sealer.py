@@ -79,9 +79,14 @@ def _is_ours() -> bool:
     return bool(_value(_LOCK, str(keys.current().org_id)))
 
 
+def oldest_running() -> int:
+    """The oldest transaction of the whole cluster that may still commit."""
+    return int(_value(_EDGE))
+
+
 def _take(last: Checkpoint, batch: int) -> _Taken:
     # The edge comes first: what is older than it is there for every later look.
-    edge = max(int(_value(_EDGE)), last.xid_to)
+    edge = max(oldest_running(), last.xid_to)
     events = list(
         AuditEvent.objects.filter(seq__gt=last.seq_to)
         .order_by("seq")

@@ -82,14 +82,14 @@ class Log:
             return str(entry["leaf"]).encode()
         if tuple(entry) != EVENT or type(entry["seq"]) is not int:
             raise ValueError
-        self.wrong += [f"entry {entry['seq']}: {fault}" for fault in self.faults(entry)]
+        self.wrong += [f"entry {self.seq + 1}: {fault}" for fault in self.faults(entry)]
         self.seq, self.prev = entry["seq"], entry["hash"]
         return bytes.fromhex(entry["hash"])
 
     def faults(self, entry: dict[str, Any]) -> Iterator[str]:
         body, facts = entry["body"], {name: entry[name] for name in FACTS}
         if entry["seq"] != self.seq + 1:
-            yield f"it follows {self.seq}"
+            yield f"{entry['seq']} stands in its place"
         if entry["prev"] != self.prev:
             yield "it doesn't hang on the one before"
         if body is None:
@@ -135,7 +135,7 @@ def read_notes(text: str) -> list[Note]:
         if not (found := NOTE.match(text, at)):
             raise ValueError(f"checkpoint {len(notes) + 1} of the file can't be read")
         body, origin, size, root, signatures = found.groups()
-        notes.append((body, origin, int(size), root, signatures.splitlines()))
+        notes.append((body, origin, int(size), root, signatures[:-1].split("\n")))
         at = found.end()
     return notes
 
