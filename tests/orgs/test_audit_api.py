@@ -63,7 +63,20 @@ def test_an_entry_has_the_shape_of_the_contract(api, log, owner):
         "prev": bytes(event.prev).hex(),
         "hash": bytes(event.hash).hex(),
         "erased": False,
+        "withheld": False,
     }
+
+
+def test_what_changed_is_for_who_may_read_data_and_files_for_who_may_export_it(api_as, log):
+    admin = api_as("admin", scopes=["audit.view", "audit.export"])
+    entry = admin.get(f"/audit/{log[0]}/proof").json()["entry"]
+
+    assert (entry["detail"], entry["body"], entry["withheld"]) == (None, None, True)
+    assert entry["action"] == "orgs.project.created"
+    assert problem(admin.get("/audit/export"))[0] == 403
+    reader = api_as("admin", scopes=["audit.view", "audit.export", "data.read", "data.export"])
+    assert reader.get(f"/audit/{log[0]}/proof").json()["entry"]["withheld"] is False
+    assert reader.get("/audit/export").status_code == 200
 
 
 def test_entries_are_filtered_and_paged(api, log, owner):

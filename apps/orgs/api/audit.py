@@ -20,6 +20,7 @@ from apps.orgs.api import audit_examples as examples
 from apps.orgs.api import audit_shapes as s
 from apps.orgs.api.base import OrgView
 from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier
+from apps.orgs.denials import needed
 from apps.trust import checking, proving, records, selectors
 from apps.trust.services import retention
 
@@ -153,6 +154,8 @@ class AuditExportView(OrgView):
     )
     def get(self, request: Request) -> HttpResponseBase:
         """The whole log for the offline verifier, its entries as CSV, or its checkpoints."""
+        if not self.by.may("data.export"):
+            raise needed("data.export")
         asked = self.read_query(s.ExportFilter)
         return answer_export(asked.pop("format"), **asked)
 

@@ -27,6 +27,7 @@ _ENTRY: Final[dict[str, Any]] = {
     "prev": _PREV,
     "hash": _HASH,
     "erased": False,
+    "withheld": False,
 }
 _CHECKPOINT: Final[dict[str, Any]] = {
     "number": 310,

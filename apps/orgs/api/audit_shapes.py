@@ -35,10 +35,17 @@ class AuditEntryRead(serializers.Serializer[Any]):
     prev = serializers.CharField(allow_blank=True, help_text="`hash` of the entry before.")
     hash = serializers.CharField(help_text=HASH)
     erased = serializers.BooleanField()
+    withheld = serializers.BooleanField(
+        help_text="Whether `detail` is null because the caller lacks the permission data.read."
+    )
 
     def to_representation(self, instance: AuditEvent) -> dict[str, Any]:
         """By the columns, times as they are hashed."""
-        entry = {**entry_of(instance), "erased": instance.is_erased}
+        entry = entry_of(instance)
+        withheld = not instance.is_erased and not self.context["request"].auth.may("data.read")
+        if withheld:
+            entry |= {"detail": None, "body": None}
+        entry |= {"erased": instance.is_erased, "withheld": withheld}
         return {name: entry[name] for name in map(str, self.fields)}
 
 
