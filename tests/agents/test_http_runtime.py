@@ -56,7 +56,13 @@ class Fake:
         return self.left
 
     def call_tool(
-        self, *, name: str, input: Object, call: Callable[[str], Object], span: Any = None
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        span: Any = None,
+        effect: Any = None,
     ) -> Object:
         self.asked.append((name, input))
         with connection.execute_wrapper(refuse):

@@ -2,6 +2,9 @@
 --
 -- Lock order: agent, then the org's policies, then runs from the root to the leaf, key, budgets; approvals and the
 -- audit head come after all of them. Whoever changes the org's policies holds their head FOR UPDATE.
+--
+-- Where a run is meant by its id, its status stands within coalesce: the planner would else choose the index on
+-- status, which has an entry for every run that ever ran.
 
 drop function admit(uuid, uuid, uuid, uuid, text, text, text, jsonb, int, text, text, text, text, text, bytea, text,
   boolean, uuid[], bigint, uuid, int, uuid, text, int, jsonb, text, interval, timestamptz);
@@ -111,7 +114,7 @@ begin
   -- 2. The parent, whose lineage is the server's and never the caller's word.
   if p_parent is not null then
     select r.root_id, r.lineage, r.agent_id, r.project_id, r.session_id, r.deadline_at, r.member_id into up from runs r
-      where r.id = p_parent and r.lease_no = p_parent_lease and r.status = 'running' for share;
+      where r.id = p_parent and r.lease_no = p_parent_lease and coalesce(r.status, '') = 'running' for share;
     outcome := case when not found then 'fenced' when up.deadline_at <= now() then 'late'
                     when p_agent = any(up.lineage) then 'cycle'
                     when cardinality(up.lineage) >= depth_limit() then 'too_deep' end;
@@ -142,7 +145,7 @@ begin
         if outcome = 'in_flight' and status in ('running', 'awaiting_approval') and p_parent is not null then
           -- An earlier attempt of our parent left it unfinished. That one is fenced off; it is ours now.
           update runs r set deadline_at = deadline, status = 'running'
-            where r.id = known.run_id and r.status = known.status returning r.lease_no into lease_no;
+            where r.id = known.run_id and coalesce(r.status, '') = known.status returning r.lease_no into lease_no;
           continue when not found;
           outcome := 'admitted';
         end if;
@@ -225,10 +228,11 @@ begin
   -- 1. The run's end.
   update runs set status = p_status, reason = p_reason, output = p_output, error = p_error, finished_at = p_at,
       lease_until = null
-    where id = p_run and lease_no = p_lease_no and status = 'running' and (p_status = 'timed_out' or deadline_at > now())
+    where id = p_run and lease_no = p_lease_no and coalesce(status, '') = 'running'
+      and (p_status = 'timed_out' or deadline_at > now())
     returning parent_id, told into parent, is_told;
   if not found then
-    return case when exists (select from runs where lease_no = p_lease_no and id = p_run and status = 'running')
+    return case when exists (select from runs where lease_no = p_lease_no and id = p_run and coalesce(status, '') = 'running')
                 then 'late' else 'lost' end;
   end if;
 
@@ -257,6 +261,17 @@ begin
   -- 6. Who follows it is told last.
   if is_told then perform tell_status(array[p_run]); end if;
   return 'ours';
+end $$;
+
+-- Is the run still its execution's, and in time? Takes the notes along if so. Answers ours, late or lost.
+create or replace function check_run(p_run uuid, p_lease_no int, p_notes jsonb) returns text
+language plpgsql as $$
+declare standing text;
+begin
+  select case when deadline_at > now() then 'ours' else 'late' end into standing from runs
+    where id = p_run and lease_no = p_lease_no and coalesce(status, '') = 'running' for share;
+  if standing = 'ours' then perform put_notes(p_run, p_lease_no, p_notes); end if;
+  return coalesce(standing, 'lost');
 end $$;
 
 -- A step begins only while the run is its execution's and in time; who ends a run waits for us or we see it. What
@@ -288,7 +303,7 @@ declare standing text; ours boolean;
 begin
   if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
   select case when deadline_at > now() then 'ours' else 'late' end into standing from runs
-    where id = p_run and lease_no = p_lease_no and status = 'running' for share;
+    where id = p_run and lease_no = p_lease_no and coalesce(status, '') = 'running' for share;
   ours := standing is not null;
   update steps set status = case when ours then p_status else 'discarded' end,
       output = case when ours then p_output end, error = case when ours then p_error end, finished_at = p_at,
@@ -335,7 +350,7 @@ begin
   select a.status, a.manifest_id into gate from agents a where a.id = mine.agent_id for key share;
   if is_stale(p_bundle) then return 'stale_policy'; end if;
   perform from runs r
-    where r.id = p_run and r.status = 'awaiting_approval' and r.approval_id = p_approval for no key update;
+    where r.id = p_run and coalesce(r.status, '') = 'awaiting_approval' and r.approval_id = p_approval for no key update;
   if not found then return 'gone'; end if;
   if gate.status <> 'active' then return 'agent_' || gate.status; end if;
   if mine.lease_no = 0 and gate.manifest_id <> mine.manifest_id then return 'approval_manifest_changed'; end if;
@@ -351,7 +366,7 @@ language plpgsql as $$
 declare tree uuid[] := lock_open(array[p_run]);
 begin
   update runs set status = 'denied', reason = p_reason, finished_at = p_at
-    where id = p_run and status = 'awaiting_approval' and approval_id = p_approval;
+    where id = p_run and coalesce(status, '') = 'awaiting_approval' and approval_id = p_approval;
   if not found then return false; end if;
   perform put_decision(p_run, null, p_decision, p_at);
   update runs set status = 'cancelled', reason = 'parent_ended', finished_at = p_at
