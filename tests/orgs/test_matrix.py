@@ -22,7 +22,7 @@ from apps.notify.services import channels
 from apps.notify.services.inbox import send_test
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.selectors import list_domains
-from apps.orgs.services import invitations, projects
+from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
 from apps.orgs.services.domains import remove_domain
 from apps.runs.models import Feedback, Run, SavedView
@@ -52,6 +52,11 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("PATCH", "/v1/members/{member}"): (ADMINS, {"role": "viewer"}, {200}),
     ("DELETE", "/v1/members/{member}"): (ADMINS, None, {204}),
     ("GET", "/v1/roles"): (ALL, None, {200}),
+    ("POST", "/v1/roles"): (ADMINS, {"name": "Auditor", "permissions": ["runs.view"]}, {201}),
+    ("GET", "/v1/roles/{role}"): (ALL, None, {200}),
+    ("PATCH", "/v1/roles/{role}"): (ADMINS, {"permissions": ["agents.view"]}, {200}),
+    ("DELETE", "/v1/roles/{role}"): (ADMINS, None, {204}),
+    ("GET", "/v1/permissions"): (ALL, None, {200}),
     ("GET", "/v1/invitations"): (ADMINS, None, {200}),
     ("POST", "/v1/invitations"): (ADMINS, {"email": "n@x.example", "role": "viewer"}, {201}),
     ("GET", "/v1/invitations/{invitation}"): (ADMINS, None, {200}),
@@ -224,7 +229,9 @@ class World:
             invitation = invitations.invite(
                 email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
             )
-            things = self._agent_and_run(project.id.hex[-12:])
+            mark = project.id.hex[-12:]
+            role = roles.create_role(name=mark, permissions=["runs.view"], by=self.owner, at=AT)
+            things = self._agent_and_run(mark)
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
@@ -237,6 +244,7 @@ class World:
             "invitation": public_id("inv", invitation.id),
             "key": public_id("key", key.id),
             "domain": public_id("dom", domain.id),
+            "role": public_id("rol", role.id),
         }
 
     def _agent_and_run(self, mark: str) -> dict[str, str]:
@@ -317,12 +325,12 @@ class World:
 
     def state(self) -> str:
         """All that a refused call could have changed, as text."""
-        from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project
+        from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role
 
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
+            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
             kinds += (Notice, Channel, Delivery)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])

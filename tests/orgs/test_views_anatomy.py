@@ -35,6 +35,7 @@ COSTLY = {
     *("agents:tool_remove", "agents:grant_revoke", "agents:key_revoke", "agents:kill"),
     *("agents:secret", "agents:provider_remove", "agents:price_remove"),
     *("runs:view_delete", "runs:cancel", "orgs:project_archive", "orgs:member_remove"),
+    "orgs:role_delete",
     *("orgs:invitation_revoke", "orgs:key_rotate", "orgs:key_revoke", "orgs:domain_remove"),
     "notify:channel_remove",
 }
@@ -48,6 +49,7 @@ HARMLESS = {
     *("agents:models", "agents:provider", "agents:price_add"),
     *("runs:views", "runs:view", "runs:try", "runs:feedback", "runs:feedback_take_back"),
     *("orgs:projects", "orgs:project", "orgs:project_restore", "orgs:settings_general"),
+    *("orgs:role_new", "orgs:role"),
     *("orgs:member_role", "orgs:invite", "orgs:invitation_resend", "orgs:keys"),
     *("orgs:domains", "orgs:domain_check", "orgs:domain_primary"),
     *("notify:read_all", "notify:open", "notify:read", "notify:preferences", "notify:test"),

@@ -22,8 +22,8 @@ from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Digest, Notice
 from apps.notify.services import channels
 from apps.notify.services.inbox import send_test
-from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project
-from apps.orgs.services import invitations, projects
+from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role, RolePermission
+from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
 from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.feedback import give_feedback
@@ -103,7 +103,7 @@ TABLE = {
     ),
     "agents:price_remove": Row(post=ADMINS),
     "runs:runs": Row(get=ALL),
-    "runs:export": Row(get=ALL),
+    "runs:export": Row(get=WORKERS),
     "runs:views": Row(ALL, ALL, {"name": "Mine", "status": "failed"}),
     "runs:view": Row(ALL, ALL, {"name": "Renamed"}),
     "runs:view_delete": Row(post=ALL),
@@ -126,6 +126,9 @@ TABLE = {
     "orgs:invitation_resend": Row(post=ADMINS),
     "orgs:invitation_revoke": Row(post=ADMINS),
     "orgs:roles": Row(get=ALL),
+    "orgs:role_new": Row(ADMINS, ADMINS, {"name": "Auditor", "permissions": "runs.view"}),
+    "orgs:role": Row(ALL, ADMINS, {"name": "Auditor", "permissions": "runs.view"}),
+    "orgs:role_delete": Row(post=ADMINS),
     "orgs:domains": Row(ADMINS, ADMINS, {"kind": "host", "name": "new.acme.example"}),
     "orgs:domain": Row(get=ADMINS),
     "orgs:domain_check": Row(post=ADMINS),
@@ -162,7 +165,7 @@ REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
     *("orgs:member_role", "orgs:member_remove"),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
-    *("orgs:key_rotate", "orgs:key_revoke"),
+    *("orgs:key_rotate", "orgs:key_revoke", "orgs:role", "orgs:role_delete"),
     *(n for n in TABLE if n.startswith("orgs:domain") and n != "orgs:domains"),
     *(n for n in TABLE if n.startswith("agents:") and n not in BARE),
     *(
@@ -212,6 +215,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         invited = invitations.invite(email="pat@x.example", role="viewer", by=owner, at=AT)
         key = api_keys.create_key(name="Import", by=who, at=AT).key
         domain = public_id("dom", verified_domain(f"{org.slug}.x.example", by=owner).id)
+        role = roles.create_role(name="Reader", permissions=["runs.view"], by=owner, at=AT)
     member = public_id("mem", join(org, "member").member_id)
     invitation, own_key = public_id("inv", invited.id), public_id("key", key.id)
     return {
@@ -225,6 +229,8 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         **{name: domain for name in REFS if name.startswith("orgs:domain")},
         "orgs:key_rotate": own_key,
         "orgs:key_revoke": own_key,
+        "orgs:role": public_id("rol", role.id),
+        "orgs:role_delete": public_id("rol", role.id),
         "version": projects.version_of(live),
         **furnish_notices(org, who),
         **furnish_work(org, owner, who),
@@ -353,7 +359,7 @@ def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
-        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
+        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, RolePermission)
         kinds += (Notice, Channel, Delivery, Digest)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())

@@ -22,7 +22,8 @@ WHOLE = {
     "confirm",
     *("agents:agent", "agents:manifest", "agents:models", "agents:provider"),
     *("notify:preferences", "notify:channels", "notify:org_channels"),
-    *("orgs:domains", "orgs:roles", "orgs:settings_danger", "orgs:settings_general"),
+    *("orgs:domains", "orgs:roles", "orgs:role_new", "orgs:role"),
+    *("orgs:settings_danger", "orgs:settings_general"),
 }
 # A page that asks for its own part until nothing changes any more is told so (htmx: 286).
 PARTS = {"runs:run": 286}
