@@ -29,6 +29,7 @@ from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
 from apps.tenants import keys
+from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 
@@ -37,7 +38,6 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
