@@ -27,7 +27,7 @@ from apps.notify.services.preferences import Ways, save_preferences
 from apps.notify.services.telling import Audience
 from apps.trust.errors import SecretNotFound
 from tests.notify.conftest import NEWS, QUIET, said
-from tests.orgs.conftest import AT, owner_of
+from tests.orgs.conftest import AT
 
 URL = "https://hooks.acme.example/in/0123456789abcdef"
 Answers = Callable[..., EgressResponse]
@@ -356,25 +356,6 @@ def test_whatever_a_gateway_does_the_job_only_notes_it(
     delivery.refresh_from_db()
     assert delivery.error == "It could not be sent (RuntimeError)."
     assert "RuntimeError" in caplog.text and URL not in caplog.text
-
-
-def test_no_lock_is_held_while_it_is_sent(
-    throwaway_org: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from django.db import connection
-
-    from apps.tenants import keys
-
-    org, found = throwaway_org(), []
-    with keys.holding(org.schema, org.id):
-        delivery = services.test_channel(channel_id=add(owner_of(org)).id, by=owner_of(org), at=AT)
-
-        def look(*_: Any, **__: Any) -> None:
-            found.append(connection.in_atomic_block)
-
-        monkeypatch.setattr(addresses, "send", look)
-        assert deliver(delivery_id=delivery.id, at=AT)
-    assert found == [False]
 
 
 def test_the_sweeper_wakes_what_is_owed_and_erases_what_is_old(
