@@ -7,8 +7,10 @@ class TrustConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.tenants import apex_log, provisioning, sweeping
-        from apps.trust.services import apex, keys, refusals
+        from apps.trust.services import apex, copying, keys, refusals, sealer
 
         apex_log.written_by(apex.write_apex_event)
         provisioning.on_provision(keys.seed_signing_key)
         sweeping.every_visit(refusals.sweep_tallies)
+        sweeping.every_visit(sealer.sweep_seal)
+        sweeping.every_visit(copying.sweep_copies)

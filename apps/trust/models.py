@@ -13,6 +13,10 @@ from django_fsm import FSMField, transition
 from apps.common.fsm import StateModel
 from apps.common.models import TenantModel
 from apps.trust.canonical import JsonObject
+from apps.trust.log_models import Checkpoint as Checkpoint
+from apps.trust.log_models import CheckpointCopy as CheckpointCopy
+from apps.trust.log_models import Leaf as Leaf
+from apps.trust.log_models import Tile as Tile
 
 
 class SigningKey(StateModel, TenantModel):

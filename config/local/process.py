@@ -31,10 +31,16 @@ def die_with_parent(sig: signal.Signals) -> None:
 
 
 def _tether(sig: signal.Signals) -> Callable[[], None]:
-    """What a child does between fork and exec; a parent that died in between leaves no orphan."""
+    """What a child does between fork and exec; a parent that died in between leaves no orphan.
+
+    What a shell starts in the background ignores SIGINT and SIGQUIT, and hands that down: Postgres
+    or Celery would not hear that their parent has died.
+    """
     parent = os.getpid()
 
     def tether() -> None:
+        for ignored in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(ignored, signal.SIG_DFL)
         die_with_parent(sig)
         if os.getppid() != parent:
             os._exit(1)

@@ -10,11 +10,13 @@ from config.local.home import Home
 from config.settings.parts.accounts import *  # noqa: F403
 from config.settings.parts.apps import *  # noqa: F403
 from config.settings.parts.celery import *  # noqa: F403
+from config.settings.parts.checkpoints import *  # noqa: F403
 from config.settings.parts.databases import *  # noqa: F403
 from config.settings.parts.dns import *  # noqa: F403
 from config.settings.parts.egress import *  # noqa: F403
 from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.pages import *  # noqa: F403
+from config.settings.parts.policies import *  # noqa: F403
 from config.settings.parts.ratelimit import *  # noqa: F403
 from config.settings.parts.rest import *  # noqa: F403
 from config.settings.parts.runs import *  # noqa: F403

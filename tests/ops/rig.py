@@ -43,8 +43,22 @@ def clean_environ(**more: str) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)} | more
 
 
+def _as_foreground() -> None:
+    for sig in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(sig, signal.SIG_DFL)
+
+
+def _as_background() -> None:
+    for sig in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(sig, signal.SIG_IGN)
+
+
 class Instance:
-    """One supervised tiny product; `output` is what it printed so far."""
+    """One supervised tiny product; `output` is what it printed so far.
+
+    A terminal's shell starts it so that Ctrl-C reaches it, or in the background so that it doesn't,
+    however the tests themselves were started.
+    """
 
     def __init__(
         self,
@@ -53,6 +67,7 @@ class Instance:
         command: list[str] | None = None,
         stdout: int | None = None,
         port: int | None = None,
+        in_background: bool = False,
         **environ: str,
     ) -> None:
         self.home = Home(home)
@@ -65,6 +80,7 @@ class Instance:
             stdout=stdout or self.printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_as_background if in_background else _as_foreground,
         )
 
     @property

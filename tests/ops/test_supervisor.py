@@ -90,11 +90,12 @@ def test_ending_make_ends_everything_below_it(home, tmp_path, to_make_alone):
         eventually(lambda: not names_left(family))
 
 
-@pytest.mark.parametrize("killed", ["supervisor", "make"])
+@pytest.mark.parametrize("killed", ["supervisor", "make", "supervisor in the background"])
 def test_not_even_a_kill_leaves_anything(home, tmp_path, killed):
     (tmp_path / "Makefile").write_text(f"run:\n\t@exec {sys.executable} {SCRIPT}\n")
     make = [shutil.which("make"), "-C", str(tmp_path), "run"]
-    with running(home, command=make if killed == "make" else None) as instance:
+    how = {"command": make if killed == "make" else None, "in_background": "back" in killed}
+    with running(home, **how) as instance:
         family = instance.wait_ready().family()
         helper = instance.ask()["helper"]
 

@@ -89,7 +89,12 @@ def _columns(admin: Any, schema: str, table: str) -> list[tuple[str, str]]:
 
 
 # Where a constraint knows the words that a column may hold.
-WORDS = {"org_domains": {"kind": "'host'", "state": "'pending'"}}
+WORDS = {
+    "org_domains": {"kind": "'host'", "state": "'pending'"},
+    "approvals": {"status": "'pending'", "expires_at": "now() + interval '1 day'"},
+    "approval_rules": {"tool": "''"},
+    "approval_votes": {"verdict": "'approve'"},
+}
 
 
 def sample(kind: str) -> str:

@@ -31,9 +31,14 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "trust.SealedSecret": frozenset({"nonce", "ciphertext"}),
     "trust.AuditEvent": frozenset({"prev", "hash"}),
     "trust.AuditHead": frozenset({"hash"}),
+    "trust.Leaf": frozenset({"digest"}),
+    "trust.Tile": frozenset({"hashes"}),
+    "trust.Checkpoint": frozenset({"root"}),
     "orgs.Invitation": frozenset({"token_hash"}),
     "orgs.ApiKey": frozenset({"key_hash"}),
     "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
+    "policies.Decision": frozenset({"input_digest"}),
+    "notify.Channel": frozenset({"hint"}),
     "agents.ModelProvider": frozenset({"key_hint"}),
     "runs.Run": frozenset({"fingerprint"}),
 }
@@ -59,8 +64,23 @@ LISTED: Final[Mapping[str, Listed]] = {
     "trust.AuditEvent": Listed(
         ("seq", "at", "action", "actor_label", "subject_type", "subject_id"), ("-seq",)
     ),
+    "trust.Leaf": Listed(("kind", "subject_id", "xid"), ("-xid", "-id")),
+    "trust.Tile": Listed(("level", "index"), ("-level", "-index")),
+    "trust.Checkpoint": Listed(("number", "at", "size", "seq_to", "xid_to"), ("-number",)),
     "orgs.OrgDomain": Listed(
         ("name", "kind", "state", "is_primary", "outcome", "checked_at", "created_at"), NEWEST
+    ),
+    "policies.Policy": Listed(("name", "version", "created_at", "retired_at"), NEWEST),
+    "policies.OrgPolicy": Listed(
+        ("name", "version", "status", "created_by", "created_at", "activated_at"),
+        ("-policy_id", "-version"),
+        followed=("policy",),
+    ),
+    "policies.Decision": Listed(
+        ("action", "tool", "result", "run", "caller_label", "bundle", "at"),
+        ("-at", "-id"),
+        filters=("result",),
+        followed=("run", "agent_id"),
     ),
     "agents.Agent": Listed(
         ("slug", "name", "status", "runtime", "project", "accountable", "created_at"),

@@ -1,0 +1,127 @@
+"""Reads of approvals, their votes and rules. All of them need both keys held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+
+from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock, Vote
+from apps.common.errors import NotFound
+from apps.common.ids import parse_id
+from apps.orgs.models import Member
+from apps.orgs.principals import Principal
+
+APPROVAL: Final = "apr"
+RULE: Final = "apl"
+VOTE: Final = "vot"
+DECIDE: Final = "approvals.decide"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a request is about, as far as a rule may name it; nothing of it is fine too."""
+
+    agent_id: UUID | None = None
+    tool: str = ""
+    project_id: UUID | None = None
+
+
+def list_approvals(
+    *, status: str = "", subject_type: str = "", decided: bool = False
+) -> QuerySet[Approval]:
+    """Requests, with whom and what they name; `decided` leaves out those that wait."""
+    rows = Approval.objects.select_related("human", "approver", "agent", "project", "role")
+    if status:
+        rows = rows.filter(status=status)
+    if subject_type:
+        rows = rows.filter(subject_type=subject_type)
+    return rows.exclude(status=ApprovalStatus.PENDING) if decided else rows
+
+
+def get_approval(ref: str) -> Approval:
+    """A request by its public id; raises NotFound."""
+    found = list_approvals().filter(id=parse_id(APPROVAL, ref)).first()
+    if found is None:
+        raise NotFound("There is no such approval.")
+    return found
+
+
+def asked_by(rows: QuerySet[Approval], by: Principal) -> QuerySet[Approval]:
+    """Those that this member, or something that acts for them, has asked for."""
+    return rows.filter(human_id=by.member_id)
+
+
+def waiting_for(rows: QuerySet[Approval], by: Principal) -> QuerySet[Approval]:
+    """Those that this principal could decide now: theirs to decide, in time, not voted on yet."""
+    if not by.may(DECIDE):
+        return rows.none()
+    voted = Vote.objects.filter(approval=OuterRef("pk"), member_id=by.member_id)
+    return rows.filter(
+        ~Exists(voted),
+        ~Q(barred__contains=[by.member_id]),
+        Q(role=None) | Q(role__slug=by.role),
+        status=ApprovalStatus.PENDING,
+        expires_at__gt=Clock(),
+    )
+
+
+def count_waiting(by: Principal, *, most: int) -> int:
+    """How many wait for this principal; nobody counts beyond `most`."""
+    return len(waiting_for(Approval.objects.all(), by).values_list("pk")[:most])
+
+
+def list_votes(approval_id: UUID) -> list[Vote]:
+    """Who said what, in order."""
+    rows = Vote.objects.select_related("member").filter(approval_id=approval_id)
+    return list(rows.order_by("at", "id"))
+
+
+def count_voters(approval: Approval) -> int:
+    """How many members may decide it, whether or not they have voted."""
+    rows = Member.objects.filter(left_at=None).exclude(id__in=approval.barred)
+    if approval.role_id:
+        rows = rows.filter(role_id=approval.role_id)
+    return rows.filter(role__grants__permission__code=DECIDE).count()
+
+
+def list_rules() -> QuerySet[ApprovalRule]:
+    """The rules that count, the newest first."""
+    rows = ApprovalRule.objects.select_related("agent", "project", "role", "created_by")
+    return rows.filter(removed_at=None).order_by("-created_at", "-id")
+
+
+def get_rule(ref: str) -> ApprovalRule:
+    """A rule that counts, by its public id; raises NotFound."""
+    found = list_rules().filter(id=parse_id(RULE, ref)).first()
+    if found is None:
+        raise NotFound("There is no such rule.")
+    return found
+
+
+def find_rule(subject_type: str, about: About) -> ApprovalRule | None:
+    """The most specific rule for a request: by tool, else agent, else project, else for anything;
+    and of two alike the one that names this type. None if no rule is meant for it.
+    """
+    of_tool = Q(agent_id=about.agent_id, tool=about.tool)
+    of_agent = Q(agent_id=about.agent_id, tool="")
+    of_project = Q(project_id=about.project_id)
+    anything = Q(agent=None, project=None)
+    ranks = [(anything, 3)]
+    if about.project_id:
+        ranks.insert(0, (of_project, 2))
+    if about.agent_id:
+        ranks.insert(0, (of_agent, 1))
+    if about.agent_id and about.tool:
+        ranks.insert(0, (of_tool, 0))
+    meant = Q()
+    for condition, _ in ranks:
+        meant |= condition
+    rank = Case(
+        *(When(condition, then=Value(place)) for condition, place in ranks),
+        output_field=IntegerField(),
+    )
+    rows = ApprovalRule.objects.filter(meant, removed_at=None, subject_type__in=["", subject_type])
+    return rows.alias(rank=rank).order_by("rank", "-subject_type").first()
