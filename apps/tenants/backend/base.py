@@ -29,7 +29,7 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
     """A connection that follows the keys instead of keeping a tenant of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.initialised = False
+        self.initialised = self._has_served = False
         self.search_path_set_schemas: keys.Keys | None = None
         self._left_on: keys.Keys | None = None
         self._setting_search_path = False
@@ -76,20 +76,43 @@ class DatabaseWrapper(tenants_backend.DatabaseWrapper):  # type: ignore[misc]
             lay_down(self.connection, self._left_on)
         return super()._close()
 
+    def connect(self) -> None:
+        """Take a connection of the pool: as Django does, but for what it asks of one that it makes.
+
+        The first time, and where there is no pool, it is all Django's.
+        """
+        if self.pool is None or not self._has_served:
+            super().connect()
+            self._has_served = True
+            return
+        self.in_atomic_block = self.needs_rollback = self.closed_in_transaction = False
+        self.savepoint_ids: list[Any] = []
+        self.atomic_blocks: list[Any] = []
+        self.run_on_commit: list[Any] = []
+        self.errors_occurred, self.health_check_done = False, True
+        self.connection = self.get_new_connection({})
+        if not self.connection.autocommit:
+            self.connection.autocommit = True
+        self.autocommit = True
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection with the running code's keys on; of those at rest in the pool, none that the
         server has closed meanwhile.
 
         A restart of Postgres leaves the whole pool stale, and nothing has been sent yet.
         """
-        connection = super().get_new_connection(conn_params)
-        if self.pool is None:
+        pool = self.pool
+        if pool is None or pool.closed or not self._has_served:
+            connection = super().get_new_connection(conn_params)
+        else:
+            connection = pool.getconn()
+        if pool is None:
             return connection
-        for _ in range(self.pool.max_size):
+        for _ in range(pool.max_size):
             if not is_gone(connection):
                 break
             connection.close()
-            self.pool.putconn(connection)  # which replaces one that is closed
+            pool.putconn(connection)  # which replaces one that is closed
             connection = super().get_new_connection(conn_params)
         self._take_over(connection)
         return connection

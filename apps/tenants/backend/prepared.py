@@ -29,7 +29,7 @@ def run_again(
     begun = pgconn.transaction_status
     if not connection.autocommit and begun != TransactionStatus.INTRANS:
         return None  # psycopg begins a transaction first
-    transformer = Transformer(connection)
+    transformer = _transformer_of(connection)
     query, formats, order, _ = _query2pg(statement.encode(), ENCODING)
     values = _in_order(params, order, len(formats))
     sent: Any = transformer.dump_sequence(values, formats)
@@ -40,7 +40,17 @@ def run_again(
     if result.status != ExecStatus.TUPLES_OK:
         raise _error_of(connection, result)
     transformer.set_pgresult(result)
-    return transformer.load_rows(0, result.ntuples, tuple)
+    rows: Rows = transformer.load_rows(0, result.ntuples, tuple)
+    transformer.set_pgresult(None)
+    return rows
+
+
+def _transformer_of(connection: Any) -> Any:
+    """What turns values into Postgres' and back; one a connection, for it remembers how."""
+    known = getattr(connection, "transformer", None)
+    if known is None:
+        known = connection.transformer = Transformer(connection)
+    return known
 
 
 def _in_order(
