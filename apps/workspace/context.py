@@ -46,6 +46,7 @@ ACTIONS: Final = (
     ("Invite someone", "/settings/members/#invite", "user-plus", "invitations.manage", "member"),
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
 )
+ROLES: Final = "/settings/roles/"
 PROJECTS_SHOWN: Final = 30
 """How many projects the switcher lists on every page; the rest are on the page of projects."""
 OF_ANOTHER_LIST: Final = (PROJECT, "before", "after", "part")
@@ -95,6 +96,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "bell": notices.unread_of(principal),
         "account_url": f"{settings.PUBLIC_URL}/account/",
         "signout_url": "/logout",
+        "roles_url": carried(request, ROLES) if principal.may("roles.view") else None,
     }
 
 
