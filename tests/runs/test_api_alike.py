@@ -81,7 +81,6 @@ TABLE: Final = {
     "an expired key": Asked(401, key="expired"),
     "another org's key": Asked(200, key="foreign"),
     "another org's key on this one's host": Asked(401, host="{slug}.localhost:8000", key="foreign"),
-    "a key of a suspended org": Asked(401, key="suspended"),
     "a key without the scope": Asked(403, key="narrow"),
     "an agent's own key, and no grant": Asked(403, key="agent"),
     "basic credentials": Asked(401, headers={"Authorization": "Basic YTpi"}),
@@ -160,6 +159,11 @@ class World:
     names: dict[str, str]
     tokens: dict[str, str]
     org: Any
+    other: Any
+
+    def suspend_other(self, state: str = Org.State.SUSPENDED) -> None:
+        Org.objects.filter(id=self.other.id).update(state=state)
+        connections.close_all()
 
 
 def furnish(org: Any) -> Any:
@@ -178,7 +182,7 @@ def furnish(org: Any) -> Any:
 
 @pytest.fixture
 def world(throwaway_org: Callable[[], Any]) -> World:
-    org, other, shut = throwaway_org(), throwaway_org(), throwaway_org()
+    org, other = throwaway_org(), throwaway_org()
     owner, foreign = furnish(org), furnish(other)
     tokens = {
         "good": token_for(org, owner),
@@ -186,17 +190,15 @@ def world(throwaway_org: Callable[[], Any]) -> World:
         "narrow": token_for(org, owner, scopes=["runs.view"]),
         "agent": token_for(org, owner, agent="echo", scopes=["agents.invoke"]),
         "foreign": token_for(other, foreign),
-        "suspended": token_for(shut, owner_of(shut)),
         "unknown": new_token(),
         "nonsense": "nonsense",
     }
     with keys.holding(org.schema, org.id):
         then = timezone.now() - timedelta(seconds=1)
         ApiKey.objects.filter(key_hash=hash_of(tokens["expired"])).update(expires_at=then)
-    Org.objects.filter(id=shut.id).update(state=Org.State.SUSPENDED)
     names = {"slug": org.slug, "SLUG": org.slug.upper(), "other": other.slug, **tokens}
     connections.close_all()
-    return World(names, tokens, org)
+    return World(names, tokens, org, other)
 
 
 @pytest.fixture
@@ -252,6 +254,9 @@ def answers(world: World, road: str) -> dict[str, tuple[Any, ...]]:
         exchange = ask(application, asked, world, road=road)
         assert exchange.status == asked.status, (road, name, exchange.content)
         told[name] = _said(exchange)
+    world.suspend_other()
+    told["suspended"] = _said(ask(application, Asked(401, key="foreign"), world, road=road))
+    world.suspend_other(Org.State.ACTIVE)
     with override_settings(API_RATE_LIMIT="1/minute", API_RATE_LIMIT_ANONYMOUS="1/minute"):
         for name, key in (("over the limit", "good"), ("nobody over the limit", "")):
             exchanges = [ask(application, Asked(429, key=key), world, road=road) for _ in range(2)]
@@ -305,4 +310,5 @@ def test_both_roads_answer_every_request_alike_and_leave_the_same_runs(
 
     assert {name: (short[name], long[name]) for name in short if short[name] != long[name]} == {}
     assert runs_of(world) == [*left, *left]
+    assert short["suspended"] == short["a key that isn't there"]
     assert len(left) >= sum(asked.status in {200, 202} for asked in TABLE.values()) - 2
