@@ -32,6 +32,7 @@ from apps.tenants import keys
 from apps.trust.models import SigningKey
 from apps.trust.selectors import get_active_key
 from apps.trust.services.sealer import seal
+from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 
@@ -40,7 +41,6 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {

@@ -20,8 +20,6 @@ from apps.agents.services.grants import create_grant
 from apps.agents.services.models import create_price, create_provider
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Digest, Notice
-from apps.notify.services import channels
-from apps.notify.services.inbox import send_test
 from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role, RolePermission
 from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
@@ -34,6 +32,7 @@ from apps.tenants.models import Org, User
 from apps.tenants.services import membership
 from apps.trust.models import AuditEvent
 from config.urls import org as urlconf
+from tests.notify.furnishing import DISCORD, furnish_notices
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
@@ -65,7 +64,6 @@ NEW_TOOL = {
     "input_schema": '{"type": "object"}',
     "output_schema": '{"type": "object"}',
 }
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 NEW_CHANNEL = {"name": "Newest", **DISCORD}
 TABLE = {
     "workspace:overview": Row(get=ALL),
@@ -234,25 +232,6 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "version": projects.version_of(live),
         **furnish_notices(org, who),
         **furnish_work(org, owner, who),
-    }
-
-
-def furnish_notices(org: Any, who: Any) -> dict[str, Any]:
-    """A notice that `who` has not read, and two channels of theirs, one of them paused."""
-    with keys.holding(org.schema, org.id):
-        send_test(by=who, at=AT)
-        notice = Notice.objects.filter(member_id=who.member_id).latest("id")
-        live, paused = (
-            channels.create_channel(name=name, **DISCORD, by=who, at=AT).channel
-            for name in ("Chat", "Silent")
-        )
-        channels.pause_channel(channel_id=paused.id, by=who, at=AT)
-    channel = public_id("chn", live.id)
-    return {
-        **{name: channel for name in REFS if name.startswith("notify:channel")},
-        "notify:channel_resume": public_id("chn", paused.id),
-        "notify:open": public_id("ntc", notice.id),
-        "notify:read": public_id("ntc", notice.id),
     }
 
 

@@ -19,7 +19,7 @@ from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.authentication import still_may
 from apps.orgs.api.base import OrgView
-from apps.orgs.api.idempotency import HEADER, REPLAYED
+from apps.orgs.api.idempotency import REPLAYED, key_of
 from apps.orgs.selectors import get_project
 from apps.orgs.services.idempotency import check_key
 from apps.runs import selectors, streams
@@ -77,7 +77,7 @@ class InvokeView(OrgView):
         With `Accept: text/event-stream` it is run in the background, whatever `mode` says, and
         the answer is its events, as `GET /v1/runs/{run}/events` gives them.
         """
-        key = request.headers.get(HEADER)
+        key = key_of(request)
         ask = Ask(
             agent=agent,
             key=check_key(key) if key is not None else None,
@@ -88,7 +88,7 @@ class InvokeView(OrgView):
             started = invoke(ask, caller=self.by, at=timezone.now())
             return _events(self, request, started.run, "agents.invoke")
         answer = invoke(ask, caller=self.by, at=timezone.now())
-        return Response(
+        return self.write(
             s.run_object(answer.run),
             status=200 if answer.run.is_closed else 202,
             headers={REPLAYED: "true"} if answer.replayed else {},
