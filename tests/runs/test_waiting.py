@@ -336,10 +336,10 @@ def test_a_run_that_waited_has_all_its_tries(asker: Any, boss: Any, scripts: Any
     for _ in range(2):
         hold = spine.claim_run(at=timezone.now())
         assert hold is not None
-        Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        Run.objects.update(lease_until=timezone.now() - timedelta(hours=1))
         assert spine.reap_runs(limit=9, at=timezone.now()) == [(run.id, "queued")]
     spine.claim_run(at=timezone.now())
-    Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    Run.objects.update(lease_until=timezone.now() - timedelta(hours=1))
     assert spine.reap_runs(limit=9, at=timezone.now()) == [(run.id, "failed")]
 
 
