@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    Exists,
+    IntegerField,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 
 from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock, Vote
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
+from apps.common.text import is_slug
 from apps.orgs.models import Member
 from apps.orgs.principals import Principal
+from apps.orgs.selectors import AGENT
 
 APPROVAL: Final = "apr"
 RULE: Final = "apl"
 VOTE: Final = "vot"
+VIEW: Final = "approvals.view"
 DECIDE: Final = "approvals.decide"
+BREAK_GLASS: Final = "approvals.break_glass"
+RULES: Final = "approvals.rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,8 @@ def list_approvals(
 ) -> QuerySet[Approval]:
     """Requests, with whom and what they name; `decided` leaves out those that wait."""
     rows = Approval.objects.select_related("human", "approver", "agent", "project", "role")
+    votes = Vote.objects.select_related("member").order_by("at", "id")
+    rows = rows.prefetch_related(Prefetch("votes", votes))
     if status:
         rows = rows.filter(status=status)
     if subject_type:
@@ -73,12 +90,6 @@ def count_waiting(by: Principal, *, most: int) -> int:
     return len(waiting_for(Approval.objects.all(), by).values_list("pk")[:most])
 
 
-def list_votes(approval_id: UUID) -> list[Vote]:
-    """Who said what, in order."""
-    rows = Vote.objects.select_related("member").filter(approval_id=approval_id)
-    return list(rows.order_by("at", "id"))
-
-
 def count_voters(approval: Approval) -> int:
     """How many members may decide it, whether or not they have voted."""
     rows = Member.objects.filter(left_at=None).exclude(id__in=approval.barred)
@@ -98,6 +109,18 @@ def get_rule(ref: str) -> ApprovalRule:
     found = list_rules().filter(id=parse_id(RULE, ref)).first()
     if found is None:
         raise NotFound("There is no such rule.")
+    return found
+
+
+def find_agent_id(ref: str, *, tool: str = "") -> UUID | None:
+    """An agent that isn't retired by its public id or slug, if it has that tool; None if there is
+    none. Agents belong to a higher app, so only the rules' own column is followed.
+    """
+    agents: Any = ApprovalRule._meta.get_field("agent").related_model
+    named = {"slug": ref} if is_slug(ref) else {"id": parse_id(AGENT, ref)}
+    rows = agents.objects.exclude(status="retired").filter(**named)
+    rows = rows.filter(capabilities__name=tool) if tool else rows
+    found: UUID | None = rows.values_list("id", flat=True).first()
     return found
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
 from apps.agents.services import agents, grants, models
+from apps.approvals.models import Approval, ApprovalRule, Vote
+from apps.approvals.services.rules import create_rule
 from apps.common.ids import public_id
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.selectors import list_domains
@@ -25,6 +28,7 @@ from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
 from apps.tenants import keys
+from tests.approvals.factories import ask
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 
@@ -129,6 +133,18 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/runs/views/{view}"): (WORKERS, None, {204}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
+    ("GET", "/v1/approvals"): (ALL, None, {200}),
+    ("GET", "/v1/approvals/{approval}"): (ALL, None, {200}),
+    ("POST", "/v1/approvals/{approval}/approve"): (ADMINS, {"comment": "Fine"}, {200}),
+    ("POST", "/v1/approvals/{approval}/reject"): (ADMINS, {}, {200}),
+    ("POST", "/v1/approvals/{approval}/break-glass"): (ROLES[:1], {"reason": "Fire"}, {200}),
+    # Nobody's but the requester's, who is none of these.
+    ("POST", "/v1/approvals/{approval}/cancel"): ((), None, {403}),
+    ("GET", "/v1/approval-rules"): (ALL, None, {200}),
+    ("POST", "/v1/approval-rules"): (ADMINS, {"quorum": 2, "timeout_minutes": 60}, {201}),
+    ("GET", "/v1/approval-rules/{rule}"): (ALL, None, {200}),
+    ("PATCH", "/v1/approval-rules/{rule}"): (ADMINS, {"quorum": 3}, {200}),
+    ("DELETE", "/v1/approval-rules/{rule}"): (ADMINS, None, {204}),
 }
 # What a row's address asks for besides.
 QUERIES = {("DELETE", "/v1/agents/{agent}/grants"): "?caller={holder}"}
@@ -202,7 +218,7 @@ class World:
             invitation = invitations.invite(
                 email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
             )
-            things = self._agent_and_run(project.id.hex[-12:])
+            things = self._agent_and_run(project.id.hex[-12:]) | self._approval(project.slug)
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
@@ -214,6 +230,13 @@ class World:
             "key": public_id("key", key.id),
             "domain": public_id("dom", domain.id),
         }
+
+    def _approval(self, project: str) -> dict[str, str]:
+        """A request that nobody here is behind, and a rule that isn't meant for it."""
+        rule = create_rule(
+            project=project, quorum=2, timeout_minutes=60, by=self.owner, at=timezone.now()
+        )
+        return {"approval": public_id("apr", ask().id), "rule": public_id("apl", rule.id)}
 
     def _agent_and_run(self, mark: str) -> dict[str, str]:
         """An agent with two capabilities, one that may call it, and a run that waits."""
@@ -286,7 +309,7 @@ class World:
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
+            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Approval, ApprovalRule, Vote)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 
