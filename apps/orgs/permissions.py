@@ -72,6 +72,8 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "approvals.break_glass": ("Approve alone in an emergency; everybody is alerted", _OWNERS),
     "approvals.rules": ("Say who must approve what", _ADMINS),
     "audit.view": ("Read the audit log", _ADMINS),
+    "notices.own": ("Read one's notices and choose how they arrive", _EVERYONE),
+    "notify.manage": ("Change where the organization's notices go", _ADMINS),
 }
 
 NOT_FOR_AGENTS: Final = frozenset(
@@ -79,11 +81,12 @@ NOT_FOR_AGENTS: Final = frozenset(
         *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
         *("grants.manage", "keys.own", "keys.manage", "models.manage"),
         *("approvals.decide", "approvals.break_glass", "approvals.rules"),
+        *("notices.own", "notify.manage"),
     }
 )
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
-limits that grants put on an agent, who names a provider gets what agents say to models, and what
-people are asked no agent answers."""
+limits that grants put on an agent, who names a provider gets what agents say to models, what people
+are asked no agent answers, and notices are told to people."""
 
 OWNERS_ONLY: Final = frozenset(code for code, (_, roles) in MATRIX.items() if roles == _OWNERS)
 """What nobody may on a host that the org brought: an admin can bring one, and who holds its name

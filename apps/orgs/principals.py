@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from apps.common.actors import Actor
@@ -16,6 +18,7 @@ class Principal:
 
     `role_permissions` is what the member's role allows; `permissions` is what remains of it after
     the key's scopes, and is what every check asks. Unrestricted is a person, or a key with `*`.
+    `beside` is what higher apps have read along with a member in a browser (apps.orgs.beside).
     """
 
     actor: Actor
@@ -31,6 +34,7 @@ class Principal:
     agent_id: UUID | None = None
     expires_at: datetime | None = None
     is_unrestricted: bool = True
+    beside: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def rate_limit_key(self) -> str:

@@ -16,6 +16,7 @@ from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id, public_id
 from apps.common.text import is_slug
+from apps.orgs import beside
 from apps.orgs.models import (
     ApiKey,
     Invitation,
@@ -50,7 +51,7 @@ def find_member_principal(*, user_id: UUID) -> Principal | None:
     """The member that this user is here; None if they are none or have left."""
     member = (
         Member.objects.select_related("role")
-        .annotate(codes=_codes_of("role_id"))
+        .annotate(codes=_codes_of("role_id"), **beside.expressions())
         .filter(user_id=user_id, left_at=None)
         .first()
     )
@@ -67,6 +68,7 @@ def find_member_principal(*, user_id: UUID) -> Principal | None:
         role_name=member.role.name,
         role_permissions=allowed,
         permissions=allowed,
+        beside=beside.read(member),
     )
 
 
@@ -186,6 +188,12 @@ def list_members(*, q: str = "", role: str = "", left: bool | None = False) -> Q
     if q:
         rows = rows.filter(Q(label__icontains=q) | Q(email__icontains=q))
     return rows
+
+
+def list_members_who_may(code: str) -> QuerySet[Member]:
+    """Members whose role has the permission."""
+    holders = RolePermission.objects.filter(permission__code=code)
+    return list_members().filter(role_id__in=holders.values("role_id"))
 
 
 def get_member(member_id: UUID) -> Member:

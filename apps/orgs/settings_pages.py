@@ -17,6 +17,7 @@ TABS = (
     ("API keys", "/settings/keys/", None),
     ("Domains", "/settings/domains/", "org.manage"),
     ("Models", "/settings/models/", "models.view"),
+    ("Notifications", "/settings/notifications/", "notify.manage"),
     ("Close", "/settings/danger/", "org.close"),
 )
 

@@ -13,6 +13,7 @@ from django.utils.functional import SimpleLazyObject
 from apps.common import system_state
 from apps.common.links import PROJECT, carried, with_query
 from apps.common.text import initials
+from apps.notify import selectors as notices
 from apps.orgs import selectors as orgs
 from apps.orgs.principals import Principal
 from apps.tenants import selectors as tenants
@@ -91,6 +92,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "home_url": with_query("/", {PROJECT: slug}),
         "search_url": with_query(reverse("workspace:search"), {PROJECT: slug}),
         "system": system_state.glance(),
+        "bell": notices.unread_of(principal),
         "account_url": f"{settings.PUBLIC_URL}/account/",
         "signout_url": "/logout",
     }

@@ -16,6 +16,7 @@ from config.settings.parts.dns import *  # noqa: F403
 from config.settings.parts.egress import *  # noqa: F403
 from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.pages import *  # noqa: F403
+from config.settings.parts.policies import *  # noqa: F403
 from config.settings.parts.ratelimit import *  # noqa: F403
 from config.settings.parts.rest import *  # noqa: F403
 from config.settings.parts.runs import *  # noqa: F403

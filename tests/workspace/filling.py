@@ -13,13 +13,14 @@ from django.utils import timezone
 from apps.agents.models import Agent, Grant
 from apps.common.actors import SYSTEM
 from apps.common.models import TenantModel
+from apps.policies.models import PolicyHead
 from apps.runs.models import Run
 from apps.tenants import rls
 from apps.trust.models import AuditEvent, AuditHead, DataKey, SigningKey
 from apps.trust.services import record_event, rotate_signing_key
 from tests.runs.factories import admit, make_agent
 
-ONE_AN_ORG = frozenset({AuditHead, DataKey})
+ONE_AN_ORG = frozenset({AuditHead, DataKey, PolicyHead})
 
 
 def fill() -> None:

@@ -1,38 +1,13 @@
-"""Signatures on calls to a customer's endpoint, by the Standard Webhooks specification 1.0.
-
-The endpoint recomputes HMAC-SHA256 over `id.timestamp.body` with its secret; the id is the call's
-idempotency key, so that a repeated call is recognised, and the timestamp keeps old ones out.
-"""
+"""Where an agent's signing secret is kept, and how calls to its endpoint are signed."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets
-from typing import Final
 from uuid import UUID
 
-PREFIX: Final = "whsec_"
-SECRET_BYTES: Final = 32
-
-
-def new_secret() -> bytes:
-    """A secret as it is written: `whsec_` and the base64 of 32 random bytes."""
-    return PREFIX.encode() + base64.b64encode(secrets.token_bytes(SECRET_BYTES))
+from apps.common.webhooks import new_secret as new_secret
+from apps.common.webhooks import signed_headers as signed_headers
 
 
 def secret_ref(agent_id: UUID) -> str:
     """Where the secret store has an agent's secret."""
     return f"agents/{agent_id.hex}/signing"
-
-
-def signed_headers(secret: bytes, *, id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of a signed call; `timestamp` is in seconds of Unix time."""
-    key = base64.b64decode(secret.removeprefix(PREFIX.encode()))
-    digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)
-    return {
-        "webhook-id": id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }

@@ -51,7 +51,7 @@ class Obligations:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one policy says by itself. `flaw` tells why it is unavailable, in words for its author."""
+    """What one policy says by itself. `flaw` tells its author why it is unavailable."""
 
     text: Text
     result: Result
@@ -99,6 +99,9 @@ class Engine(Protocol):
 
     def find_flaws(self, rego: str) -> Sequence[Flaw]:
         """Why this text can't be a policy; nothing if it can."""
+
+    def find_test_flaws(self, tests: str) -> Sequence[Flaw]:
+        """Why this text can't be a policy's tests; nothing if it can."""
 
     def run_tests(self, rego: str, tests: str) -> Sequence[TestOutcome]:
         """Run every `test_…` rule of `tests` (`package mandate_test`) against the text."""

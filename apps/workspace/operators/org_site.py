@@ -37,6 +37,8 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "orgs.Invitation": frozenset({"token_hash"}),
     "orgs.ApiKey": frozenset({"key_hash"}),
     "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
+    "policies.Decision": frozenset({"input_digest"}),
+    "notify.Channel": frozenset({"hint"}),
     "agents.ModelProvider": frozenset({"key_hint"}),
     "runs.Run": frozenset({"fingerprint"}),
 }
@@ -67,6 +69,18 @@ LISTED: Final[Mapping[str, Listed]] = {
     "trust.Checkpoint": Listed(("number", "at", "size", "seq_to", "xid_to"), ("-number",)),
     "orgs.OrgDomain": Listed(
         ("name", "kind", "state", "is_primary", "outcome", "checked_at", "created_at"), NEWEST
+    ),
+    "policies.Policy": Listed(("name", "version", "created_at", "retired_at"), NEWEST),
+    "policies.OrgPolicy": Listed(
+        ("name", "version", "status", "created_by", "created_at", "activated_at"),
+        ("-policy_id", "-version"),
+        followed=("policy",),
+    ),
+    "policies.Decision": Listed(
+        ("action", "tool", "result", "run", "caller_label", "bundle", "at"),
+        ("-at", "-id"),
+        filters=("result",),
+        followed=("run", "agent_id"),
     ),
     "agents.Agent": Listed(
         ("slug", "name", "status", "runtime", "project", "accountable", "created_at"),

@@ -22,7 +22,15 @@ SHARED_APPS = [
     "csp",
     "apps.workspace",
 ]
-TENANT_APPS = ["apps.trust", "apps.orgs", "apps.approvals", "apps.agents", "apps.runs"]
+TENANT_APPS = [
+    "apps.trust",
+    "apps.orgs",
+    "apps.notify",
+    "apps.approvals",
+    "apps.policies",
+    "apps.agents",
+    "apps.runs",
+]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 TENANT_MODEL = "tenants.Org"

@@ -1,0 +1,1 @@
+"""`/v1` of notices: the inbox, channels, and what members chose."""

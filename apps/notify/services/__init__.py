@@ -1,0 +1,1 @@
+"""Telling people what happened, and the ways by which it reaches them."""

@@ -1,0 +1,1 @@
+"""The pages of notices: the inbox and its bell, what reaches a member, channels."""

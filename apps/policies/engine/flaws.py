@@ -1,0 +1,153 @@
+"""Why a text can't be a policy, or can't be a policy's tests: judged by what it consists of.
+
+The engine's child says what a text consists of (`child.facts_of`); nothing here runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from apps.common.json import Object
+from apps.policies.engine.builtins import SUPPORTED, objection
+from apps.policies.engine.types import Flaw
+
+MAX_BYTES: Final = 64 * 2**10
+_WHERE: Final = re.compile(
+    r"--> [^\n]*?:(?P<line>\d+):(?P<column>\d+)\n.*?^error: (?P<message>[^\n]*)", re.M | re.S
+)
+_IMPORTS: Final = ("rego.v1", "future.keywords", "input")
+
+
+def at(place: Sequence[int], message: str) -> Flaw:
+    line, column = place
+    return Flaw(line, column, message)
+
+
+def in_rule(facts: Object, rule: str, message: str) -> Flaw:
+    """Where the rule begins; at the top if the text has no such rule."""
+    places = [r["at"] for r in facts["rules"] if r["name"] == rule]
+    return at(places[0] if places else (1, 1), message)
+
+
+def of_size(rego: str) -> Sequence[Flaw]:
+    if len(rego.encode(errors="replace")) > MAX_BYTES:
+        return [Flaw(1, 1, f"The text is longer than {MAX_BYTES // 2**10} KiB.")]
+    return []
+
+
+def find_place(message: str) -> Flaw | None:
+    """What the engine complains of, if it says where."""
+    if found := _WHERE.search(message):
+        return Flaw(int(found["line"]), int(found["column"]), sentence(found["message"]))
+    return None
+
+
+def of_policy(facts: Object) -> Sequence[Flaw]:
+    """What a policy must not hold: another package, other data, calls that no policy may make."""
+    found = [
+        *_of_package(facts["package"], "mandate"),
+        *_of_imports(facts["imports"], _IMPORTS),
+        *(
+            at(place, "A policy sees no `data`, only `input` and its own rules, by their names.")
+            for place in facts["data"]
+        ),
+        *_of_calls(facts, is_whole=True),
+        *_of_recursion(facts["rules"]),
+        *_of_answer(facts["rules"]),
+    ]
+    return sorted(set(found), key=lambda flaw: (flaw.line, flaw.column))
+
+
+def of_tests(facts: Object) -> Sequence[Flaw]:
+    """What a policy's tests must not hold; they see the policy as `data.mandate`."""
+    found = [
+        *_of_package(facts["package"], "mandate_test"),
+        *_of_imports(facts["imports"], (*_IMPORTS, "data.mandate")),
+        *_of_calls(facts, is_whole=False),
+        *_of_recursion(facts["rules"]),
+    ]
+    if not test_names(facts):
+        found.append(Flaw(1, 1, "There is no test: name a rule `test_…`."))
+    return sorted(set(found), key=lambda flaw: (flaw.line, flaw.column))
+
+
+def test_names(facts: Object) -> Sequence[str]:
+    """The names of the tests, in the order in which they stand."""
+    names = [r["name"] for r in facts["rules"] if r["kind"] == "Compr" and "." not in r["name"]]
+    return list(dict.fromkeys(name for name in names if name.startswith("test_")))
+
+
+def _of_package(package: Object, wanted: str) -> Iterator[Flaw]:
+    if package["name"] != wanted:
+        yield at(package["at"], f"The package must be `{wanted}`.")
+
+
+def _of_imports(imports: Iterable[Object], allowed: Sequence[str]) -> Iterator[Flaw]:
+    for found in imports:
+        if not any(found["name"] == a or found["name"].startswith(f"{a}.") for a in allowed):
+            yield at(found["at"], f"`{found['name']}` can't be imported here.")
+
+
+def _of_calls(facts: Object, *, is_whole: bool) -> Iterator[Flaw]:
+    """Calls of what is refused or not there: the engine finds those only when it comes by.
+
+    A text that isn't whole may call functions of another one.
+    """
+    own = {r["name"]: r["arity"] for r in facts["rules"] if r["arity"] is not None}
+    for call in facts["calls"]:
+        name, arity = call["name"], call["arity"]
+        if name in own:
+            message = _of_arity(name, arity, own[name])
+        elif name in SUPPORTED:
+            message = _of_arity(name, arity, SUPPORTED[name])
+        else:
+            is_unknown = is_whole and arity is not None
+            message = objection(name) or (f"There is no function `{name}`." if is_unknown else "")
+        if message:
+            yield at(call["at"], message)
+
+
+def _of_arity(name: str, arity: int | None, wanted: int) -> str:
+    """One argument more than wanted receives the result. What is replaced by `with` has none."""
+    if arity in {None, wanted, wanted + 1}:
+        return ""
+    return f"`{name}` takes {wanted} argument{'s' if wanted != 1 else ''}, not {arity}."
+
+
+def _of_recursion(rules: Iterable[Object]) -> Iterator[Flaw]:
+    """Rules that need themselves: the engine would never come to an end."""
+    uses: dict[str, set[str]] = {}
+    places: dict[str, Any] = {}
+    for rule in rules:
+        name = rule["name"].partition(".")[0]
+        places.setdefault(name, rule["at"])
+        is_default = rule["kind"] == "Default"
+        uses.setdefault(name, set()).update([] if is_default else rule["uses"])
+    for name, place in places.items():
+        if name in _reached(uses, name):
+            yield at(place, f"`{name}` needs itself: a rule can't be recursive.")
+
+
+def _reached(uses: Mapping[str, set[str]], start: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for name in uses.get(waiting.pop(), set()) - reached:
+            reached.add(name)
+            waiting.append(name)
+    return reached
+
+
+def _of_answer(rules: Iterable[Object]) -> Iterator[Flaw]:
+    """A policy that says nothing about `allow` allows nothing, which nobody means."""
+    if not any(rule["name"] == "allow" for rule in rules):
+        yield Flaw(
+            1, 1, "No rule says `allow`. Write `default allow := true` if the policy only forbids."
+        )
+
+
+def sentence(message: str) -> str:
+    text = message.strip() or "The engine can't read this text."
+    return text[0].upper() + text[1:].rstrip(".") + "."

@@ -1,0 +1,225 @@
+"""What can't be kept, where it stands, and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.policies.engine.builtins import LACKED, REFUSED, SUPPORTED
+from apps.policies.engine.flaws import MAX_BYTES
+from apps.policies.engine.pool import Pool
+from apps.policies.engine.types import Flaw, TestOutcome
+from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, engine
+
+TESTS = """package mandate_test
+
+import data.mandate
+
+test_refuses if mandate.deny["no"] with input as {}
+
+test_fails if mandate.deny["yes"] with input as {}
+
+test_breaks if mandate.missing(1)
+"""
+
+
+def found(pool: Pool, rego: str) -> list[tuple[int, int, str]]:
+    flaws = engine(pool).find_flaws(rego)
+    return [(flaw.line, flaw.column, flaw.message) for flaw in flaws]
+
+
+@pytest.mark.parametrize("rego", [ALLOW, DENY])
+def test_a_policy_has_no_flaw(pool: Pool, rego: str) -> None:
+    assert found(pool, rego) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "flaws"),
+    [
+        ("allow := {", [(4, 1, "Expecting expression.")]),
+        ("allow if {\n    x == 1\n}", [(4, 5, "Use of undefined variable `x` is unsafe.")]),
+        (
+            "allow if {\n    false\n    x > 1\n}",
+            [(5, 5, "Use of undefined variable `x` is unsafe.")],
+        ),
+        ("allow if {\n    false\n    foo(1)\n}", [(5, 5, "There is no function `foo`.")]),
+        ("allow if {\n    false\n    count()\n}", [(5, 5, "`count` takes 1 argument, not 0.")]),
+        ("f(x) := x\n\nallow if f(1, 2, 3)", [(5, 10, "`f` takes 1 argument, not 3.")]),
+        ("allow := 1\n\nallow := 2", [(5, 1, "Rule conflicts with rule at policy.rego:3:1.")]),
+        ('allow := "yes"', [(3, 1, "`allow` must be true or false.")]),
+        (
+            "allow := true\n\ndeny := true",
+            [(5, 1, "`deny` must be a set of reasons: `deny contains …`.")],
+        ),
+        ("allow if allow", [(3, 1, "`allow` needs itself: a rule can't be recursive.")]),
+        (
+            "allow if a\n\na if b\n\nb if a",
+            [
+                (5, 1, "`a` needs itself: a rule can't be recursive."),
+                (7, 1, "`b` needs itself: a rule can't be recursive."),
+            ],
+        ),
+        ("f(x) := f(x)\n\nallow := f(1)", [(3, 1, "`f` needs itself: a rule can't be recursive.")]),
+        (
+            "deny contains 1 if false",
+            [
+                (
+                    1,
+                    1,
+                    "No rule says `allow`. Write `default allow := true` if the policy only "
+                    "forbids.",
+                )
+            ],
+        ),
+        (
+            "import data.secrets\n\nallow := true",
+            [(3, 8, "`data.secrets` can't be imported here.")],
+        ),
+    ],
+)
+def test_a_flaw_is_told_at_its_place(
+    pool: Pool, body: str, flaws: list[tuple[int, int, str]]
+) -> None:
+    assert found(pool, f"package mandate\n\n{body}\n") == flaws
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["data.org.secret", 'data["org"]', "data", "x if some x in data.mandate", "[y | y := data.x]"],
+)
+def test_data_is_seen_by_no_road(pool: Pool, use: str) -> None:
+    (flaw,) = found(pool, f"package mandate\n\nallow := true\n\nhelper := {use}\n")
+    assert flaw[0] == 5
+    assert flaw[2] == "A policy sees no `data`, only `input` and its own rules, by their names."
+
+
+def test_names_that_are_the_rules_own_are_no_recursion(pool: Pool) -> None:
+    rego = """package mandate
+
+import rego.v1
+
+default allow := false
+
+allow if reads
+
+reads if {
+    some obligations
+    input.context.input[obligations] == "x"
+}
+
+reads if {
+    every reads in [1] { reads == 1 }
+    require_approval := 1
+    require_approval == 1
+}
+
+twice(allow) := allow * 2
+
+deny contains reason if {
+    some reason in [r | r := sprintf("%v", [twice(count(input.resource))])]
+    false
+}
+
+require_approval contains "again" if not allow with input.context.depth as 1
+"""
+    assert found(pool, rego) == []
+
+
+@pytest.mark.parametrize(
+    "package", ["package other", "package mandate.more", "package data.mandate"]
+)
+def test_a_policy_is_of_one_package(pool: Pool, package: str) -> None:
+    assert (1, 9, "The package must be `mandate`.") in found(pool, f"{package}\n\nallow := true\n")
+
+
+def test_a_text_without_end_is_refused(pool: Pool) -> None:
+    constant = ENDLESS.replace("input.context.never", "-1")
+    assert found(pool, constant) == [(1, 1, "It doesn't come to an end within 250 ms.")]
+
+
+def test_a_text_that_breaks_the_engine_is_refused(pool: Pool) -> None:
+    deep = "package mandate\n\nallow := " + "[" * 30_000 + "]" * 30_000
+    assert len(found(pool, deep)) == 1
+    assert found(pool, ALLOW) == []
+
+
+def test_a_text_has_a_size(pool: Pool) -> None:
+    assert found(pool, ALLOW + "#" * (MAX_BYTES - len(ALLOW))) == []
+    assert found(pool, ALLOW + "#" * MAX_BYTES) == [(1, 1, "The text is longer than 64 KiB.")]
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_a_refused_built_in_is_named_with_its_reason(pool: Pool, name: str) -> None:
+    message = f"`{name}` is refused. {REFUSED[name]}"
+    called = f"package mandate\n\nallow := true\n\nhelper if {{\n    false\n    {name}(1)\n}}\n"
+    assert found(pool, called) == [(7, 5, message)]
+
+
+def test_a_refused_built_in_is_found_where_it_hides(pool: Pool) -> None:
+    hidden = [
+        'x := [y | y := http["send"]({"url": "http://127.0.0.1"})]',
+        "x if not http.send({})",
+        "x if { every y in [1] { http.send(y) } }",
+        "x := 1 if true else := http.send({})",
+        "x(http) := http.send(1)",
+        "x if { f := count([1]) with count as http.send; f }",
+        "x if { count([1]) with http.send as count }",
+    ]
+    for rule in hidden:
+        messages = [m for _, _, m in found(pool, f"package mandate\n\nallow := true\n\n{rule}\n")]
+        assert messages, rule
+
+
+def test_a_text_that_only_speaks_of_a_refused_built_in_is_kept(pool: Pool) -> None:
+    spoken = 'deny contains "http.send(…) is no tool" if input.resource.tool == `http.send({})`'
+    assert found(pool, f"package mandate\n\nallow := true\n\n# http.send({{}})\n{spoken}\n") == []
+
+
+def test_every_built_in_is_in_one_list() -> None:
+    assert not SUPPORTED.keys() & REFUSED.keys()
+    assert not LACKED & (SUPPORTED.keys() | REFUSED.keys())
+    assert len(SUPPORTED) + len(REFUSED) + len(LACKED) == 186
+
+
+def test_tests_run_by_name(pool: Pool) -> None:
+    assert engine(pool).run_tests(DENY, TESTS) == [
+        TestOutcome("test_refuses", True),
+        TestOutcome("test_fails", False, "It isn't true."),
+        TestOutcome(
+            "test_breaks", False, "Line 9, column 31: Could not find function mandate.missing."
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tests", "flaw"),
+    [
+        ("package mandate\n", Flaw(1, 9, "The package must be `mandate_test`.")),
+        ("package mandate_test\n", Flaw(1, 1, "There is no test: name a rule `test_…`.")),
+        ("package mandate_test\n\ntest_a if {", Flaw(3, 12, "")),
+        (
+            "package mandate_test\n\ntest_a if http.send({})",
+            Flaw(3, 11, f"`http.send` is refused. {REFUSED['http.send']}"),
+        ),
+    ],
+)
+def test_tests_have_flaws_too_and_then_none_runs(pool: Pool, tests: str, flaw: Flaw) -> None:
+    flaws = engine(pool).find_test_flaws(tests)
+    assert flaw in flaws or not flaw.message and len(flaws) == 1
+    (outcome,) = engine(pool).run_tests(ALLOW, tests)
+    assert (outcome.name, outcome.passed) == ("tests", False)
+
+
+def test_tests_of_a_text_with_flaws_do_not_run(pool: Pool) -> None:
+    assert engine(pool).run_tests("package mandate\n\nallow if {", TESTS) == [
+        TestOutcome(
+            "tests",
+            False,
+            "The policy can't be evaluated: line 3, column 11: Expecting expression.",
+        )
+    ]
+
+
+def test_a_test_without_end_fails(pool: Pool) -> None:
+    endless = "test_a if {\n    some i in numbers.range(1, 9000000)\n    i < 0\n}\n"
+    (outcome,) = engine(pool).run_tests(ALLOW, f"package mandate_test\n\n{endless}")
+    assert not outcome.passed and outcome.message
