@@ -52,6 +52,10 @@ QUERIES = {
     "runs:run": 14,
     "runs:try": 9,
     "runs:of_agent": 11,
+    "approvals:approvals": 7,
+    "approvals:approval": 7,
+    "approvals:rules": 7,
+    "approvals:rule": 7,
     "orgs:projects": 7,
     "orgs:project": 7,
     "orgs:settings_general": 8,
@@ -63,6 +67,7 @@ QUERIES = {
     "orgs:settings_danger": 9,
 }
 LISTS = {
+    *("approvals:approvals", "approvals:rules"),
     *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
     *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
     *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),

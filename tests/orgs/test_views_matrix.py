@@ -18,6 +18,8 @@ from apps.agents.services.agents import create_agent
 from apps.agents.services.changing import version_of
 from apps.agents.services.grants import create_grant
 from apps.agents.services.models import create_price, create_provider
+from apps.approvals.models import Approval, ApprovalRule, Vote
+from apps.approvals.services.rules import create_rule
 from apps.common.ids import public_id
 from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project
 from apps.orgs.services import invitations, projects
@@ -31,6 +33,7 @@ from apps.tenants.models import Org, User
 from apps.tenants.services import membership
 from apps.trust.models import AuditEvent
 from config.urls import org as urlconf
+from tests.approvals.factories import ask
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
@@ -109,6 +112,15 @@ TABLE = {
     "runs:cancel": Row(post=WORKERS),
     "runs:try": Row(WORKERS, WORKERS, {"tool": "echo", "input": '{"text": "hi"}', "mode": "sync"}),
     "runs:of_agent": Row(get=ALL),
+    "approvals:approvals": Row(get=ALL),
+    "approvals:approval": Row(get=ALL),
+    "approvals:approve": Row(post=ADMINS, data={"comment": "Fine"}),
+    "approvals:reject": Row(post=ADMINS),
+    "approvals:break_glass": Row(post=OWNERS, data={"reason": "Fire"}),
+    "approvals:cancel": Row(post=ALL),
+    "approvals:rules": Row(ALL, ADMINS, {"quorum": "2", "timeout_minutes": "60"}),
+    "approvals:rule": Row(ALL, ADMINS, {"quorum": "3", "timeout_minutes": "60"}),
+    "approvals:rule_remove": Row(post=ADMINS),
     "orgs:projects": Row(ALL, WORKERS, {"name": "Gemini"}),
     "orgs:project": Row(ALL, WORKERS, {"name": "Apollo 11"}),
     "orgs:project_archive": Row(post=ADMINS),
@@ -139,10 +151,18 @@ CASES = [*((name, "GET") for name in GETS), *((name, "POST") for name in FORMS)]
 
 
 NEW = ("agents:new", "agents:new_details", "agents:new_check", "agents:new_register")
-BARE = ("agents:agents", *NEW, "agents:models", "agents:price_add")
+BARE = (
+    "approvals:approvals",
+    "approvals:rules",
+    "agents:agents",
+    *NEW,
+    "agents:models",
+    "agents:price_add",
+)
 REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
     *("orgs:member_role", "orgs:member_remove"),
+    *(n for n in TABLE if n.startswith("approvals:") and n not in BARE),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke"),
     *(n for n in TABLE if n.startswith("orgs:domain") and n != "orgs:domains"),
@@ -207,6 +227,24 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "orgs:key_revoke": own_key,
         "version": projects.version_of(live),
         **furnish_work(org, owner, who),
+        **furnish_approvals(org, owner, who),
+    }
+
+
+def furnish_approvals(org: Any, owner: Any, who: Any) -> dict[str, str]:
+    """A request that nobody is behind, one that `who` asked for, and a rule."""
+    with keys.holding(org.schema, org.id):
+        waits, own = (public_id("apr", ask(by=by).id) for by in (None, who))
+        made = create_rule(
+            project="apollo", quorum=2, timeout_minutes=30, by=owner, at=timezone.now()
+        )
+        rule = public_id("apl", made.id)
+    named = {name: waits for name in REFS if name.startswith("approvals:")}
+    return {
+        **named,
+        "approvals:cancel": own,
+        "approvals:rule": rule,
+        "approvals:rule_remove": rule,
     }
 
 
@@ -313,7 +351,7 @@ def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
-        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
+        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Approval, ApprovalRule, Vote)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]
