@@ -29,6 +29,7 @@ FIELDS: Final = {
     "too_many_domains": "name",
     "price_exists": "model",
     "view_name_in_use": "name",
+    "role_name_in_use": "name",
 }
 
 

@@ -118,6 +118,22 @@ _PROBLEM: Final[dict[str, Any]] = {
         },
         "retry_after": {"type": "integer", "description": "Seconds."},
         "permission": {"type": "string", "description": "The permission that is missing."},
+        "allows": {"type": "string", "description": "What that permission allows, in words."},
+        "missing_in": {
+            "enum": ["role", "scopes", "agent", "host"],
+            "description": "What lacks it: the member's role, the key's scopes, any agent's key, "
+            "or this host.",
+        },
+        "granted_by_roles": {
+            "type": "array",
+            "description": "The slugs of the roles that have it.",
+            "items": {"type": "string"},
+        },
+        "ask": {
+            "type": "array",
+            "description": "Some of the members who can give such a role, by name.",
+            "items": {"type": "string"},
+        },
         "reason": {"type": "string", "description": "Why a run was refused; for programs."},
         "run": {
             "type": "string",
@@ -371,7 +387,17 @@ def _typical(kind: type[DomainError]) -> DomainError:
         return Invalid.of("name", "This field is required.")
     if kind is RateLimited:
         return RateLimited(retry_after=12)
-    return kind(permission="projects.edit") if kind is PermissionDenied else kind()
+    if kind is PermissionDenied:
+        return kind(
+            "This needs the permission projects.edit: change and archive projects. Roles with it: "
+            "Owner, Admin and Member; the key’s owner is Viewer. Ada Osei can change that.",
+            permission="projects.edit",
+            allows="Change and archive projects",
+            missing_in="role",
+            granted_by_roles=["owner", "admin", "member"],
+            ask=["Ada Osei"],
+        )
+    return kind()
 
 
 def _example_of(error: DomainError, path: str = "/v1/projects") -> dict[str, Any]:

@@ -26,6 +26,34 @@ class LastOwner(Conflict):
     title = "The last owner cannot go"
 
 
+class RoleNameInUse(Conflict):
+    """Another role of the org has this name, built in or its own."""
+
+    code = "role_name_in_use"
+    title = "That name is taken"
+
+
+class RoleInUse(Conflict):
+    """A role goes when nobody has it and nobody is invited to it."""
+
+    code = "role_in_use"
+    title = "Somebody has this role"
+
+
+class BuiltInRoleStays(Conflict):
+    """Built-in roles are the product's: the same everywhere, and changed by nobody."""
+
+    code = "built_in_role"
+    title = "Built-in roles cannot be changed"
+
+
+class TooManyRoles(Conflict):
+    """The org has as many roles of its own as it may."""
+
+    code = "too_many_roles"
+    title = "There are too many roles"
+
+
 class AlreadyMember(Conflict):
     """The person is a member already."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django import forms
@@ -45,6 +46,27 @@ class InviteForm(forms.Form):
     def __init__(self, *args: Any, roles: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"].choices = roles  # type: ignore[attr-defined]
+
+
+class RoleForm(forms.Form):
+    """A role of the org's own, and what it may: of that, what its maker may too."""
+
+    name = NameField(max_length=60, help_text="As people will see it beside a member’s name.")
+    description = forms.CharField(
+        required=False, max_length=200, help_text="What it is for, in a sentence."
+    )
+    permissions = forms.MultipleChoiceField(
+        error_messages={"required": "Choose at least one permission."}
+    )
+    version = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, codes: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["permissions"].choices = [(code, code) for code in codes]  # type: ignore[attr-defined]
+
+    def chosen(self) -> set[str]:
+        """The permissions that are ticked when it is shown."""
+        return set(self["permissions"].value() or ())
 
 
 class DomainForm(forms.Form):

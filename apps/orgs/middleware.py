@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from apps.common.errors import PermissionDenied
 from apps.common.links import carried
 from apps.orgs import selectors
+from apps.orgs.denials import explain
 from apps.orgs.permissions import OWNERS_ONLY
 from apps.orgs.services.refusals import refuse
 from apps.tenants.access import user_id_of
@@ -45,10 +46,11 @@ class MemberMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
-        """Put a refused page on record, as the API does; the answer is somebody else's."""
+        """Put a refused page on record and say why, as the API does; the answer is another's."""
         principal = getattr(request, "principal", None)
         if isinstance(error, PermissionDenied) and principal is not None:
             refuse(principal, error)
+            explain(principal, error, own_url=request.org.own_url)  # type: ignore[attr-defined]
 
 
 class ProjectMiddleware:

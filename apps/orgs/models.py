@@ -67,16 +67,33 @@ class Permission(TenantModel):
 
 
 class Role(TenantModel):
-    """A named set of permissions; the built-in ones are the same in every org."""
+    """A named set of permissions; the built-in ones are the same in every org.
+
+    One of the org's own that is deleted keeps its row, without permissions: past members and the
+    audit log name it. Its slug is never given again; its name is free. `version` counts changes.
+    """
+
+    app_grants: ClassVar = ("select", "insert", "update")
 
     slug = models.CharField(max_length=40)
     name = models.CharField(max_length=60)
+    description = models.CharField(max_length=200, blank=True, default="", db_default="")
     rank = models.PositiveSmallIntegerField(help_text="the order in which roles are listed")
     built_in = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=1, db_default=1)
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "roles"
-        constraints = [models.UniqueConstraint(fields=["org_id", "slug"], name="role_slug")]
+        constraints = [
+            models.UniqueConstraint(fields=["org_id", "slug"], name="role_slug"),
+            models.UniqueConstraint(
+                "org_id", Lower("name"), condition=Q(deleted_at=None), name="role_name"
+            ),
+            models.CheckConstraint(
+                condition=Q(built_in=False) | Q(deleted_at=None), name="role_built_in_stays"
+            ),
+        ]
         indexes = [models.Index(fields=["rank", "id"], name="role_rank")]
 
     def __str__(self) -> str:

@@ -11,8 +11,9 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
-from apps.common.errors import NotFound, PermissionDenied
+from apps.common.errors import NotFound
 from apps.common.links import PROJECT
+from apps.orgs.denials import needed
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import find_member_principal, get_project
 from apps.tenants.access import user_id_of
@@ -35,28 +36,22 @@ def org_of(request: HttpRequest) -> OrgRef:
 
 
 def check(request: HttpRequest, code: str) -> None:
-    """Raise PermissionDenied, naming what is missing and who can give it."""
-    principal = principal_of(request)
-    if principal.may(code):
-        return
-    if code in principal.role_permissions:
-        where = f"Only an owner may do this, and only at {org_of(request).own_url}."
-        raise PermissionDenied(where, permission=code)
-    raise PermissionDenied(
-        f"This needs the permission {code}. An owner or admin can change your role.",
-        permission=code,
-    )
+    """Raise PermissionDenied, naming what is missing; who can give it is said where it is shown."""
+    if not principal_of(request).may(code):
+        raise needed(code)
 
 
-def needs(code: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Open a page only to who has the permission."""
+def needs(*codes: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Open a page only to who has the permission; with several, to who has all of them."""
 
     def decorate(view: Callable[..., Answer]) -> Callable[..., Answer]:
         @functools.wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:
-            check(request, code)
+            for code in codes:
+                check(request, code)
             return view(request, *args, **kwargs)
 
+        checked.needs = codes  # type: ignore[attr-defined]
         return checked
 
     return decorate

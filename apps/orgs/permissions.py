@@ -1,7 +1,7 @@
 """Who may do what: the one table from which every org's roles and permissions are seeded.
 
 A permission is a code, `noun.verb`; a role is a set of them. Views ask for a code and never for a
-role, so that an org's own roles can come without touching a view.
+role, so an org's own roles open what they name without a view knowing of them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ ROLES: Final = (
     BuiltInRole(VIEWER, "Viewer", 4),
 )
 
+CUSTOM_RANK: Final = 10
+"""Where the org's own roles stand among the others: behind the built-in ones, by age."""
+
 _EVERYONE: Final = (OWNER, ADMIN, MEMBER, VIEWER)
 _WORKERS: Final = (OWNER, ADMIN, MEMBER)
 _ADMINS: Final = (OWNER, ADMIN)
@@ -63,6 +66,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "members.view": ("See who is a member", _EVERYONE),
     "members.manage": ("Change members' roles and remove members", _ADMINS),
     "roles.view": ("See roles and what they allow", _EVERYONE),
+    "roles.manage": ("Make, change and delete roles of the organization's own", _ADMINS),
     "invitations.view": ("See invitations", _ADMINS),
     "invitations.manage": ("Invite people and take invitations back", _ADMINS),
     "keys.own": ("Have API keys of one's own", _EVERYONE),
@@ -72,6 +76,8 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "approvals.break_glass": ("Approve alone in an emergency; everybody is alerted", _OWNERS),
     "approvals.rules": ("Say who must approve what", _ADMINS),
     "audit.view": ("Read the audit log", _ADMINS),
+    "data.read": ("Read what runs took, gave and logged, and what audit events changed", _EVERYONE),
+    "data.export": ("Take runs, usage and the audit log out as files", _WORKERS),
     "notices.own": ("Read one's notices and choose how they arrive", _EVERYONE),
     "notify.manage": ("Change where the organization's notices go", _ADMINS),
 }
@@ -79,6 +85,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 NOT_FOR_AGENTS: Final = frozenset(
     {
         *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
+        "roles.manage",
         *("grants.manage", "keys.own", "keys.manage", "models.manage"),
         *("approvals.decide", "approvals.break_glass", "approvals.rules"),
         *("notices.own", "notify.manage"),

@@ -213,10 +213,31 @@ def count_owners() -> int:
 
 def list_roles() -> QuerySet[Role]:
     """Roles in order, with `codes` (their permissions) and `member_count`; one query."""
-    return Role.objects.annotate(
+    rows = Role.objects.filter(deleted_at=None)
+    return rows.annotate(
         codes=_codes_of("pk"),
         member_count=Count("members", filter=Q(members__left_at=None)),
     ).order_by("rank", "id")
+
+
+def get_role(id_or_slug: str) -> Role:
+    """A role by its public id or its slug, as `list_roles` reads it; raises NotFound."""
+    if is_slug(id_or_slug):
+        return _found(list_roles().filter(slug=id_or_slug).first())
+    return _found(list_roles().filter(id=parse_id(ROLE, id_or_slug)).first())
+
+
+def list_roles_with(code: str) -> QuerySet[Role]:
+    """The roles that have a permission, in order; one query, whatever they may besides."""
+    return Role.objects.filter(grants__permission__code=code).order_by("rank", "id")
+
+
+def list_givers(code: str, *, giving: str, limit: int) -> list[str]:
+    """Members, by name, whose role gives roles (`giving`) and has the permission to give."""
+    given = RolePermission.objects.filter(permission__code__in={code, giving})
+    counted = given.values("role").annotate(n=Count("permission")).filter(n=len({code, giving}))
+    rows = Member.objects.filter(role__in=counted.values("role"), left_at=None)
+    return list(rows.order_by("role__rank", "joined_at").values_list("label", flat=True)[:limit])
 
 
 def list_permissions() -> QuerySet[Permission]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.orgs.views import domains, keys, members, projects, roles, settings
+from apps.orgs.views import domains, keys, members, projects, role_forms, roles, settings
 
 app_name = "orgs"
 urlpatterns = [
@@ -18,6 +18,9 @@ urlpatterns = [
     path("settings/invitations/<str:ref>/resend/", members.resend, name="invitation_resend"),
     path("settings/invitations/<str:ref>/revoke/", members.revoke, name="invitation_revoke"),
     path("settings/roles/", roles.index, name="roles"),
+    path("settings/roles/new/", role_forms.new, name="role_new"),
+    path("settings/roles/<str:ref>/", role_forms.detail, name="role"),
+    path("settings/roles/<str:ref>/delete/", role_forms.delete, name="role_delete"),
     path("settings/keys/", keys.index, name="keys"),
     path("settings/keys/<str:ref>/rotate/", keys.rotate, name="key_rotate"),
     path("settings/keys/<str:ref>/revoke/", keys.revoke, name="key_revoke"),

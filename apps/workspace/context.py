@@ -59,6 +59,7 @@ ACTIONS: Final = (
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
 )
 NO_COUNTS: Final[Mapping[str, str]] = {}
+ROLES: Final = "/settings/roles/"
 PROJECTS_SHOWN: Final = 30
 """How many projects the switcher lists on every page; the rest are on the page of projects."""
 OF_ANOTHER_LIST: Final = (PROJECT, "before", "after", "part")
@@ -108,6 +109,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         "bell": notices.unread_of(principal),
         "account_url": f"{settings.PUBLIC_URL}/account/",
         "signout_url": "/logout",
+        "roles_url": carried(request, ROLES) if principal.may("roles.view") else None,
     }
 
 

@@ -17,7 +17,6 @@ WITHOUT = {
     ("get", "/v1/agents/{agent}/manifests/{version}"),
     ("get", "/v1/keys"),
     ("get", "/v1/keys/{key}"),
-    ("get", "/v1/roles"),
     ("get", "/v1/runs/{run}/events"),
     ("get", "/v1/runs/{run}/feedback"),
     ("get", "/v1/runs/{run}/logs"),

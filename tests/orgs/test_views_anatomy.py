@@ -36,7 +36,9 @@ COSTLY = {
     *("agents:secret", "agents:provider_remove", "agents:price_remove"),
     *("approvals:break_glass", "approvals:cancel", "approvals:rule_remove"),
     *("runs:view_delete", "runs:cancel", "orgs:project_archive", "orgs:member_remove"),
+    "orgs:role_delete",
     *("orgs:invitation_revoke", "orgs:key_rotate", "orgs:key_revoke", "orgs:domain_remove"),
+    "notify:channel_remove",
 }
 # Of these the name is typed.
 FINAL = {"agents:retire", "orgs:settings_danger"}
@@ -49,8 +51,12 @@ HARMLESS = {
     *("approvals:approve", "approvals:reject", "approvals:rules", "approvals:rule"),
     *("runs:views", "runs:view", "runs:try", "runs:feedback", "runs:feedback_take_back"),
     *("orgs:projects", "orgs:project", "orgs:project_restore", "orgs:settings_general"),
+    *("orgs:role_new", "orgs:role"),
     *("orgs:member_role", "orgs:invite", "orgs:invitation_resend", "orgs:keys"),
     *("orgs:domains", "orgs:domain_check", "orgs:domain_primary"),
+    *("notify:read_all", "notify:open", "notify:read", "notify:preferences", "notify:test"),
+    *("notify:channels", "notify:org_channels", "notify:channel", "notify:channel_test"),
+    *("notify:channel_pause", "notify:channel_resume"),
 }
 NO_VERB = {"ok", "yes", "no", "submit", "continue", "confirm"}
 NO_MATCH = {
@@ -70,6 +76,9 @@ NOTHING_YET = {
     "views": "/runs/views/",
     "keys": "/settings/keys/",
     "models": "/settings/models/",
+    "notices": "/notifications/",
+    "channels": "/notifications/channels/",
+    "org channels": "/settings/notifications/",
 }
 """Lists that a new organization has nothing on."""
 

@@ -19,10 +19,12 @@ from apps.agents.services.changing import version_of
 from apps.agents.services.grants import create_grant
 from apps.agents.services.models import create_price, create_provider
 from apps.approvals.models import Approval, ApprovalRule, Vote
-from apps.approvals.services.rules import create_rule
 from apps.common.ids import public_id
-from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project
-from apps.orgs.services import invitations, projects
+from apps.notify.models import Channel, Delivery, Digest, Notice
+from apps.notify.services import channels
+from apps.notify.services.inbox import send_test
+from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role, RolePermission
+from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
 from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.feedback import give_feedback
@@ -33,7 +35,7 @@ from apps.tenants.models import Org, User
 from apps.tenants.services import membership
 from apps.trust.models import AuditEvent
 from config.urls import org as urlconf
-from tests.approvals.factories import ask
+from tests.approvals.furnishing import furnish_approvals
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
@@ -65,6 +67,8 @@ NEW_TOOL = {
     "input_schema": '{"type": "object"}',
     "output_schema": '{"type": "object"}',
 }
+DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
+NEW_CHANNEL = {"name": "Newest", **DISCORD}
 TABLE = {
     "workspace:overview": Row(get=ALL),
     "workspace:search": Row(get=ALL),
@@ -101,7 +105,7 @@ TABLE = {
     ),
     "agents:price_remove": Row(post=ADMINS),
     "runs:runs": Row(get=ALL),
-    "runs:export": Row(get=ALL),
+    "runs:export": Row(get=WORKERS),
     "runs:views": Row(ALL, ALL, {"name": "Mine", "status": "failed"}),
     "runs:view": Row(ALL, ALL, {"name": "Renamed"}),
     "runs:view_delete": Row(post=ALL),
@@ -133,6 +137,9 @@ TABLE = {
     "orgs:invitation_resend": Row(post=ADMINS),
     "orgs:invitation_revoke": Row(post=ADMINS),
     "orgs:roles": Row(get=ALL),
+    "orgs:role_new": Row(ADMINS, ADMINS, {"name": "Auditor", "permissions": "runs.view"}),
+    "orgs:role": Row(ALL, ADMINS, {"name": "Auditor", "permissions": "runs.view"}),
+    "orgs:role_delete": Row(post=ADMINS),
     "orgs:domains": Row(ADMINS, ADMINS, {"kind": "host", "name": "new.acme.example"}),
     "orgs:domain": Row(get=ADMINS),
     "orgs:domain_check": Row(post=ADMINS),
@@ -142,6 +149,19 @@ TABLE = {
     "orgs:key_rotate": Row(post=ALL, done=200),
     "orgs:key_revoke": Row(post=ALL),
     "orgs:settings_danger": Row(OWNERS, OWNERS, {"name": "Acme"}),
+    "notify:inbox": Row(get=ALL),
+    "notify:read_all": Row(post=ALL),
+    "notify:open": Row(post=ALL),
+    "notify:read": Row(post=ALL),
+    "notify:preferences": Row(ALL, ALL, {"digest": "daily"}),
+    "notify:test": Row(post=ALL),
+    "notify:channels": Row(ALL, ALL, NEW_CHANNEL),
+    "notify:org_channels": Row(ADMINS, ADMINS, NEW_CHANNEL),
+    "notify:channel": Row(ALL, ALL, {"name": "Renamed"}),
+    "notify:channel_test": Row(post=ALL),
+    "notify:channel_pause": Row(post=ALL),
+    "notify:channel_resume": Row(post=ALL),
+    "notify:channel_remove": Row(post=ALL),
 }
 STREAMS = {"runs:events", "runs:export"}
 FORMS = [name for name, row in TABLE.items() if row.post]
@@ -164,7 +184,7 @@ REFS = {
     *("orgs:member_role", "orgs:member_remove"),
     *(n for n in TABLE if n.startswith("approvals:") and n not in BARE),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
-    *("orgs:key_rotate", "orgs:key_revoke"),
+    *("orgs:key_rotate", "orgs:key_revoke", "orgs:role", "orgs:role_delete"),
     *(n for n in TABLE if n.startswith("orgs:domain") and n != "orgs:domains"),
     *(n for n in TABLE if n.startswith("agents:") and n not in BARE),
     *(
@@ -178,6 +198,8 @@ REFS = {
         "runs:try",
         "runs:of_agent",
     ),
+    *("notify:open", "notify:read"),
+    *(n for n in TABLE if n.startswith("notify:channel") and n != "notify:channels"),
 }
 # What stands in a URL behind the thing itself, by its name in what `furnish` made.
 TAILS = {
@@ -212,6 +234,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         invited = invitations.invite(email="pat@x.example", role="viewer", by=owner, at=AT)
         key = api_keys.create_key(name="Import", by=who, at=AT).key
         domain = public_id("dom", verified_domain(f"{org.slug}.x.example", by=owner).id)
+        role = roles.create_role(name="Reader", permissions=["runs.view"], by=owner, at=AT)
     member = public_id("mem", join(org, "member").member_id)
     invitation, own_key = public_id("inv", invited.id), public_id("key", key.id)
     return {
@@ -225,26 +248,31 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         **{name: domain for name in REFS if name.startswith("orgs:domain")},
         "orgs:key_rotate": own_key,
         "orgs:key_revoke": own_key,
+        "orgs:role": public_id("rol", role.id),
+        "orgs:role_delete": public_id("rol", role.id),
         "version": projects.version_of(live),
+        **furnish_notices(org, who),
         **furnish_work(org, owner, who),
-        **furnish_approvals(org, owner, who),
+        **furnish_approvals(org, owner, who, REFS),
     }
 
 
-def furnish_approvals(org: Any, owner: Any, who: Any) -> dict[str, str]:
-    """A request that nobody is behind, one that `who` asked for, and a rule."""
+def furnish_notices(org: Any, who: Any) -> dict[str, Any]:
+    """A notice that `who` has not read, and two channels of theirs, one of them paused."""
     with keys.holding(org.schema, org.id):
-        waits, own = (public_id("apr", ask(by=by).id) for by in (None, who))
-        made = create_rule(
-            project="apollo", quorum=2, timeout_minutes=30, by=owner, at=timezone.now()
+        send_test(by=who, at=AT)
+        notice = Notice.objects.filter(member_id=who.member_id).latest("id")
+        live, paused = (
+            channels.create_channel(name=name, **DISCORD, by=who, at=AT).channel
+            for name in ("Chat", "Silent")
         )
-        rule = public_id("apl", made.id)
-    named = {name: waits for name in REFS if name.startswith("approvals:")}
+        channels.pause_channel(channel_id=paused.id, by=who, at=AT)
+    channel = public_id("chn", live.id)
     return {
-        **named,
-        "approvals:cancel": own,
-        "approvals:rule": rule,
-        "approvals:rule_remove": rule,
+        **{name: channel for name in REFS if name.startswith("notify:channel")},
+        "notify:channel_resume": public_id("chn", paused.id),
+        "notify:open": public_id("ntc", notice.id),
+        "notify:read": public_id("ntc", notice.id),
     }
 
 
@@ -351,7 +379,9 @@ def picture(org: Any) -> list[Any]:
     """Everything that a page could change; that a call was refused is on record besides."""
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
-        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Approval, ApprovalRule, Vote)
+        kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, RolePermission)
+        kinds += (Notice, Channel, Delivery, Digest)
+        kinds += (Approval, ApprovalRule, Vote)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

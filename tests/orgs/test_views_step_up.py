@@ -21,6 +21,8 @@ GUARDED = {
     "orgs:key_rotate": "Rotate ",
     "orgs:key_revoke": "Revoke ",
     "orgs:member_role": "Set the role of ",
+    "orgs:role_new": "Create role ",
+    "orgs:role": "Change role ",
     "orgs:settings_danger": "Close organization",
     "agents:keys": "Create key",
     "agents:key_revoke": "Revoke ",

@@ -187,4 +187,7 @@ def test_nobody_exports_what_is_not_theirs(
     with keys.holding(other_org.schema, other_org.id):
         own = as_member(other_org, owner_of(other_org))
     assert titles(own) == []
-    assert titles(as_member(org, somebody("viewer"))) == titles(browser) == ["Ours"]
+    assert titles(as_member(org, somebody("member"))) == titles(browser) == ["Ours"]
+    viewer = as_member(org, somebody("viewer"))
+    assert viewer.get("/runs/export/").status_code == 403
+    assert b"/runs/export/" not in viewer.get("/runs/").content

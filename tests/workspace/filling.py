@@ -41,6 +41,8 @@ def make(model: type[TenantModel]) -> Any:
         return Run.objects.get(id=admit(make_agent(word)).run_id)
     if model is Grant:
         return _row(model, caller=make_agent(word), callee=make_agent(f"{word}2"))
+    if model is ApprovalRule:
+        return _row(model, tool="")
     if model is SigningKey:
         return rotate_signing_key(actor=SYSTEM, at=timezone.now())
     if model is AuditEvent:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from apps.agents.selectors import get_agent
 from apps.agents.services.changing import lock_agent
-from apps.common.errors import PermissionDenied
+from apps.orgs.denials import needed
 from apps.orgs.principals import Principal
 
 NEEDED = "agents.edit"
@@ -19,5 +19,5 @@ def hold_agent(ref: str, *, by: Principal) -> UUID:
     agent, and AgentStateConflict for a retired one.
     """
     if not by.may(NEEDED):
-        raise PermissionDenied(f"This needs the permission {NEEDED}.", permission=NEEDED)
+        raise needed(NEEDED)
     return lock_agent(get_agent(ref).id).id

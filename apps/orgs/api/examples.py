@@ -88,6 +88,49 @@ MEMBER_CHANGE: Final = [
     example("Make an admin", {"role": "admin"}, request=True),
     example("The member", {**_MEMBER, "role": "admin"}),
 ]
+_ROLE: Final[dict[str, Any]] = {
+    "id": "rol_0190f7c26d1e7b5a9c3e2f4b6a8d0e15",
+    "slug": "auditor",
+    "name": "Auditor",
+    "description": "Reads everything and changes nothing.",
+    "built_in": False,
+    "permissions": ["audit.view", "data.read", "runs.view"],
+    "members": 2,
+}
+ROLE: Final = [example("A role", _ROLE)]
+ROLE_CREATE: Final = [
+    example(
+        "A role that only reads",
+        {
+            "name": "Auditor",
+            "description": "Reads everything and changes nothing.",
+            "permissions": ["runs.view", "data.read", "audit.view"],
+        },
+        request=True,
+    ),
+    example("The role", {**_ROLE, "members": 0}, status=201),
+]
+ROLE_CHANGE: Final = [
+    example("Let it see less", {"permissions": ["audit.view", "runs.view"]}, request=True),
+    example("The role", {**_ROLE, "permissions": ["audit.view", "runs.view"]}),
+]
+PERMISSIONS: Final = [
+    example(
+        "What can be allowed",
+        {
+            "results": [
+                {
+                    "code": "runs.view",
+                    "description": "See runs, their steps and logs",
+                    "area": "Runs",
+                    "owners_only": False,
+                    "agents": True,
+                }
+            ],
+            "next": None,
+        },
+    )
+]
 INVITATION_CREATE: Final = [
     example("Invite a colleague", {"email": "kofi@acme.example", "role": "member"}, request=True),
     example(

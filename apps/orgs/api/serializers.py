@@ -110,15 +110,6 @@ class MemberFilter(Read):
     )
 
 
-class RoleRead(Read):
-    id = PublicId(selectors.ROLE)
-    slug = serializers.CharField()
-    name = serializers.CharField()
-    built_in = serializers.BooleanField()
-    permissions = serializers.ListField(child=serializers.CharField(), source="codes")
-    members = serializers.IntegerField(source="member_count")
-
-
 class InvitationRead(Read):
     id = PublicId(selectors.INVITATION)
     email = serializers.EmailField()

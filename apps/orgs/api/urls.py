@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.orgs.api import domains, views
+from apps.orgs.api import domains, roles, views
 
 urlpatterns = [
     path("me", views.MeView.as_view(), name="me"),
@@ -12,7 +12,9 @@ urlpatterns = [
     path("projects/<str:project>", views.ProjectView.as_view(), name="project"),
     path("members", views.MembersView.as_view(), name="members"),
     path("members/<str:member>", views.MemberView.as_view(), name="member"),
-    path("roles", views.RolesView.as_view(), name="roles"),
+    path("roles", roles.RolesView.as_view(), name="roles"),
+    path("roles/<str:role>", roles.RoleView.as_view(), name="role"),
+    path("permissions", roles.PermissionsView.as_view(), name="permissions"),
     path("invitations", views.InvitationsView.as_view(), name="invitations"),
     path("invitations/<str:invitation>", views.InvitationView.as_view(), name="invitation"),
     path(

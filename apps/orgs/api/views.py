@@ -1,4 +1,4 @@
-"""`/v1` of an org: me, projects, members, roles, invitations, keys."""
+"""`/v1` of an org: me, projects, members, invitations, keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from apps.orgs.services import invitations, keys, members, projects
 from apps.tenants.selectors import get_plan_of
 
 BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
-BY_RANK: Final = Keyset(("rank", "id"), descending=False)
 _WHICH: Final[dict[str, bool | None]] = {"false": False, "true": True, "all": None}
 
 
@@ -171,15 +170,6 @@ class MemberView(OrgView):
         member_id = parse_id(MEMBER, member)
         members.remove_member(member_id=member_id, by=self.by, at=timezone.now())
         return self.nothing()
-
-
-class RolesView(OrgView):
-    required = {"GET": "roles.view"}
-    list_keyset = BY_RANK
-
-    @extend_schema(operation_id="roles_list", tags=["roles"], responses=page_of(s.RoleRead))
-    def get(self, request: Request) -> Response:
-        return self.answer_page(s.RoleRead, selectors.list_roles(), keyset=BY_RANK)
 
 
 class InvitationsView(OrgView):

@@ -29,7 +29,7 @@ from apps.orgs.errors import AlreadyInvited, AlreadyMember, InvitationClosed
 from apps.orgs.models import Invitation, Member
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, actor_of, count_members
-from apps.orgs.services.members import get_grantable_role
+from apps.orgs.services.members import check_may_give, get_grantable_role
 from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import hash_of
 from apps.tenants import selectors as tenants
@@ -77,7 +77,7 @@ def resend_invitation(*, invitation_id: UUID, by: Principal, at: datetime) -> In
     """
     with transaction.atomic():
         invitation = _lock_open(invitation_id)
-        get_grantable_role(invitation.role.slug, by=by)
+        check_may_give(invitation.role, by=by)
         _resend(invitation, by.actor, at)
     return invitation
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
 from apps.orgs.errors import BeyondOwnPower, LastOwner
-from apps.orgs.models import Invitation, Member, Role, RolePermission
+from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, MEMBER, actor_of
@@ -29,8 +29,8 @@ _record_invitation = recorder("invitation", INVITATION)
 def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetime) -> Member:
     """Give a member another role.
 
-    Raises NotFound, Invalid for a role that doesn't exist, BeyondOwnPower where an owner comes or
-    goes and `by` may not do that, LastOwner.
+    Raises NotFound, Invalid for a role that doesn't exist, BeyondOwnPower where either role may
+    more than `by`, LastOwner.
     """
     with transaction.atomic():
         lock_owner_role()
@@ -43,7 +43,7 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
         member.role = new_role
         member.save(update_fields=["role"])
         if not _may_invite(new_role):
-            _withdraw_invitations(member, by.actor, at)
+            withdraw_invitations(member, by.actor, at)
         _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
     return member
 
@@ -51,7 +51,7 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
 def remove_member(*, member_id: UUID, by: Principal, at: datetime) -> None:
     """Shut a member out: sessions and keys end with the commit; what they did stays on record.
 
-    Raises NotFound, BeyondOwnPower for an owner if `by` may not unmake owners, LastOwner,
+    Raises NotFound, BeyondOwnPower for somebody who may more than `by`, LastOwner,
     PermissionDenied for a key that would throw out the member it acts for.
     """
     if by.key_id is not None and member_id == by.member_id:
@@ -93,26 +93,43 @@ def lock_owner_role() -> None:
 
 
 def get_grantable_role(slug: str, *, by: Principal) -> Role:
-    """A role that `by` may give to others: no more than it may itself, owner only if it may.
-
-    A key counts with its scopes, so one that is cut down can't make anybody stronger than itself.
+    """A role that `by` may give to others, held until the commit, so that it isn't deleted.
 
     Raises Invalid for an unknown role, BeyondOwnPower.
     """
-    role = Role.objects.filter(slug=slug).first()
+    role = Role.objects.select_for_update(no_key=True).filter(slug=slug, deleted_at=None).first()
     if role is None:
         raise Invalid.of("role", "There is no such role.")
-    codes = RolePermission.objects.filter(role=role).values_list("permission__code", flat=True)
-    owner = role.slug == OWNER and not by.may("owners.manage")
-    if owner or not by.permissions.issuperset(codes):
-        raise BeyondOwnPower(f"You may not make anybody {role.name.lower()}.")
+    check_may_give(role, by=by)
     return role
 
 
+def check_may_give(role: Role, *, by: Principal) -> None:
+    """Nobody gives more than they may themselves, and only who may make owners makes them.
+
+    A key counts with its scopes, so one that is cut down can't make anybody stronger than itself.
+    Raises BeyondOwnPower.
+    """
+    owner = role.slug == OWNER and not by.may("owners.manage")
+    if owner or not by.permissions.issuperset(_codes_of(role)):
+        raise BeyondOwnPower(f"You may not make anybody {role.name.lower()}.")
+
+
 def check_may_touch(member: Member, *, by: Principal) -> None:
-    """Only who may make owners may also unmake them; raises BeyondOwnPower."""
+    """Nobody overrules who may more than they: an owner only who may unmake owners, anybody else
+    only whose own role allows all that theirs does. Raises BeyondOwnPower.
+
+    A key counts with its member's whole role here: its scopes say what it does, not whom it
+    outranks.
+    """
     if member.role.slug == OWNER and not by.may("owners.manage"):
         raise BeyondOwnPower("Only an owner may change or remove an owner.")
+    if missing := sorted(_codes_of(member.role) - by.role_permissions):
+        raise BeyondOwnPower(f"{member.label} may more than you: their role has {missing[0]}.")
+
+
+def _codes_of(role: Role) -> frozenset[str]:
+    return frozenset(role.grants.values_list("permission__code", flat=True))
 
 
 def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
@@ -120,16 +137,16 @@ def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     member.left_at = at
     member.save(update_fields=["left_at"])
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
-    _withdraw_invitations(member, actor, at)
+    withdraw_invitations(member, actor, at)
     revoke_keys_of(member=member, actor=actor, at=at)
     _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
 
 
 def _may_invite(role: Role) -> bool:
-    return role.grants.filter(permission__code="invitations.manage").exists()
+    return "invitations.manage" in _codes_of(role)
 
 
-def _withdraw_invitations(member: Member, actor: Actor, at: datetime) -> None:
+def withdraw_invitations(member: Member, actor: Actor, at: datetime) -> None:
     """Take back the open invitations of somebody who may no longer invite: nobody comes back, or
     brings anybody in, by a link that they made before.
     """

@@ -114,9 +114,7 @@ def _lock(view_id: UUID, by: Principal) -> SavedView:
 def _check_right(by: Principal, view: SavedView) -> None:
     if not may_change(view, by=by):
         raise PermissionDenied(
-            f"A shared view needs the permission {MAY_SHARE}. An owner or admin can change your "
-            "role.",
-            permission=MAY_SHARE,
+            f"A shared view needs the permission {MAY_SHARE}.", permission=MAY_SHARE
         )
 
 

@@ -51,7 +51,9 @@ def index(request: HttpRequest) -> HttpResponse:
         "all_url": asked.address(level=ALL),
         "any_session_url": asked.address(session_id=""),
         "clear_url": link(request, "runs:runs"),
-        "export_url": asked.address("runs:export"),
+        "export_url": asked.address("runs:export")
+        if principal_of(request).may("data.export")
+        else None,
         "export_max": EXPORT_MAX,
         "looks_back": asked.looks_back,
         "can_invoke": principal_of(request).may("agents.invoke"),

@@ -43,7 +43,7 @@ PAGE: Final = "runs/views.html"
 
 
 @require_safe
-@needs("runs.view")
+@needs("runs.view", "data.export")
 def export(request: HttpRequest) -> HttpResponseBase:
     """The list as a CSV file: all that its filter finds, up to the bound."""
     asked = read_filter(request, now=timezone.now())
