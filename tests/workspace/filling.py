@@ -50,8 +50,6 @@ def make(model: type[TenantModel]) -> Any:
         return record_event(actor=SYSTEM, at=timezone.now(), **about)
     if model is Approval:
         return ask()
-    if model is ApprovalRule:
-        return _row(model, subject_type=word[:8], tool="")
     if model is Vote:
         return _row(model, approval=ask())
     return _row(model)

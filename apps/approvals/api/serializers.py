@@ -9,9 +9,10 @@ from rest_framework import serializers
 
 from apps.approvals import registry
 from apps.approvals.models import Approval, ApprovalStatus, Verdict
-from apps.approvals.selectors import APPROVAL, RULE
+from apps.approvals.selectors import APPROVAL, RULE, may_read
 from apps.approvals.services.rules import QUORUM_MAX, TIMEOUT_MAX
 from apps.approvals.services.voting import COMMENT_MAX
+from apps.common.json import Object
 from apps.orgs.api.fields import PublicId, Strict, Text, Whole
 from apps.orgs.selectors import MEMBER
 
@@ -47,7 +48,9 @@ class ApprovalRead(Read):
     title = serializers.CharField()
     subject_type = serializers.CharField()
     subject_id = serializers.SerializerMethodField()
-    payload = serializers.JSONField(help_text="What will happen, exactly.")
+    payload = serializers.SerializerMethodField(
+        help_text="What will happen, exactly; null for who may not read what runs take and give."
+    )
     payload_digest = serializers.CharField(
         source="digest", help_text="SHA-256 of the payload's canonical form (RFC 8785), in hex."
     )
@@ -59,7 +62,7 @@ class ApprovalRead(Read):
     requester = RequesterRead(source="*")
     approver = MemberRead(allow_null=True, help_text="Whose act decided it.")
     reasons = serializers.ListField(child=serializers.CharField(), help_text="Why it was asked.")
-    evidence = serializers.JSONField()
+    evidence = serializers.SerializerMethodField(help_text="As `payload` is: shown to the same.")
     quorum = serializers.IntegerField(help_text="How many must approve.")
     role = serializers.CharField(
         source="role.slug",
@@ -75,6 +78,14 @@ class ApprovalRead(Read):
     expires_at = serializers.DateTimeField()
     decided_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field({"type": ["object", "null"]})
+    def get_payload(self, approval: Approval) -> Object | None:
+        return approval.payload if may_read(approval, self.context["request"].auth) else None
+
+    @extend_schema_field({"type": ["object", "null"]})
+    def get_evidence(self, approval: Approval) -> Object | None:
+        return approval.evidence if may_read(approval, self.context["request"].auth) else None
 
     @extend_schema_field({"type": "string"})
     def get_subject_id(self, approval: Approval) -> str:
