@@ -61,7 +61,7 @@ def facts_of(request: HttpRequest, approval: Approval) -> dict[str, Any]:
         **row_of(request, approval),
         "subject_id": subject.public_id(approval.subject_id) if subject else "",
         "subject_url": carried(request, subject.url_of(approval.subject_id)) if subject else "",
-        "payload": approval.payload,
+        "payload": _sorted(approval.payload),
         "digest": approval.digest,
         "evidence": approval.evidence,
         "policy_version": approval.policy_version,
@@ -84,6 +84,13 @@ def facts_of(request: HttpRequest, approval: Approval) -> dict[str, Any]:
             for vote in approval.votes.all()
         ],
     }
+
+
+def _sorted(value: Any) -> Any:
+    """As the digest reads it, member after member by name; the database keeps no order."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def scope_of(rule: ApprovalRule) -> str:
