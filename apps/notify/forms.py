@@ -30,7 +30,13 @@ class KindRow:
 class PreferencesForm(forms.Form):
     """One box for each kind and way, and how often mail is gathered."""
 
-    digest = forms.ChoiceField(label="Mail", choices=Digest.Every.choices, widget=forms.RadioSelect)
+    digest = forms.ChoiceField(
+        label="When it leaves",
+        choices=Digest.Every.choices,
+        widget=forms.RadioSelect,
+        help_text="Gathered mail leaves on the hour, or every day at 07:00 UTC, with what you have "
+        "not read by then.",
+    )
 
     def __init__(self, *args: Any, choices: Iterable[Choice], every: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -115,13 +115,7 @@ class Channel(StateModel, TenantModel):
     service = models.CharField(max_length=20)
     hint = models.CharField(max_length=8, blank=True)
     kinds = models.JSONField(default=list, help_text="codes that go there; none means all")
-    state = FSMField(
-        default=State.ACTIVE,
-        db_default=State.ACTIVE.value,
-        choices=State.choices,
-        protected=True,
-        max_length=8,
-    )
+    state = FSMField(default=State.ACTIVE, choices=State.choices, protected=True, max_length=8)
     failures = models.PositiveSmallIntegerField(default=0, help_text="in a row")
     last_error = models.CharField(max_length=ERROR_MAX, blank=True)
     last_sent_at = models.DateTimeField(null=True, blank=True)

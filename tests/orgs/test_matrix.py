@@ -16,6 +16,10 @@ from drf_spectacular.generators import SchemaGenerator
 from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
 from apps.agents.services import agents, grants, models
 from apps.common.ids import public_id
+from apps.notify.models import Channel, Delivery, Notice
+from apps.notify.selectors import list_channels
+from apps.notify.services import channels
+from apps.notify.services.inbox import send_test
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
 from apps.orgs.selectors import list_domains
 from apps.orgs.services import invitations, projects, roles
@@ -33,6 +37,7 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
+DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
@@ -134,11 +139,28 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/runs/views/{view}"): (WORKERS, None, {204}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
+    ("GET", "/v1/notices"): (ALL, None, {200}),
+    ("POST", "/v1/notices/read"): (ALL, None, {200}),
+    ("POST", "/v1/notices/test"): (ALL, None, {204}),
+    # The notice is another member's: nobody finds it but them.
+    ("POST", "/v1/notices/{notice}/read"): ((), None, set()),
+    ("GET", "/v1/notification-preferences"): (ALL, None, {200}),
+    ("PATCH", "/v1/notification-preferences"): (ALL, {"digest": "daily"}, {200}),
+    ("GET", "/v1/channels"): (ALL, None, {200}),
+    ("POST", "/v1/channels"): (ALL, {"name": "New", **DISCORD}, {201}),
+    # The channel is the org's: for who may not manage those it isn't there.
+    ("GET", "/v1/channels/{channel}"): (ADMINS, None, {200}),
+    ("PATCH", "/v1/channels/{channel}"): (ADMINS, {"name": "Renamed"}, {200}),
+    ("DELETE", "/v1/channels/{channel}"): (ADMINS, None, {204}),
+    ("POST", "/v1/channels/{channel}/test"): (ADMINS, None, {202}),
+    ("GET", "/v1/channels/{channel}/deliveries"): (ADMINS, None, {200}),
 }
 # What a row's address asks for besides.
 QUERIES = {("DELETE", "/v1/agents/{agent}/grants"): "?caller={holder}"}
 # Refusals that aren't 403: the thing doesn't exist for this role.
-HIDDEN = {path for _, path in TABLE if path.startswith("/v1/keys/")}
+HIDDEN = {path for _, path in TABLE if path.startswith(("/v1/keys/", "/v1/channels/"))}
+NOBODYS = {"/v1/notices/{notice}/read"}
+"""Where not even who may do everything else finds a thing of another member's."""
 
 
 def served(urlconf: str) -> dict[tuple[str, str], Any]:
@@ -213,8 +235,10 @@ class World:
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
+            told = self._notice_and_channel(member, project.id.hex)
         return {
             **things,
+            **told,
             "project": public_id("prj", project.id),
             "member": public_id("mem", member.member_id),
             "invitation": public_id("inv", invitation.id),
@@ -262,6 +286,18 @@ class World:
             "view": public_id("viw", self._view().id),
         }
 
+    def _notice_and_channel(self, member: Any, mark: str) -> dict[str, str]:
+        """A notice of another member, and a channel of the org."""
+        send_test(by=member, at=AT)
+        notice = Notice.objects.get(member_id=member.member_id)
+        for old in list_channels(by=self.owner, own=False):  # an org has only so many
+            channels.remove_channel(channel_id=old.id, by=self.owner, at=AT)
+        made = channels.create_channel(name=mark, **DISCORD, own=False, by=self.owner, at=AT)
+        return {
+            "notice": public_id("ntc", notice.id),
+            "channel": public_id("chn", made.channel.id),
+        }
+
     def _view(self) -> SavedView:
         """One that is shared: what is somebody's own isn't there for anybody else."""
         with keys.holding(self.org.schema, self.org.id):
@@ -295,6 +331,7 @@ class World:
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
             kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
+            kinds += (Notice, Channel, Delivery)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 
@@ -324,7 +361,7 @@ def test_own_org_as_the_table_says(
     if role in allowed:
         assert answer.status_code in statuses, answer.content
         return
-    hidden = path in HIDDEN and role not in ADMINS
+    hidden = path in NOBODYS or (path in HIDDEN and role not in ADMINS)
     assert problem(answer)[0] == (404 if hidden else 403)
     assert world.state() == before
 

@@ -37,6 +37,7 @@ COSTLY = {
     *("runs:view_delete", "runs:cancel", "orgs:project_archive", "orgs:member_remove"),
     "orgs:role_delete",
     *("orgs:invitation_revoke", "orgs:key_rotate", "orgs:key_revoke", "orgs:domain_remove"),
+    "notify:channel_remove",
 }
 # Of these the name is typed.
 FINAL = {"agents:retire", "orgs:settings_danger"}
@@ -51,6 +52,9 @@ HARMLESS = {
     *("orgs:role_new", "orgs:role"),
     *("orgs:member_role", "orgs:invite", "orgs:invitation_resend", "orgs:keys"),
     *("orgs:domains", "orgs:domain_check", "orgs:domain_primary"),
+    *("notify:read_all", "notify:open", "notify:read", "notify:preferences", "notify:test"),
+    *("notify:channels", "notify:org_channels", "notify:channel", "notify:channel_test"),
+    *("notify:channel_pause", "notify:channel_resume"),
 }
 NO_VERB = {"ok", "yes", "no", "submit", "continue", "confirm"}
 NO_MATCH = {
@@ -68,6 +72,9 @@ NOTHING_YET = {
     "views": "/runs/views/",
     "keys": "/settings/keys/",
     "models": "/settings/models/",
+    "notices": "/notifications/",
+    "channels": "/notifications/channels/",
+    "org channels": "/settings/notifications/",
 }
 """Lists that a new organization has nothing on."""
 

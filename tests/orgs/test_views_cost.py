@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.agents.models import Agent, Capability, Grant
 from apps.agents.services.changing import freeze
 from apps.common.ids import parse_id
+from apps.notify.models import Channel, Notice
 from apps.orgs.models import ApiKey
 from apps.runs.models import SavedView
 from apps.tenants import keys
@@ -63,11 +64,17 @@ QUERIES = {
     "orgs:domain": 7,
     "orgs:keys": 7,
     "orgs:settings_danger": 9,
+    "notify:inbox": 7,
+    "notify:preferences": 8,
+    "notify:channels": 7,
+    "notify:org_channels": 7,
+    "notify:channel": 8,
 }
 LISTS = {
     *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
     *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
     *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),
+    *("notify:inbox", "notify:channels", "notify:org_channels"),
 }
 """Pages that show a row for each of something."""
 
@@ -119,6 +126,7 @@ def grow(org: Any, refs: dict[str, Any], rows: int) -> None:
         for _ in range(rows):
             fill()
             of_agent(desk, echo, owner)
+            of_person(owner)
         SavedView.objects.update(is_shared=True)
     for _ in range(rows):
         join(org, "member")
@@ -139,6 +147,16 @@ def of_agent(desk: Agent, echo: Agent, owner: Any) -> None:
     key = ApiKey.objects.order_by("-id").first()
     assert key is not None
     ApiKey.objects.filter(id=key.id).update(agent=echo)
+
+
+def of_person(owner: Any) -> None:
+    """One more of each thing that a member has for themselves."""
+    fields = {"kind": "tests.any.kind", "path": "/", "created_at": AT}
+    Notice.objects.create(member_id=owner.member_id, title="Any", **fields)
+    n, made = Channel.objects.count(), {"created_by_id": owner.member_id, "service": "slack"}
+    Channel.objects.create(name=f"c{n}", created_at=AT, updated_at=AT, **made)
+    own = {"member_id": owner.member_id, "created_at": AT, "updated_at": AT}
+    Channel.objects.create(name=f"c{n}", **own, **made)
 
 
 def tool(name: str) -> dict[str, Any]:

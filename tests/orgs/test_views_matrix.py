@@ -19,6 +19,9 @@ from apps.agents.services.changing import version_of
 from apps.agents.services.grants import create_grant
 from apps.agents.services.models import create_price, create_provider
 from apps.common.ids import public_id
+from apps.notify.models import Channel, Delivery, Digest, Notice
+from apps.notify.services import channels
+from apps.notify.services.inbox import send_test
 from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role, RolePermission
 from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
@@ -62,6 +65,8 @@ NEW_TOOL = {
     "input_schema": '{"type": "object"}',
     "output_schema": '{"type": "object"}',
 }
+DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
+NEW_CHANNEL = {"name": "Newest", **DISCORD}
 TABLE = {
     "workspace:overview": Row(get=ALL),
     "workspace:search": Row(get=ALL),
@@ -133,6 +138,19 @@ TABLE = {
     "orgs:key_rotate": Row(post=ALL, done=200),
     "orgs:key_revoke": Row(post=ALL),
     "orgs:settings_danger": Row(OWNERS, OWNERS, {"name": "Acme"}),
+    "notify:inbox": Row(get=ALL),
+    "notify:read_all": Row(post=ALL),
+    "notify:open": Row(post=ALL),
+    "notify:read": Row(post=ALL),
+    "notify:preferences": Row(ALL, ALL, {"digest": "daily"}),
+    "notify:test": Row(post=ALL),
+    "notify:channels": Row(ALL, ALL, NEW_CHANNEL),
+    "notify:org_channels": Row(ADMINS, ADMINS, NEW_CHANNEL),
+    "notify:channel": Row(ALL, ALL, {"name": "Renamed"}),
+    "notify:channel_test": Row(post=ALL),
+    "notify:channel_pause": Row(post=ALL),
+    "notify:channel_resume": Row(post=ALL),
+    "notify:channel_remove": Row(post=ALL),
 }
 STREAMS = {"runs:events", "runs:export"}
 FORMS = [name for name, row in TABLE.items() if row.post]
@@ -161,6 +179,8 @@ REFS = {
         "runs:try",
         "runs:of_agent",
     ),
+    *("notify:open", "notify:read"),
+    *(n for n in TABLE if n.startswith("notify:channel") and n != "notify:channels"),
 }
 # What stands in a URL behind the thing itself, by its name in what `furnish` made.
 TAILS = {
@@ -212,7 +232,27 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "orgs:role": public_id("rol", role.id),
         "orgs:role_delete": public_id("rol", role.id),
         "version": projects.version_of(live),
+        **furnish_notices(org, who),
         **furnish_work(org, owner, who),
+    }
+
+
+def furnish_notices(org: Any, who: Any) -> dict[str, Any]:
+    """A notice that `who` has not read, and two channels of theirs, one of them paused."""
+    with keys.holding(org.schema, org.id):
+        send_test(by=who, at=AT)
+        notice = Notice.objects.filter(member_id=who.member_id).latest("id")
+        live, paused = (
+            channels.create_channel(name=name, **DISCORD, by=who, at=AT).channel
+            for name in ("Chat", "Silent")
+        )
+        channels.pause_channel(channel_id=paused.id, by=who, at=AT)
+    channel = public_id("chn", live.id)
+    return {
+        **{name: channel for name in REFS if name.startswith("notify:channel")},
+        "notify:channel_resume": public_id("chn", paused.id),
+        "notify:open": public_id("ntc", notice.id),
+        "notify:read": public_id("ntc", notice.id),
     }
 
 
@@ -320,6 +360,7 @@ def picture(org: Any) -> list[Any]:
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
         kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, RolePermission)
+        kinds += (Notice, Channel, Delivery, Digest)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

@@ -21,14 +21,9 @@ from tests.tenants.browsing import Browser, is_page, is_part
 WHOLE = {
     "confirm",
     *("agents:agent", "agents:manifest", "agents:models", "agents:provider"),
-    *(
-        "orgs:domains",
-        "orgs:roles",
-        "orgs:role_new",
-        "orgs:role",
-        "orgs:settings_general",
-        "orgs:settings_danger",
-    ),
+    *("notify:preferences", "notify:channels", "notify:org_channels"),
+    *("orgs:domains", "orgs:roles", "orgs:role_new", "orgs:role"),
+    *("orgs:settings_danger", "orgs:settings_general"),
 }
 # A page that asks for its own part until nothing changes any more is told so (htmx: 286).
 PARTS = {"runs:run": 286}

@@ -94,6 +94,7 @@ WORDS = {
     "approvals": {"status": "'pending'", "expires_at": "now() + interval '1 day'"},
     "approval_rules": {"tool": "''"},
     "approval_votes": {"verdict": "'approve'"},
+    "channels": {"state": "'active'"},
 }
 
 

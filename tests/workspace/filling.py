@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from apps.agents.models import Agent, Grant
+from apps.approvals.models import ApprovalRule
 from apps.common.actors import SYSTEM
 from apps.common.models import TenantModel
 from apps.policies.models import PolicyHead
@@ -39,6 +40,8 @@ def make(model: type[TenantModel]) -> Any:
         return Run.objects.get(id=admit(make_agent(word)).run_id)
     if model is Grant:
         return _row(model, caller=make_agent(word), callee=make_agent(f"{word}2"))
+    if model is ApprovalRule:
+        return _row(model, tool="")
     if model is SigningKey:
         return rotate_signing_key(actor=SYSTEM, at=timezone.now())
     if model is AuditEvent:

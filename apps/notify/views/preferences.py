@@ -15,7 +15,7 @@ from apps.notify.forms import PreferencesForm
 from apps.notify.selectors import OWN
 from apps.notify.services import inbox, preferences
 from apps.notify.views.frame import page
-from apps.orgs.pages import needs, org_of, post_command, principal_of
+from apps.orgs.pages import command, needs, org_of, principal_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
         form=form,
         email=by.email,
         org_name=org_of(request).name,
-        command=post_command(request, "/v1/notices/test", "{}"),
+        command=command(request, "/v1/notification-preferences"),
     )
     status = 422 if form.is_bound else 200
     return render(request, "notify/preferences.html", context, status=status)

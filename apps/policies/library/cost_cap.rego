@@ -1,0 +1,21 @@
+# title: Cap what one call may cost
+# purpose: Stops a call at 0.50 $, and asks a person before a call that is priced above 0.10 $.
+package mandate
+
+default allow := true
+
+cap_micros := 500000
+
+ask_above_micros := 100000
+
+obligations := {"cap_cost_micros": cap_micros}
+
+require_approval contains reason if {
+	input.context.cost_micros > ask_above_micros
+	input.context.cost_micros <= cap_micros
+	reason := sprintf("This call costs %d micro-dollars.", [input.context.cost_micros])
+}
+
+deny contains "This call costs more than one call may." if {
+	input.context.cost_micros > cap_micros
+}
