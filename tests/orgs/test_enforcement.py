@@ -16,6 +16,7 @@ from django.urls import get_resolver
 
 from apps.common.api.permissions import HasCode
 from apps.common.errors import PermissionDenied
+from apps.orgs import selectors
 from apps.orgs.models import Permission, Role, RolePermission
 from apps.orgs.permissions import MATRIX, codes_of
 from apps.tenants import keys
