@@ -8,7 +8,9 @@ class PoliciesConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.approvals import registry
+        from apps.common import health
         from apps.policies import links
+        from apps.policies.engine import checks
         from apps.policies.selectors import ACTIVATION, SETTINGS
         from apps.policies.services import approved, backtesting, retention, seeding
         from apps.tenants import provisioning, sweeping
@@ -24,3 +26,4 @@ class PoliciesConfig(AppConfig):
         provisioning.on_provision(seeding.seed_policies)
         sweeping.every_visit(retention.sweep_inputs)
         sweeping.every_visit(backtesting.sweep_backtests)
+        health.register("policies", checks.ask_engine, serves=False)

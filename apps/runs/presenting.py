@@ -9,20 +9,24 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.agents.activity import Performance, Week
 from apps.agents.models import Agent
 from apps.agents.pages import ref_of, ref_of_agent
+from apps.approvals.selectors import APPROVAL
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
-from apps.orgs.pages import post_command
+from apps.orgs.pages import post_command, principal_of
 from apps.runs import charting, selectors
-from apps.runs.errors import RUN
+from apps.runs.errors import DECISION, RUN
 from apps.runs.models import Run
 from apps.runs.prefill import example_input
+from apps.runs.reading import shown_to, title_for
 from apps.runs.selectors import RunView
+from apps.runs.states import RunStatus
 from apps.runs.statistics import (
     MOST,
     WEEK,
@@ -41,6 +45,11 @@ def run_url(request: HttpRequest, run_id: UUID) -> str:
     return link(request, "runs:run", public_id(RUN, run_id))
 
 
+def run_path(run_id: UUID) -> str:
+    """The path of a run's page, for who has no request at hand."""
+    return reverse("runs:run", args=[public_id(RUN, run_id)])
+
+
 def rows_of(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The lines of a list, with the agents that each run asked; one query for all of them."""
     called = selectors.list_called(runs) if runs else {}
@@ -54,7 +63,7 @@ def row_of(request: HttpRequest, run: Run, *, called: Sequence[str] = ()) -> dic
         "id": public_id(RUN, run.id),
         "short_id": short_id(run.id),
         "url": run_url(request, run.id),
-        "title": run.title,
+        "title": title_for(principal_of(request), run),
         "agent": read.agent_slug,
         "agent_url": _agent_url(request, run.agent_id, read.agent_slug, read.agent_status),
         "called": called[:CALLED_SHOWN],
@@ -82,7 +91,8 @@ def short_id(run_id: UUID) -> str:
 
 
 def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
-    """One run, as its page shows it."""
+    """One run, as its page shows it to who asks."""
+    run = shown_to(principal_of(request), run)
     return {
         "id": public_id(RUN, run.id),
         "url": run_url(request, run.id),
@@ -103,11 +113,15 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "input": run.input,
         "output": run.output,
         "error": run.error,
+        "withheld": run.withheld,
         "status_label": status_label(run.status, run.reason, (run.error or {}).get("code", "")),
         "cost_micros": cost_of(run),
         "usage": run.usage,
         "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
+        "waits": run.status == RunStatus.AWAITING_APPROVAL,
+        "decision": public_id(DECISION, run.decision_id) if run.decision_id else None,
+        "approval": public_id(APPROVAL, run.approval_id) if run.approval_id else None,
         "manifest": {
             "version": run.manifest_version,
             "digest": run.manifest_digest,

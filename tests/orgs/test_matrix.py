@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
 from apps.agents.services import agents, grants, models
+from apps.approvals.models import Approval, ApprovalRule, Vote
+from apps.approvals.services.rules import create_rule
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Notice
 from apps.notify.selectors import list_channels
@@ -29,6 +32,11 @@ from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
 from apps.tenants import keys
+from apps.trust.models import SigningKey
+from apps.trust.selectors import get_active_key
+from apps.trust.services.sealer import seal
+from tests.approvals.factories import ask
+from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 from tests.policies.factories import govern
@@ -39,7 +47,6 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
@@ -70,6 +77,21 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("PATCH", "/v1/domains/{domain}"): (ADMINS, {"primary": True}, {200}),
     ("DELETE", "/v1/domains/{domain}"): (ADMINS, None, {204}),
     ("POST", "/v1/domains/{domain}/check"): (ADMINS, None, {202}),
+    ("GET", "/v1/audit"): (ADMINS, None, {200}),
+    ("POST", "/v1/audit/verify"): (ADMINS, {}, {200}),
+    ("GET", "/v1/audit/export"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/verifier"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/retention"): (ADMINS, None, {200}),
+    ("PUT", "/v1/audit/retention"): (ROLES[:1], {"keep_days": 365}, {200}),
+    ("GET", "/v1/audit/checkpoints"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/checkpoints/{checkpoint}/growth"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/{seq}/proof"): (ADMINS, None, {200}),
+    # It is still waiting, so that nothing of it was put on record yet.
+    ("GET", "/v1/audit/records/{record}/proof"): (ADMINS, None, {404}),
+    ("GET", "/v1/signing-keys"): (ALL, None, {200}),
+    ("POST", "/v1/signing-keys"): (ADMINS, None, {201}),
+    ("POST", "/v1/signing-keys/rotate"): (ADMINS, None, {200}),
+    ("POST", "/v1/signing-keys/{kid}/revoke"): (ADMINS, {"reason": "Lost"}, {200}),
     ("GET", "/v1/keys"): (ALL, None, {200}),
     ("POST", "/v1/keys"): (ALL, {"name": "New"}, {201}),
     # The key is a member's: who may have keys may not therefore see another's.
@@ -142,6 +164,18 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
     **ROWS,
+    ("GET", "/v1/approvals"): (ALL, None, {200}),
+    ("GET", "/v1/approvals/{approval}"): (ALL, None, {200}),
+    ("POST", "/v1/approvals/{approval}/approve"): (ADMINS, {"comment": "Fine"}, {200}),
+    ("POST", "/v1/approvals/{approval}/reject"): (ADMINS, {}, {200}),
+    ("POST", "/v1/approvals/{approval}/break-glass"): (ROLES[:1], {"reason": "Fire"}, {200}),
+    # Nobody's but the requester's, who is none of these.
+    ("POST", "/v1/approvals/{approval}/cancel"): ((), None, {403}),
+    ("GET", "/v1/approval-rules"): (ALL, None, {200}),
+    ("POST", "/v1/approval-rules"): (ADMINS, {"quorum": 2, "timeout_minutes": 60}, {201}),
+    ("GET", "/v1/approval-rules/{rule}"): (ALL, None, {200}),
+    ("PATCH", "/v1/approval-rules/{rule}"): (ADMINS, {"quorum": 3}, {200}),
+    ("DELETE", "/v1/approval-rules/{rule}"): (ADMINS, None, {204}),
     ("GET", "/v1/notices"): (ALL, None, {200}),
     ("POST", "/v1/notices/read"): (ALL, None, {200}),
     ("POST", "/v1/notices/test"): (ALL, None, {204}),
@@ -234,10 +268,13 @@ class World:
             )
             mark = project.id.hex[-12:]
             role = roles.create_role(name=mark, permissions=["runs.view"], by=self.owner, at=AT)
-            things = self._agent_and_run(mark)
+            things = self._agent_and_run(mark) | self._approval(project.slug)
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
+            head = seal(at=AT)
+            assert head
+            kid = get_active_key().kid
             told = self._notice_and_channel(member, project.id.hex)
         return {
             **things,
@@ -247,8 +284,19 @@ class World:
             "invitation": public_id("inv", invitation.id),
             "key": public_id("key", key.id),
             "domain": public_id("dom", domain.id),
+            "seq": str(head.seq_to),
+            "checkpoint": str(head.number),
+            "record": things["run"],
+            "kid": kid,
             "role": public_id("rol", role.id),
         }
+
+    def _approval(self, project: str) -> dict[str, str]:
+        """A request that nobody here is behind, and a rule that isn't meant for it."""
+        rule = create_rule(
+            project=project, quorum=2, timeout_minutes=60, by=self.owner, at=timezone.now()
+        )
+        return {"approval": public_id("apr", ask().id), "rule": public_id("apl", rule.id)}
 
     def _agent_and_run(self, mark: str) -> dict[str, str]:
         """An agent with two capabilities, one that may call it, and a run that waits."""
@@ -277,7 +325,7 @@ class World:
             at=AT,
         )
         ask = Ask(agent=agent.slug, tool="act", input={}, mode="async")
-        run = invoke(ask, caller=self.owner.actor, at=AT).run
+        run = invoke(ask, caller=self.owner, at=AT).run
         return {
             "agent": public_id("agt", agent.id),
             "capability": "act",
@@ -334,10 +382,10 @@ class World:
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain)
             kinds += KINDS
             kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
-            kinds += (Notice, Channel, Delivery)
+            kinds += (Notice, Channel, Delivery, SigningKey)
+            kinds += (Approval, ApprovalRule, Vote)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from apps.approvals.selectors import APPROVAL
 from apps.common.errors import FieldError, Invalid
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.schemas import compile_schema, find_errors
 from apps.orgs.api.fields import Moment, PublicId
-from apps.runs.errors import RUN
-from apps.runs.models import SESSION_MAX, SESSION_RULE, Run
+from apps.runs.errors import DECISION, RUN
+from apps.runs.models import SESSION_MAX, SESSION_RULE, Run, Step
+from apps.runs.reading import READ, bare_step, shown_to
 from apps.runs.selectors import RunView, view_of
 from apps.runs.states import RunStatus, StepStatus
 
@@ -132,15 +134,26 @@ class RunRead(Read):
     root: Any = serializers.CharField()
     children = serializers.ListField(child=serializers.CharField())
     manifest = RunManifestRead()
+    decision_id = serializers.CharField(
+        allow_null=True, help_text="What policies said when it was asked for; null if none counts."
+    )
+    approval_id = serializers.CharField(
+        allow_null=True, help_text="What a person was asked last, or is being asked."
+    )
     attempt = serializers.IntegerField(help_text="How often its execution began.")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     duration_ms = serializers.FloatField(allow_null=True)
+    withheld = serializers.CharField(
+        required=False,
+        help_text="The permission that you lack, where something was left out: title, input, "
+        "output and the error's message.",
+    )
 
-    def to_representation(self, instance: RunView | Run) -> Object:
+    def to_representation(self, instance: Run) -> Object:
         """Written out, for it stands in every invocation's answer."""
-        return run_object(view_of(instance) if isinstance(instance, Run) else instance)
+        return run_object(shown_to(self.context["request"].auth, view_of(instance)))
 
 
 def run_object(run: RunView) -> Object:
@@ -166,11 +179,14 @@ def run_object(run: RunView) -> Object:
         "root": public_id(RUN, run.root_id),
         "children": [public_id(RUN, child) for child in run.children],
         "manifest": {"version": run.manifest_version, "digest": run.manifest_digest},
+        "decision_id": public_id(DECISION, run.decision_id) if run.decision_id else None,
+        "approval_id": public_id(APPROVAL, run.approval_id) if run.approval_id else None,
         "attempt": run.attempt,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "duration_ms": run.duration.total_seconds() * 1000 if run.duration is not None else None,
+        **({"withheld": READ} if run.withheld else {}),
     }
 
 
@@ -204,6 +220,15 @@ class StepRead(Read):
     child = serializers.SerializerMethodField()
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
+    withheld = serializers.CharField(
+        required=False, help_text="The permission that you lack to read what is null here."
+    )
+
+    def to_representation(self, instance: Step) -> Object:
+        if self.context["request"].auth.may(READ):
+            whole: Object = super().to_representation(instance)
+            return whole
+        return {**super().to_representation(bare_step(instance)), "withheld": READ}
 
     def get_child(self, step: Any) -> str | None:
         """The run of the called agent."""

@@ -19,7 +19,8 @@ from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.authentication import still_may
 from apps.orgs.api.base import OrgView
-from apps.orgs.api.idempotency import HEADER, REPLAYED
+from apps.orgs.api.idempotency import REPLAYED, key_of
+from apps.orgs.denials import needed
 from apps.orgs.selectors import get_project
 from apps.orgs.services.idempotency import check_key
 from apps.runs import selectors, streams
@@ -27,6 +28,7 @@ from apps.runs.api import examples
 from apps.runs.api import serializers as s
 from apps.runs.errors import RUN
 from apps.runs.models import Run
+from apps.runs.reading import READ, shown_to, told_event
 from apps.runs.services.control import cancel_run
 from apps.runs.services.invoke import Ask, invoke
 
@@ -64,7 +66,9 @@ class InvokeView(OrgView):
                 s.RunRead, description="The run is over; see its `status`. Or its events."
             ),
             (200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS),
-            (202, JSON): OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+            (202, JSON): OpenApiResponse(
+                s.RunRead, description="It is queued, under way, or waits for a person."
+            ),
             **examples.REFUSALS,
         },
         examples=examples.INVOKE,
@@ -75,7 +79,7 @@ class InvokeView(OrgView):
         With `Accept: text/event-stream` it is run in the background, whatever `mode` says, and
         the answer is its events, as `GET /v1/runs/{run}/events` gives them.
         """
-        key = request.headers.get(HEADER)
+        key = key_of(request)
         ask = Ask(
             agent=agent,
             key=check_key(key) if key is not None else None,
@@ -83,10 +87,10 @@ class InvokeView(OrgView):
         )
         if isinstance(request.accepted_renderer, EventRenderer):
             ask = replace(ask, mode=Run.Mode.ASYNC)
-            started = invoke(ask, caller=self.by.actor, at=timezone.now())
+            started = invoke(ask, caller=self.by, at=timezone.now())
             return _events(self, request, started.run, "agents.invoke")
-        answer = invoke(ask, caller=self.by.actor, at=timezone.now())
-        return Response(
+        answer = invoke(ask, caller=self.by, at=timezone.now())
+        return self.write(
             s.run_object(answer.run),
             status=200 if answer.run.is_closed else 202,
             headers={REPLAYED: "true"} if answer.replayed else {},
@@ -118,7 +122,8 @@ class RunView(OrgView):
         operation_id="runs_get", tags=["runs"], responses=s.RunRead, examples=examples.RUN
     )
     def get(self, request: Request, run: str) -> Response:
-        return Response(s.run_object(selectors.get_run(parse_id(RUN, run))))
+        found = selectors.get_run(parse_id(RUN, run))
+        return Response(s.run_object(shown_to(self.by, found)))
 
 
 class RunCancelView(OrgView):
@@ -134,7 +139,7 @@ class RunCancelView(OrgView):
     def post(self, request: Request, run: str) -> Response:
         """End an open run and every run below it; what they were doing is discarded."""
         ended = cancel_run(run_id=parse_id(RUN, run), actor=self.by.actor, at=timezone.now())
-        return Response(s.run_object(ended))
+        return Response(s.run_object(shown_to(self.by, ended)))
 
 
 class RunEventsView(OrgView):
@@ -185,19 +190,24 @@ class RunLogsView(OrgView):
 
     @extend_schema(operation_id="runs_logs", tags=["runs"], responses=page_of(s.LogRead))
     def get(self, request: Request, run: str) -> Response:
-        """What the run wrote while it worked, the oldest line first."""
+        """What the run wrote while it worked, the oldest line first. Needs `data.read` besides."""
+        if not self.by.may(READ):
+            raise needed(READ)
         rows = selectors.list_logs(_existing(run))
         return self.answer_page(s.LogRead, rows, keyset=BY_TIME)
 
 
 def _events(view: OrgView, request: Request, run: selectors.RunView, code: str) -> HttpResponseBase:
-    """A run's events, as long as the key may what `code` says."""
+    """A run's events, as long as the key may what `code` says, and what it may read of them."""
+    by = view.by
+    codes = (code, READ) if by.may(READ) else (code,)
     return streams.stream_run(
         request._request,
         run,
         principal=view.by.rate_limit_key,
-        may=still_may(request, code),
-        told=s.run_object,
+        may=still_may(request, *codes),
+        told=lambda ended: s.run_object(shown_to(by, ended)),
+        tells=partial(told_event, by, run),
     )
 
 
