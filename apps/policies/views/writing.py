@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from django.contrib import messages
@@ -96,6 +97,9 @@ def edit(request: HttpRequest, ref: str) -> HttpResponse:
         ],
         recent_url=link(request, "policies:edit", ref, call=RECENT),
         can_recall=principal_of(request).may("data.read"),
+        command=post_command(
+            request, "/v1/policies/test", '{"rego_text": "package mandate …", "input": {}}'
+        ),
     )
     failed = form.is_bound and not form.is_valid()
     return render_page_or_partial(
@@ -175,7 +179,7 @@ def _initial(request: HttpRequest, standing: selectors.Standing) -> dict[str, An
         "rego_text": newest.rego_text,
         "tests": newest.tests,
         "version": newest.version,
-        "document": _call(request, standing),
+        "document": as_text(_call(request, standing)),
     }
 
 
@@ -185,6 +189,11 @@ def _call(request: HttpRequest, standing: selectors.Standing) -> Object:
     if wanted == RECENT and principal_of(request).may("data.read"):
         return decisions.find_recent_document(standing.id) or INVOKE
     return EXAMPLES.get(wanted, EXAMPLES["invoke"])[1]
+
+
+def as_text(document: Object) -> str:
+    """A call as people read it: a member a line."""
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def _template(slug: str) -> library.Template:
