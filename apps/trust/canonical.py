@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import rfc8785
 
@@ -121,19 +121,19 @@ def _is_plain(value: object) -> bool:
     """Whether Python's own writer spells it as RFC 8785 does, several times as fast: it has no
     floats, no integer that a double can't hold, and member names whose order is the same in UTF-16.
     """
-    level: list[object] = [value]
+    level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        below: list[object] = []
+        below: list[Any] = []
         for item in level:
             kind = type(item)
             if kind is dict:
-                if not all(type(name) is str and name.isascii() for name in item):  # type: ignore[attr-defined]
+                if not all(type(name) is str and name.isascii() for name in item):
                     return False
-                below.extend(item.values())  # type: ignore[attr-defined]
+                below.extend(item.values())
             elif kind is list or kind is tuple:
-                below.extend(item)  # type: ignore[arg-type]
+                below.extend(item)
             elif kind is int:
-                if not -MAX_INTEGER <= item <= MAX_INTEGER:  # type: ignore[operator]
+                if not -MAX_INTEGER <= item <= MAX_INTEGER:
                     return False
             elif not (kind is str or kind is bool or item is None):
                 return False
