@@ -127,7 +127,7 @@ def _is_plain(value: object) -> bool:
         for item in level:
             kind = type(item)
             if kind is dict:
-                if not all(type(name) is str and name.isascii() for name in item):
+                if not all(isinstance(name, str) and name.isascii() for name in item):
                     return False
                 below.extend(item.values())
             elif kind is list or kind is tuple:
@@ -135,7 +135,7 @@ def _is_plain(value: object) -> bool:
             elif kind is int:
                 if not -MAX_INTEGER <= item <= MAX_INTEGER:
                     return False
-            elif not (kind is str or kind is bool or item is None):
+            elif not (isinstance(item, str) or kind is bool or item is None):
                 return False
         if not below:
             return True
