@@ -160,7 +160,7 @@ def test_who_asked_must_still_be_there_and_may(
     revoked, left = ask(by_agent).run, ask(asker).run
     assert Approval.objects.get(subject_id=revoked.id).payload["action"] == "agent.call"
 
-    given.active = False
+    given.active, given.revoked_at = False, timezone.now()
     given.save()
     approve(boss, revoked)
     assert state(revoked) == ("denied", "no_grant")
