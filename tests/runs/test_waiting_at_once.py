@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.approvals.errors import ApprovalRefused
 from apps.approvals.models import Approval
-from apps.approvals.services import requests, voting
+from apps.approvals.services import recording, requests, voting
 from apps.runs import spine
 from apps.runs.models import Run
 from apps.runs.services import resuming
@@ -41,8 +41,10 @@ def effects(scripts: Any) -> list[int]:
 
 
 @pytest.fixture
-def approved(place: Any, effects: list[int]) -> Approval:
+def approved(place: Any, effects: list[int], monkeypatch: pytest.MonkeyPatch) -> Approval:
     """What a person has agreed to, of which no job has told the run yet."""
+    monkeypatch.setattr(recording, "enqueue", lambda *job, **of: None)
+    monkeypatch.setattr(resuming, "enqueue", lambda *job, **of: None)
     echo: Agent = make_agent("echo")
     in_force('require_approval contains "Ask." if true\n')
     ask = Ask(agent="echo", input={"text": "hello"})
