@@ -76,6 +76,10 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "approvals.break_glass": ("Approve alone in an emergency; everybody is alerted", _OWNERS),
     "approvals.rules": ("Say who must approve what", _ADMINS),
     "audit.view": ("Read the audit log", _ADMINS),
+    "audit.export": ("Take the audit log away as a file", _ADMINS),
+    "audit.manage": ("Say for how long the audit log keeps what happened", _OWNERS),
+    "signing_keys.view": ("See the keys that the organization signs with", _EVERYONE),
+    "signing_keys.manage": ("Make, rotate and revoke signing keys", _ADMINS),
     "data.read": ("Read what runs took, gave and logged, and what audit events changed", _EVERYONE),
     "data.export": ("Take runs, usage and the audit log out as files", _WORKERS),
     "notices.own": ("Read one's notices and choose how they arrive", _EVERYONE),
@@ -89,11 +93,13 @@ NOT_FOR_AGENTS: Final = frozenset(
         *("grants.manage", "keys.own", "keys.manage", "models.manage"),
         *("approvals.decide", "approvals.break_glass", "approvals.rules"),
         *("notices.own", "notify.manage"),
+        *("audit.manage", "signing_keys.manage"),
     }
 )
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
 limits that grants put on an agent, who names a provider gets what agents say to models, what people
-are asked no agent answers, and notices are told to people."""
+are asked no agent answers, notices are told to people, and what agents did is proved by keys and
+kept by rules that aren't theirs."""
 
 OWNERS_ONLY: Final = frozenset(code for code, (_, roles) in MATRIX.items() if roles == _OWNERS)
 """What nobody may on a host that the org brought: an admin can bring one, and who holds its name

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -15,6 +12,7 @@ from django.db.models import QuerySet
 
 from apps.common.ids import public_id
 from apps.common.pagination import Keyset, Page, paginate
+from apps.common.spreadsheets import csv_lines
 from apps.runs.errors import RUN
 from apps.runs.models import Run
 from apps.runs.presenting import milliseconds
@@ -24,10 +22,6 @@ from apps.tenants.backend.apart import release_connections
 EXPORT_MAX: Final = 10_000
 """The runs that one file may have."""
 BATCH: Final = 500
-_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-"""What a formula begins with; the last four are the same in full width, as some countries type."""
-FORMULA: Final = re.compile(rf"\A(?=[{_SIGNS}\t\r\n])|(?<=[;\t\r\n])(?= *[{_SIGNS}])")
-"""Where a cell with a formula begins: also behind what separates cells in other countries."""
 COLUMNS: Final = (
     *("id", "title", "agent", "tool", "project", "status", "reason", "error"),
     *("caller_type", "caller_id", "caller", "mode", "environment", "session_id", "parent", "root"),
@@ -51,15 +45,15 @@ def write_csv(
 
 
 async def _stream(read: Callable[[str | None, int], Page[Run]], most: int) -> AsyncIterator[bytes]:
-    yield _lines([COLUMNS])
+    yield csv_lines([COLUMNS])
     after: str | None = None
     while most > 0:
         page = await sync_to_async(read)(after, min(BATCH, most))
-        yield _lines(_cells(run) for run in page.items)
+        yield csv_lines(_cells(run) for run in page.items)
         most, after = most - len(page.items), page.next
         if after is None:
             return
-    yield _lines([[CUT]])
+    yield csv_lines([[CUT]])
 
 
 def _read(
@@ -70,17 +64,6 @@ def _read(
             return paginate(rows, keyset=keyset, limit=limit, after=after)
         finally:
             release_connections()
-
-
-def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows([_safe(cell) for cell in row] for row in rows)
-    return text.getvalue().encode()
-
-
-def _safe(cell: Any) -> str:
-    """A cell that no spreadsheet takes for a formula (CWE-1236)."""
-    return FORMULA.sub("'", "" if cell is None else str(cell))
 
 
 def _cells(run: Run) -> list[Any]:

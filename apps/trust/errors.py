@@ -69,3 +69,13 @@ class SecretUnreadable(Unavailable):
 
 class AuditMisuse(RuntimeError):
     """A programming error in a caller of the audit log, never the fault of a request."""
+
+
+class NotSealed(Conflict):
+    """Newer than the newest checkpoint: within seconds the sealer takes it in."""
+
+    code = "not_sealed"
+    title = "It is not sealed yet"
+
+    def __init__(self) -> None:
+        super().__init__("It is newer than the newest checkpoint. Ask again in some seconds.")

@@ -99,8 +99,8 @@ class Checkpoint(TenantModel):
             models.UniqueConstraint(fields=["org_id", "size"], name="checkpoint_size"),
         ]
         indexes = [
-            models.Index(fields=["seq_to"], name="checkpoint_seq"),
-            models.Index(fields=["xid_to"], name="checkpoint_xid"),
+            models.Index(fields=["seq_to", "number"], name="checkpoint_seq"),
+            models.Index(fields=["xid_to", "number"], name="checkpoint_xid"),
         ]
 
     def __str__(self) -> str:
@@ -129,3 +129,31 @@ class CheckpointCopy(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.sink} up to {self.number}"
+
+
+class LogRetention(TenantModel):
+    """For how many days the org keeps what its audit events say; without a row for ever.
+
+    `erased_to` is the last event that was given up: put on record first, emptied right after.
+    """
+
+    LEAST_DAYS: ClassVar = 30
+    MOST_DAYS: ClassVar = 3650
+
+    keep_days = models.PositiveIntegerField(null=True)
+    erased_to = models.BigIntegerField(default=0)
+    looked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "audit_retention"
+        verbose_name_plural = "log retention"
+        constraints = [
+            models.UniqueConstraint(fields=["org_id"], name="audit_retention_one_per_org"),
+            models.CheckConstraint(
+                condition=models.Q(keep_days=None) | models.Q(keep_days__gte=30),
+                name="audit_retention_least",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.keep_days} days" if self.keep_days else "for ever"

@@ -16,6 +16,7 @@ from apps.trust.canonical import JsonObject
 from apps.trust.log_models import Checkpoint as Checkpoint
 from apps.trust.log_models import CheckpointCopy as CheckpointCopy
 from apps.trust.log_models import Leaf as Leaf
+from apps.trust.log_models import LogRetention as LogRetention
 from apps.trust.log_models import Tile as Tile
 
 
@@ -138,7 +139,9 @@ class AuditEvent(TenantModel):
     """One administrative act, chained to the one before it.
 
     `body` is the canonical JSON of the other columns and is what the chain covers; `seq`, `prev`
-    and `hash` are set by the database alone (migration 0002), whatever an INSERT says.
+    and `hash` are set by the database alone (migration 0002), whatever an INSERT says. What is
+    older than the org keeps it is emptied by the owner's login, which can do nothing else to a row
+    (migration 0005); its place and its hash stay, and so does all that hangs on them.
     """
 
     append_only: ClassVar = True
@@ -163,10 +166,18 @@ class AuditEvent(TenantModel):
         indexes = [
             models.Index(fields=["subject_type", "subject_id", "-seq"], name="audit_event_subject"),
             models.Index(fields=["action", "-seq"], name="audit_event_action"),
+            models.Index(fields=["actor_id", "-seq"], name="audit_event_actor"),
+            models.Index(fields=["subject_id", "-seq"], name="audit_event_of"),
+            models.Index(fields=["at", "seq"], name="audit_event_at"),
         ]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.action} by {self.actor_label}"
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether what happened was erased, by the org's retention; only its place is left."""
+        return not self.body
 
     def describe(self) -> JsonObject:
         """Say in one document what happened, from the columns.

@@ -32,7 +32,11 @@ from apps.runs.models import Feedback, Run, SavedView
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.views import create_view
 from apps.tenants import keys
+from apps.trust.models import SigningKey
+from apps.trust.selectors import get_active_key
+from apps.trust.services.sealer import seal
 from tests.approvals.factories import ask
+from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 
@@ -41,7 +45,6 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
@@ -72,6 +75,21 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("PATCH", "/v1/domains/{domain}"): (ADMINS, {"primary": True}, {200}),
     ("DELETE", "/v1/domains/{domain}"): (ADMINS, None, {204}),
     ("POST", "/v1/domains/{domain}/check"): (ADMINS, None, {202}),
+    ("GET", "/v1/audit"): (ADMINS, None, {200}),
+    ("POST", "/v1/audit/verify"): (ADMINS, {}, {200}),
+    ("GET", "/v1/audit/export"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/verifier"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/retention"): (ADMINS, None, {200}),
+    ("PUT", "/v1/audit/retention"): (ROLES[:1], {"keep_days": 365}, {200}),
+    ("GET", "/v1/audit/checkpoints"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/checkpoints/{checkpoint}/growth"): (ADMINS, None, {200}),
+    ("GET", "/v1/audit/{seq}/proof"): (ADMINS, None, {200}),
+    # It is still waiting, so that nothing of it was put on record yet.
+    ("GET", "/v1/audit/records/{record}/proof"): (ADMINS, None, {404}),
+    ("GET", "/v1/signing-keys"): (ALL, None, {200}),
+    ("POST", "/v1/signing-keys"): (ADMINS, None, {201}),
+    ("POST", "/v1/signing-keys/rotate"): (ADMINS, None, {200}),
+    ("POST", "/v1/signing-keys/{kid}/revoke"): (ADMINS, {"reason": "Lost"}, {200}),
     ("GET", "/v1/keys"): (ALL, None, {200}),
     ("POST", "/v1/keys"): (ALL, {"name": "New"}, {201}),
     # The key is a member's: who may have keys may not therefore see another's.
@@ -251,6 +269,9 @@ class World:
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
+            head = seal(at=AT)
+            assert head
+            kid = get_active_key().kid
             told = self._notice_and_channel(member, project.id.hex)
         return {
             **things,
@@ -260,6 +281,10 @@ class World:
             "invitation": public_id("inv", invitation.id),
             "key": public_id("key", key.id),
             "domain": public_id("dom", domain.id),
+            "seq": str(head.seq_to),
+            "checkpoint": str(head.number),
+            "record": things["run"],
+            "kid": kid,
             "role": public_id("rol", role.id),
         }
 
@@ -297,7 +322,7 @@ class World:
             at=AT,
         )
         ask = Ask(agent=agent.slug, tool="act", input={}, mode="async")
-        run = invoke(ask, caller=self.owner.actor, at=AT).run
+        run = invoke(ask, caller=self.owner, at=AT).run
         return {
             "agent": public_id("agt", agent.id),
             "capability": "act",
@@ -354,7 +379,7 @@ class World:
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
             kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
-            kinds += (Notice, Channel, Delivery)
+            kinds += (Notice, Channel, Delivery, SigningKey)
             kinds += (Approval, ApprovalRule, Vote)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])

@@ -21,8 +21,6 @@ from apps.agents.services.models import create_price, create_provider
 from apps.approvals.models import Approval, ApprovalRule, Vote
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Digest, Notice
-from apps.notify.services import channels
-from apps.notify.services.inbox import send_test
 from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role, RolePermission
 from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
@@ -36,6 +34,7 @@ from apps.tenants.services import membership
 from apps.trust.models import AuditEvent
 from config.urls import org as urlconf
 from tests.approvals.furnishing import furnish_approvals
+from tests.notify.furnishing import DISCORD, furnish_notices
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
@@ -67,7 +66,6 @@ NEW_TOOL = {
     "input_schema": '{"type": "object"}',
     "output_schema": '{"type": "object"}',
 }
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 NEW_CHANNEL = {"name": "Newest", **DISCORD}
 TABLE = {
     "workspace:overview": Row(get=ALL),
@@ -257,25 +255,6 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
     }
 
 
-def furnish_notices(org: Any, who: Any) -> dict[str, Any]:
-    """A notice that `who` has not read, and two channels of theirs, one of them paused."""
-    with keys.holding(org.schema, org.id):
-        send_test(by=who, at=AT)
-        notice = Notice.objects.filter(member_id=who.member_id).latest("id")
-        live, paused = (
-            channels.create_channel(name=name, **DISCORD, by=who, at=AT).channel
-            for name in ("Chat", "Silent")
-        )
-        channels.pause_channel(channel_id=paused.id, by=who, at=AT)
-    channel = public_id("chn", live.id)
-    return {
-        **{name: channel for name in REFS if name.startswith("notify:channel")},
-        "notify:channel_resume": public_id("chn", paused.id),
-        "notify:open": public_id("ntc", notice.id),
-        "notify:read": public_id("ntc", notice.id),
-    }
-
-
 def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
     """Agents of both kinds, a grant between two, a key as one of them that belongs to `who`, a run
     that is over and one that is queued.
@@ -315,7 +294,7 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
         over, queued = (
             invoke(
                 Ask(agent="echo", input={"text": mode}, mode=mode),
-                caller=owner.actor,
+                caller=owner,
                 at=timezone.now(),
             ).run.id
             for mode in ("sync", "async")

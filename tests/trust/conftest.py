@@ -9,7 +9,7 @@ collect_ignore = [] if os.environ.get("VECTORS") else ["test_vectors.py"]
 
 TAMPER = """
 create function public.tamper(statement text) returns bigint
-language plpgsql security definer as $$
+language plpgsql security definer set session_replication_role = replica as $$
 declare hit bigint;
 begin
   execute statement;
@@ -43,3 +43,12 @@ def as_superuser(org: Any, admin_cursor: Any) -> Iterator[Callable[[str], int]]:
     admin_cursor.execute(TAMPER)
     yield run
     admin_cursor.execute("drop function public.tamper")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sealer waits for the transactions of this worker's own database only."""
+    from apps.trust.services import sealer
+    from tests.trust.log import oldest_running_here
+
+    monkeypatch.setattr(sealer, "oldest_running", oldest_running_here)

@@ -247,17 +247,23 @@ def test_the_log_can_only_grow(org, as_superuser, statement):
 
 def test_events_are_listed_newest_first_and_by_what_they_name(org):
     for n in (1, 2):
-        record(subject_id=f"prj_{n}")
+        record(subject_id=f"prj_{n}", at=AT + timedelta(days=n))
     record("trust.signing_key.mislaid", subject_type="signing_key", actor=SYSTEM)
 
     def found(**by):
         return [(e.action.split(".")[1], e.subject_id) for e in selectors.list_events(**by)[:3]]
 
-    assert found()[0] == ("signing_key", "prj_1")
-    assert found(subject_type="project", subject_id="prj_2") == [("project", "prj_2")]
-    assert found(action="orgs.project.") == [("project", "prj_2"), ("project", "prj_1")]
-    assert found(action="trust.signing_key.mislaid", actor_id="mandate") == [found()[0]]
-    assert found(action="orgs", actor_id="mem_1") == []
+    first, second, other = ("project", "prj_1"), ("project", "prj_2"), ("signing_key", "prj_1")
+    assert found()[0] == other
+    assert found(subject="prj_2") == [second]
+    assert found(subject="signing_key", action="trust.signing_key.mislaid") == [other]
+    assert found(action="orgs.project.", actor="mem_1") == [second, first]
+    assert found(action="trust.signing_key.mislaid", actor="mandate") == [other]
+    assert found(action="orgs", actor="mem_1") == []
+    days = [AT + timedelta(days=n) for n in range(4)]
+    assert found(since=days[1], until=days[3]) == [second, first]
+    assert found(since=days[1], until=days[2]) == [first]
+    assert found(since=days[3], actor="mem_1") == []
 
 
 def test_the_first_event_of_an_org_hangs_on_nothing(org, as_superuser):

@@ -137,7 +137,7 @@ def sealed_orgs() -> list:
 
 
 @pytest.fixture
-def busy(throwaway_org, sealed_orgs):
+def busy(throwaway_org, sealed_orgs, alone):
     """An org that real commits go into, one for the module."""
     if not sealed_orgs:
         sealed_orgs.append(throwaway_org())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.orgs.api import domains, roles, views
+from apps.orgs.api import audit, domains, roles, signing_keys, views
 
 urlpatterns = [
     path("me", views.MeView.as_view(), name="me"),
@@ -28,4 +28,32 @@ urlpatterns = [
     path("keys", views.KeysView.as_view(), name="keys"),
     path("keys/<str:key>", views.KeyView.as_view(), name="key"),
     path("keys/<str:key>/rotate", views.KeyRotateView.as_view(), name="key_rotate"),
+    path("audit", audit.AuditView.as_view(), name="audit"),
+    path("audit/verify", audit.AuditVerifyView.as_view(), name="audit_verify"),
+    path("audit/export", audit.AuditExportView.as_view(), name="audit_export"),
+    path("audit/verifier", audit.VerifierView.as_view(), name="audit_verifier"),
+    path("audit/retention", audit.RetentionView.as_view(), name="audit_retention"),
+    path("audit/checkpoints", audit.CheckpointsView.as_view(), name="audit_checkpoints"),
+    path(
+        "audit/checkpoints/<str:checkpoint>/growth",
+        audit.CheckpointGrowthView.as_view(),
+        name="audit_growth",
+    ),
+    path(
+        "audit/records/<str:record>/proof",
+        audit.RecordProofView.as_view(),
+        name="audit_record_proof",
+    ),
+    path("audit/<str:seq>/proof", audit.EntryProofView.as_view(), name="audit_proof"),
+    path("signing-keys", signing_keys.SigningKeysView.as_view(), name="signing_keys"),
+    path(
+        "signing-keys/rotate",
+        signing_keys.SigningKeyRotateView.as_view(),
+        name="signing_key_rotate",
+    ),
+    path(
+        "signing-keys/<str:kid>/revoke",
+        signing_keys.SigningKeyRevokeView.as_view(),
+        name="signing_key_revoke",
+    ),
 ]

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 
 from apps.tenants import keys
 from apps.tenants.selectors import get_org
+from apps.trust.entries import newest_checkpoint
 from apps.trust.leaves import hash_of_event, hash_of_leaf
 from apps.trust.models import AuditEvent, Checkpoint
 from apps.trust.note import Head, origin_of, sign
@@ -60,7 +61,7 @@ def seal(*, at: datetime, batch: int = BATCH) -> Checkpoint | None:
     with transaction.atomic():
         if not _is_ours():
             return None
-        last = Checkpoint.objects.order_by("-number").first() or _before_all()
+        last = newest_checkpoint()
         taken = _take(last, batch)
         if not taken.hashes:
             return None
@@ -74,18 +75,18 @@ def sweep_seal(at: datetime) -> None:
             return
 
 
-def _before_all() -> Checkpoint:
-    zero = dict.fromkeys(("number", "size_before", "size", "seq_from", "seq_to"), 0)
-    return Checkpoint(**zero, xid_from=0, xid_to=0)
-
-
 def _is_ours() -> bool:
     return bool(_value(_LOCK, str(keys.current().org_id)))
 
 
+def oldest_running() -> int:
+    """The oldest transaction of the whole cluster that may still commit."""
+    return int(_value(_EDGE))
+
+
 def _take(last: Checkpoint, batch: int) -> _Taken:
     # The edge comes first: what is older than it is there for every later look.
-    edge = max(int(_value(_EDGE)), last.xid_to)
+    edge = max(oldest_running(), last.xid_to)
     events = list(
         AuditEvent.objects.filter(seq__gt=last.seq_to)
         .order_by("seq")

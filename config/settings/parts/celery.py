@@ -8,7 +8,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = env.text("QUEUE_DEFAULT")
 CELERY_TASK_ROUTES = {
     name: {"queue": env.text("QUEUE_PROVISIONER")}
-    for name in ("tenants.provision_org", "tenants.migrate_org", "tenants.erase_org")
+    for name in (
+        *("tenants.provision_org", "tenants.migrate_org", "tenants.erase_org"),
+        "trust.erase_audit",
+    )
 }
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
