@@ -19,11 +19,12 @@ from apps.approvals.selectors import APPROVAL
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
-from apps.orgs.pages import post_command
+from apps.orgs.pages import post_command, principal_of
 from apps.runs import charting, selectors
 from apps.runs.errors import DECISION, RUN
 from apps.runs.models import Run
 from apps.runs.prefill import example_input
+from apps.runs.reading import shown_to, title_for
 from apps.runs.selectors import RunView
 from apps.runs.states import RunStatus
 from apps.runs.statistics import (
@@ -62,7 +63,7 @@ def row_of(request: HttpRequest, run: Run, *, called: Sequence[str] = ()) -> dic
         "id": public_id(RUN, run.id),
         "short_id": short_id(run.id),
         "url": run_url(request, run.id),
-        "title": run.title,
+        "title": title_for(principal_of(request), run),
         "agent": read.agent_slug,
         "agent_url": _agent_url(request, run.agent_id, read.agent_slug, read.agent_status),
         "called": called[:CALLED_SHOWN],
@@ -90,7 +91,8 @@ def short_id(run_id: UUID) -> str:
 
 
 def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
-    """One run, as its page shows it."""
+    """One run, as its page shows it to who asks."""
+    run = shown_to(principal_of(request), run)
     return {
         "id": public_id(RUN, run.id),
         "url": run_url(request, run.id),
@@ -111,6 +113,7 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "input": run.input,
         "output": run.output,
         "error": run.error,
+        "withheld": run.withheld,
         "status_label": status_label(run.status, run.reason, (run.error or {}).get("code", "")),
         "cost_micros": cost_of(run),
         "usage": run.usage,
