@@ -55,7 +55,7 @@ def page_of(
 ) -> dict[str, Any]:
     """The context of a request's page."""
     by, ref = principal_of(request), public_id(selectors.APPROVAL, approval.id)
-    events = list_events(subject_type="approval", subject_id=ref)[:TRAIL]
+    events = list_events(subject=ref)[:TRAIL]
     voters = selectors.list_voter_ids(approval) if approval.is_pending else []
     hindrance = why_not(approval, by)
     return {
