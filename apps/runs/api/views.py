@@ -64,7 +64,9 @@ class InvokeView(OrgView):
                 s.RunRead, description="The run is over; see its `status`. Or its events."
             ),
             (200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS),
-            (202, JSON): OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+            (202, JSON): OpenApiResponse(
+                s.RunRead, description="It is queued, under way, or waits for a person."
+            ),
             **examples.REFUSALS,
         },
         examples=examples.INVOKE,
@@ -83,9 +85,9 @@ class InvokeView(OrgView):
         )
         if isinstance(request.accepted_renderer, EventRenderer):
             ask = replace(ask, mode=Run.Mode.ASYNC)
-            started = invoke(ask, caller=self.by.actor, at=timezone.now())
+            started = invoke(ask, caller=self.by, at=timezone.now())
             return _events(self, request, started.run, "agents.invoke")
-        answer = invoke(ask, caller=self.by.actor, at=timezone.now())
+        answer = invoke(ask, caller=self.by, at=timezone.now())
         return self.write(
             s.run_object(answer.run),
             status=200 if answer.run.is_closed else 202,
