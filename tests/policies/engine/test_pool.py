@@ -231,22 +231,38 @@ def test_a_child_sees_no_environment_no_file_and_no_network(child: Child) -> Non
     assert limits["Max address space"] == [str(512 * 2**20)] * 2
 
 
+def load(child: Child, rego: str) -> None:
+    request = {"op": "load", "digest": "d", "rego": rego}
+    assert child.ask(request, until=time.monotonic() + PATIENT, long=PATIENT) == {}
+
+
+def test_a_long_text_is_read_once_by_a_child_that_stays_of_use(pool: Pool) -> None:
+    rule = (
+        'deny contains "{0}" if {{ input.subject.role == "x{0}"; not input.context.depth > {0} }}\n'
+    )
+    rego = "package mandate\n\nallow := true\n\n" + "".join(rule.format(i) for i in range(500))
+    asked, before = engine(pool, seconds=PATIENT), set(pids(pool))
+    results = [asked.evaluate([text(rego)], INVOKE).result for _ in range(3)]
+    assert results == ["allow"] * 3
+    assert before <= set(pids(pool))
+
+
 def test_a_child_ends_with_its_socket(child: Child) -> None:
     child._socket.close()
     assert child._process.wait(5) == 0
 
 
 def test_a_child_that_computes_ends_by_itself_when_nobody_kills_it(child: Child) -> None:
-    request = {"op": "evaluate", "digests": ["d"], "texts": {"d": ENDLESS}, "seconds": 0.05}
-    child._send(request, b"{}")
+    load(child, ENDLESS)
+    child._send({"op": "evaluate", "digests": ["d"], "seconds": 0.05}, b"{}")
     child._socket.close()
     assert child._process.wait(5) == -signal.SIGALRM
 
 
 def test_who_computes_for_long_goes_on_behind_all_others(child: Child) -> None:
-    request = {"op": "evaluate", "digests": ["d"], "texts": {"d": ENDLESS}}
+    load(child, ENDLESS)
     with pytest.raises(ChildFailure) as failure:
-        child.ask(request, b"{}", until=time.monotonic() + ENOUGH)
+        child.ask({"op": "evaluate", "digests": ["d"]}, b"{}", until=time.monotonic() + ENOUGH)
     assert (failure.value.why, failure.value.at) == ("late", 0)
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == process.NICENESS
     assert not child.is_usable
@@ -292,3 +308,24 @@ def until_started(pool: Pool) -> None:
     """Until the child that is being started is there."""
     with pool._turn:
         assert pool._turn.wait_for(lambda: not pool._is_starting and pool._idle, 10)
+
+
+def test_many_threads_get_each_their_own_answer(pool: Pool) -> None:
+    """Given eight threads of four orgs with inputs of their own, then no answer is another's."""
+    says = text('package mandate\n\nallow := true\n\ndeny contains sprintf("%v", [input.n])\n')
+    wrong: list[object] = []
+
+    def ask(org: int, thread: int) -> None:
+        asked = engine(pool, f"org {org}", seconds=PATIENT)
+        for turn in range(25):
+            number = thread * 1000 + turn
+            reasons = asked.evaluate([says], {"n": number}).reasons
+            if reasons != (str(number),):
+                wrong.append((number, reasons))
+
+    threads = [threading.Thread(target=ask, args=(n % 4, n)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
