@@ -381,3 +381,18 @@ def test_an_agent_that_is_stopped_leaves_nothing_that_waits(
     assert spine.stop_runs([waiting.id], status="cancelled", reason="x", at=timezone.now()) == {  # type: ignore[arg-type]
         waiting.id
     }
+
+
+def test_by_the_api_somebody_else_agrees_and_the_run_goes_on(
+    echo: Agent, api: Api, api_as: Any, effects: list[str]
+) -> None:
+    in_force(INVOKES)
+    run = api_as("member").post("/agents/echo/invoke", {"input": HELLO}).json()
+
+    approved = api.post(f"/approvals/{run['approval_id']}/approve", {"comment": "Fine."})
+    assert (approved.status_code, approved.json()["status"]) == (200, "approved")
+    tell(Approval.objects.get().id)
+    assert work_one(at=timezone.now())
+    done = api.get(f"/runs/{run['id']}").json()
+    assert (done["status"], done["output"], effects) == ("succeeded", HELLO, ["echo"])
+    assert api.get(f"/approvals/{run['approval_id']}").json()["status"] == "consumed"
