@@ -26,4 +26,5 @@ class RunsConfig(AppConfig):
         sweeping.every_visit(control.sweep_runs)
         sweeping.every_visit(control.forget_keys)
         sweeping.every_visit(sealing.erase_inputs)
-        approvals.register(waiting.SUBJECT, approvals.Subject("Run", run_path, resuming.on_decided))
+        subject = approvals.Subject("Run", run_path, resuming.on_decided, prefix="run")
+        approvals.register(waiting.SUBJECT, subject)

@@ -59,12 +59,14 @@ class ToolSpec:
 class Effect:
     """What a tool call may do outside, and where: what policies are asked about before it is made.
 
-    One that only reads is nothing to ask about.
+    One that only reads is nothing to ask about. One that `is_all` is everything that its run does,
+    with the run's own input: whoever agreed to the run for the same reasons has agreed to it.
     """
 
     tool: str
     annotations: Annotations
     host: str
+    is_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

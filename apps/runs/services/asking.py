@@ -69,6 +69,7 @@ class Charge:
     """On whose behalf a run works, where it counts, and by which agents it came there.
 
     `root_id` is the run that waits if a person has to be asked; `approval_id` what one said last.
+    `agreed` are the reasons for which a person was asked whether the run may begin, and agreed.
     """
 
     root_id: UUID
@@ -77,6 +78,7 @@ class Charge:
     home: Place
     lineage: tuple[str, ...]
     approval_id: UUID | None = None
+    agreed: tuple[str, ...] = ()
 
     @property
     def tags(self) -> dict[str, list[str]]:
