@@ -25,7 +25,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.agents.services.agents import create_agent
-from apps.common.api import views
+from apps.common.api import answering, views
 from apps.common.api.views import ApiView
 from apps.orgs.models import ApiKey
 from apps.orgs.tokens import hash_of, new_token
@@ -310,8 +310,12 @@ def test_both_roads_answer_every_request_alike_and_leave_the_same_runs(
     patched = long_road()
     long = answers(world, "long")
     patched.undo()
+    with pytest.MonkeyPatch.context() as bent:
+        bent.setattr(answering, "_encode", json.JSONEncoder(default=str).encode)
+        odd = _said(ask(Handler(), TABLE["usual"], world, road="bent"))
 
     assert {name: (short[name], long[name]) for name in short if short[name] != long[name]} == {}
-    assert runs_of(world) == [*left, *left]
+    assert odd != short["usual"]  # a difference would be seen
+    assert runs_of(world)[:-1] == [*left, *left]
     assert short["suspended"] == short["a key that isn't there"]
     assert len(left) >= sum(asked.status in {200, 202} for asked in TABLE.values()) - 2
