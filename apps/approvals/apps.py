@@ -7,7 +7,12 @@ class ApprovalsConfig(AppConfig):
     verbose_name = "Approvals"
 
     def ready(self) -> None:
-        from apps.approvals.services import outcome
+        from apps.approvals import selectors
+        from apps.approvals.services import notices, outcome
+        from apps.notify import kinds
+        from apps.orgs import beside
         from apps.tenants import sweeping
 
+        kinds.register(*notices.KINDS)
+        beside.bring(selectors.WAITING, selectors.waiting_of_member())
         sweeping.every_visit(outcome.sweep_approvals)

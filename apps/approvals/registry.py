@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from apps.approvals.errors import ApprovalMisuse
+from apps.common.ids import public_id
 
 if TYPE_CHECKING:
     from apps.approvals.models import Approval
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Subject:
     """A kind of thing that may need approval.
 
-    `url_of` gives the path of the page of one, by its id. `on_decided` runs in a job after the
+    `url_of` gives the path of the page of one, by its id, which goes by `prefix` in public
+    (`run_…`). `on_decided` runs in a job after the
     commit that approved, rejected, expired or cancelled a request; it must be idempotent, for it
     is repeated until it has returned once. An approval that nobody used in time comes twice: as
     approved, and as expired.
@@ -30,6 +32,10 @@ class Subject:
     label: str
     url_of: Callable[[UUID], str]
     on_decided: Callable[[Approval], None]
+    prefix: str = ""
+
+    def public_id(self, subject_id: UUID) -> str:
+        return public_id(self.prefix, subject_id) if self.prefix else str(subject_id)
 
 
 _subjects: dict[str, Subject] = {}

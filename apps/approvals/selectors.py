@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import (
+    Case,
+    Exists,
+    IntegerField,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 
 from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock, Vote
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
-from apps.orgs.models import Member
+from apps.common.text import is_slug
+from apps.orgs.models import Role
 from apps.orgs.principals import Principal
+from apps.orgs.selectors import AGENT, list_members_who_may
 
 APPROVAL: Final = "apr"
 RULE: Final = "apl"
 VOTE: Final = "vot"
+COUNTED: Final = 10
+"""Nobody counts further: it shows 9+."""
+NAMED: Final = ("approver", "agent", "project", "role", "rule__agent", "rule__project")
+WAITING: Final = "waiting_approvals"
+VIEW: Final = "approvals.view"
 DECIDE: Final = "approvals.decide"
+BREAK_GLASS: Final = "approvals.break_glass"
+RULES: Final = "approvals.rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +53,9 @@ def list_approvals(
     *, status: str = "", subject_type: str = "", decided: bool = False
 ) -> QuerySet[Approval]:
     """Requests, with whom and what they name; `decided` leaves out those that wait."""
-    rows = Approval.objects.select_related("human", "approver", "agent", "project", "role")
+    rows = Approval.objects.select_related(*NAMED)
+    votes = Vote.objects.select_related("member").order_by("at", "id")
+    rows = rows.prefetch_related(Prefetch("votes", votes))
     if status:
         rows = rows.filter(status=status)
     if subject_type:
@@ -68,23 +90,61 @@ def waiting_for(rows: QuerySet[Approval], by: Principal) -> QuerySet[Approval]:
     )
 
 
-def count_waiting(by: Principal, *, most: int) -> int:
-    """How many wait for this principal; nobody counts beyond `most`."""
-    return len(waiting_for(Approval.objects.all(), by).values_list("pk")[:most])
+def waiting_of_member() -> ArraySubquery:
+    """The first requests that wait for a member's row, read along with whoever enters
+    (apps.orgs.beside). Whether the member may decide at all, `count_waiting` knows.
+    """
+    voted = Vote.objects.filter(approval=OuterRef("pk"), member_id=OuterRef(OuterRef("pk")))
+    rows = Approval.objects.filter(
+        ~Exists(voted),
+        Q(role=None) | Q(role_id=OuterRef("role_id")),
+        status=ApprovalStatus.PENDING,
+        expires_at__gt=Clock(),
+    ).exclude(barred__contains=[OuterRef("pk")])
+    return ArraySubquery(rows.values("id")[:COUNTED])
 
 
-def list_votes(approval_id: UUID) -> list[Vote]:
-    """Who said what, in order."""
-    rows = Vote.objects.select_related("member").filter(approval_id=approval_id)
-    return list(rows.order_by("at", "id"))
+def is_own(approval: Approval, by: Principal) -> bool:
+    """Whether it was asked for by this principal; a person answers for their keys and agents."""
+    if by.agent_id is not None:
+        return approval.requester_id == by.actor.id
+    return approval.human_id == by.member_id
 
 
-def count_voters(approval: Approval) -> int:
-    """How many members may decide it, whether or not they have voted."""
-    rows = Member.objects.filter(left_at=None).exclude(id__in=approval.barred)
-    if approval.role_id:
-        rows = rows.filter(role_id=approval.role_id)
-    return rows.filter(role__grants__permission__code=DECIDE).count()
+def may_read(approval: Approval, by: Principal) -> bool:
+    """Whether this principal may see what would happen: who decides it must, who asked knows it,
+    and for all others it is what runs take and give.
+    """
+    return by.may(DECIDE) or by.may("data.read") or is_own(approval, by)
+
+
+def count_waiting(by: Principal) -> int:
+    """How many wait for a member in a browser, at most COUNTED; they were read with the member."""
+    return len(by.beside.get(WAITING) or ()) if by.may(DECIDE) else 0
+
+
+def count_waiting_now(by: Principal) -> int:
+    """How many wait for this principal at this moment, at most COUNTED."""
+    return len(waiting_for(Approval.objects.all(), by).values_list("pk")[:COUNTED])
+
+
+def list_agent_choices(*, most: int) -> list[tuple[str, str]]:
+    """Agents that aren't retired, (slug, name) by name, for a choice."""
+    rows = _agents().exclude(status="retired").order_by("name", "id")
+    return list(rows.values_list("slug", "name")[:most])
+
+
+def list_deciding_roles() -> list[tuple[str, str]]:
+    """The roles whose members may decide, (slug, name) in their order."""
+    rows = Role.objects.filter(grants__permission__code=DECIDE).order_by("rank", "id")
+    return list(rows.values_list("slug", "name"))
+
+
+def list_voter_ids(approval: Approval) -> list[UUID]:
+    """The members who may decide it now, whether or not they have voted."""
+    rows = list_members_who_may(DECIDE).exclude(id__in=approval.barred)
+    rows = rows.filter(role_id=approval.role_id) if approval.role_id else rows
+    return list(rows.values_list("id", flat=True))
 
 
 def list_rules() -> QuerySet[ApprovalRule]:
@@ -98,6 +158,17 @@ def get_rule(ref: str) -> ApprovalRule:
     found = list_rules().filter(id=parse_id(RULE, ref)).first()
     if found is None:
         raise NotFound("There is no such rule.")
+    return found
+
+
+def find_agent_id(ref: str, *, tool: str = "") -> UUID | None:
+    """An agent that isn't retired by its public id or slug, if it has that tool; None if there is
+    none. Agents belong to a higher app, so only the rules' own column is followed.
+    """
+    named = {"slug": ref} if is_slug(ref) else {"id": parse_id(AGENT, ref)}
+    rows = _agents().exclude(status="retired").filter(**named)
+    rows = rows.filter(capabilities__name=tool) if tool else rows
+    found: UUID | None = rows.values_list("id", flat=True).first()
     return found
 
 
@@ -125,3 +196,9 @@ def find_rule(subject_type: str, about: About) -> ApprovalRule | None:
     )
     rows = ApprovalRule.objects.filter(meant, removed_at=None, subject_type__in=["", subject_type])
     return rows.alias(rank=rank).order_by("rank", "-subject_type").first()
+
+
+def _agents() -> QuerySet[Any]:
+    model: Any = ApprovalRule._meta.get_field("agent").related_model
+    rows: QuerySet[Any] = model.objects.all()
+    return rows

@@ -84,6 +84,11 @@ def count(value: int | None) -> str:
     return NONE if value is None else f"{value:,}".replace("-", MINUS)
 
 
+def at_most(number: int, most: int) -> str:
+    """Write a number that was counted up to `most`: "9+" where that is 10; 0 is nothing."""
+    return f"{most - 1}+" if number >= most else str(number or "")
+
+
 def percent(share: float | None) -> str:
     """Write a share of 1 as a percentage with one digit, or none when it is round: 97.4%."""
     if share is None:

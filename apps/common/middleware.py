@@ -81,7 +81,7 @@ def _exchange(request: HttpRequest) -> Iterator[Finish]:
     """Open everything that lasts as long as the request; the yielded function ends its answer."""
     began = time.perf_counter()
     named = cast(Any, request)
-    named.id = tracecontext.request_id(request.headers.get("X-Request-Id"))
+    named.id = tracecontext.request_id(request.META.get("HTTP_X_REQUEST_ID"))
     with telemetry.server_span(request) as span:
         named.trace = telemetry.context_of(span) if span else _own_span(request)
         tracecontext.enter(named.trace)
@@ -105,7 +105,7 @@ def _exchange(request: HttpRequest) -> Iterator[Finish]:
 
 
 def _own_span(request: HttpRequest) -> TraceContext:
-    incoming = tracecontext.read_traceparent(request.headers.get("traceparent"))
+    incoming = tracecontext.read_traceparent(request.META.get("HTTP_TRACEPARENT"))
     return incoming.child() if incoming else tracecontext.new_trace()
 
 

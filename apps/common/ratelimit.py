@@ -127,7 +127,8 @@ class Limiter:
             if not last.left or now >= last.until or last.verdict.policy != policy:
                 return None
             last.left -= 1
-            return replace(last.verdict, remaining=last.verdict.remaining + last.left)
+            told = last.verdict
+            return Verdict(told.policy, told.allowed, told.remaining + last.left, told.reset)
 
     def _ask_for(self, policy: Policy, caller: tuple[str, str], amount: int, now: float) -> Verdict:
         """Have a handful counted, or one where so many aren't left."""

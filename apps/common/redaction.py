@@ -88,6 +88,8 @@ def redact(value: Any, name: str = "") -> Any:
     """
     if name and _is_secret_name(name) and value not in (None, "", True, False):
         return REDACTED
+    if type(value) is str:  # as most are: to ask what a value can do is slow
+        return redact_text(value)
     if isinstance(value, Mapping):
         return {str(key): redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

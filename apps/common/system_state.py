@@ -31,6 +31,7 @@ WORDS: Final = {
         "An update is being finished. Some pages may fail.",
     ),
     "valkey": ("Queue", "Work that waits in line starts late. Calls that answer at once go on."),
+    "policies": ("Policies", "Calls that a policy decides are denied until its engine is back."),
     "workers": ("Workers", "Queued runs start late. Calls that answer at once go on."),
     "provisioner": ("Setup", "New organizations are set up late."),
     "beat": ("Scheduler", "Deadlines, expiries and clean-up come late."),

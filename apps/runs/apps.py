@@ -9,12 +9,16 @@ class RunsConfig(AppConfig):
     def ready(self) -> None:
         from apps.agents import activity, pages
         from apps.agents.services import kill_switch
+        from apps.approvals import registry as approvals
         from apps.orgs import demo
+        from apps.runs import records as own
         from apps.runs.demo import seed_agents
         from apps.runs.demo_history import seed_history
-        from apps.runs.presenting import RunActivity
-        from apps.runs.services import control
+        from apps.runs.errors import DECISION, RUN
+        from apps.runs.presenting import RunActivity, run_path
+        from apps.runs.services import control, resuming, sealing, waiting
         from apps.tenants import sweeping
+        from apps.trust import records
 
         activity.register(RunActivity())
         pages.add_tab(pages.Tab(20, "Try it", "runs:try", "agents.invoke"))
@@ -24,3 +28,7 @@ class RunsConfig(AppConfig):
         kill_switch.on_kill(control.stop_runs_of_agent)
         sweeping.every_visit(control.sweep_runs)
         sweeping.every_visit(control.forget_keys)
+        sweeping.every_visit(sealing.erase_inputs)
+        approvals.register(waiting.SUBJECT, approvals.Subject("Run", run_path, resuming.on_decided))
+        records.register("run", prefix=RUN, tell=own.tell_run)
+        records.register("decision", prefix=DECISION, tell=own.tell_decision)

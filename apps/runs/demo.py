@@ -83,7 +83,7 @@ def _put_to_work(ask: Ask, owner: Principal) -> None:
     """Invoke an agent that can be, unless it did this before."""
     able = _present(ask.agent).filter(status=AgentStatus.ACTIVE)
     if able and not Run.objects.filter(agent__in=able, input=ask.input).exists():
-        invoke(ask, caller=owner.actor, at=timezone.now())
+        invoke(ask, caller=owner, at=timezone.now())
 
 
 def _present(*slugs: str) -> QuerySet[Agent]:

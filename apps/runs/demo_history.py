@@ -13,7 +13,6 @@ from random import Random
 from typing import Final
 
 from apps.agents.selectors import list_agent_names
-from apps.common.actors import Actor
 from apps.common.clock import clock_set_to
 from apps.common.errors import DomainError
 from apps.orgs.principals import Principal
@@ -148,17 +147,17 @@ def _missing(planned: Sequence[Planned]) -> list[Planned]:
     return [each for each in planned if each.ask.session_id not in known]
 
 
-def _people() -> list[Actor]:
+def _people() -> list[Principal]:
     """The members who may ask agents for work."""
     found = [find_member_principal(user_id=member.user_id) for member in list_members(left=False)]
-    return [who.actor for who in found if who and who.may("agents.invoke")]
+    return [who for who in found if who and who.may("agents.invoke")]
 
 
-def _asker(planned: Planned, people: Sequence[Actor]) -> Actor:
+def _asker(planned: Planned, people: Sequence[Principal]) -> Principal:
     return Random(planned.ask.session_id).choice(people)  # noqa: S311 - believable, not secret
 
 
-def _repeat(planned: Planned, by: Actor, at: datetime) -> None:
+def _repeat(planned: Planned, by: Principal, at: datetime) -> None:
     """Do it now, on record as of then; what an agent refuses today leaves its own trace."""
     clock = clock_set_to(at - planned.ago)
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from apps.common.errors import Conflict, PermissionDenied, Unavailable
+from apps.common.errors import Conflict, PermissionDenied, RateLimited, Unavailable
 from apps.common.ids import public_id
 
 RUN: Final = "run"
 VIEW: Final = "viw"
+DECISION: Final = "dec"
 
 # reason → a sentence that says what is the matter and who can change it
 REASONS: Final = {
@@ -22,10 +24,33 @@ REASONS: Final = {
     "too_deep": "The call passes through too many agents.",
     "auth_agent": "This tool is only for other agents that hold a grant.",
     "auth_person": "This tool is only for people and their keys, not for agents.",
-    "no_approval": "A person must agree to this call first, and nobody can be asked yet.",
+    "policy": "The organization's policies refuse it.",
+    "policy_unavailable": "The policies could not be asked, so nothing may be done.",
+    "policy_rate": "The policies allow this caller no more calls of this tool for now.",
+    "policy_cost": "It would cost more than the policies allow one call to cost.",
+    "approval_rejected": "A person was asked and has said no.",
+    "approval_expired": "A person was asked, and nobody has agreed in time.",
+    "approval_cancelled": "The question to a person was taken back.",
+    "approval_payload_changed": "What would be done is not what a person has agreed to.",
+    "approval_policy_changed": "A person has agreed, and the policies have changed since.",
+    "approval_manifest_changed": "A person has agreed, and the agent has changed since.",
+    "approval_used": "What a person has agreed to was good for one time.",
+    "approval_not_approved": "Nobody has agreed to this.",
     "no_budget": "The call counts against a budget that isn't there.",
     "no_price": "The tool has no price, and a call that may cost anything is refused.",
 }
+
+
+def told_of(reason: str, said: Sequence[str] = ()) -> str:
+    """A reason as a sentence, with what the policies say themselves."""
+    sentence = REASONS.get(reason, reason)
+    return f"{sentence} {'; '.join(said)}" if said else sentence
+
+
+def _on_record(run_id: UUID, decision_id: UUID | None) -> dict[str, str]:
+    """Where a refusal can be read: the run, and the decision if policies were asked."""
+    decided = {"decision_id": public_id(DECISION, decision_id)} if decision_id else {}
+    return {"run": public_id(RUN, run_id), **decided}
 
 
 class RunDenied(PermissionDenied):
@@ -34,9 +59,30 @@ class RunDenied(PermissionDenied):
     code = "run_denied"
     title = "The invocation was refused"
 
-    def __init__(self, *, reason: str, run_id: UUID) -> None:
-        detail = REASONS.get(reason, reason)
-        super().__init__(detail, reason=reason, run=public_id(RUN, run_id))
+    def __init__(
+        self,
+        *,
+        reason: str,
+        run_id: UUID,
+        decision_id: UUID | None = None,
+        reasons: Sequence[str] = (),
+    ) -> None:
+        super().__init__(told_of(reason, reasons), reason=reason, **_on_record(run_id, decision_id))
+
+
+class RunRateLimited(RateLimited):
+    """A policy allows so many calls and no more; a run with status `denied` has it on record."""
+
+    code = "run_rate_limited"
+    title = "The policies allow no more calls for now"
+
+    def __init__(self, *, run_id: UUID, decision_id: UUID | None, retry_after: int) -> None:
+        super().__init__(
+            REASONS["policy_rate"],
+            retry_after=retry_after,
+            reason="policy_rate",
+            **_on_record(run_id, decision_id),
+        )
 
 
 class RunClosed(Conflict):

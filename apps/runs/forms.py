@@ -32,7 +32,6 @@ RANGES: Final = {
 }
 LOOK_BACK: Final = timedelta(days=30)
 """How far back words are searched where no time is given: no index answers them."""
-SHOWN: Final = [status for status in RunStatus if status != RunStatus.AWAITING_APPROVAL]
 
 
 class RunFilterForm(forms.Form):
@@ -43,7 +42,7 @@ class RunFilterForm(forms.Form):
 
     q = forms.CharField(required=False, max_length=WORDS_MAX)
     status = forms.ChoiceField(
-        required=False, choices=[("", "Any status"), *((s.value, s.label) for s in SHOWN)]
+        required=False, choices=[("", "Any status"), *((s.value, s.label) for s in RunStatus)]
     )
     agent = forms.CharField(required=False, max_length=40)
     caller = forms.CharField(required=False, max_length=40)

@@ -31,6 +31,11 @@ class Run(TenantModel):
     them share their context, `turns_before` (migrations/sql) says. What happens in a run that is
     `told` becomes events (`RunEvent`) as well. `spent` is by attempt what `cost_micros` and `usage`
     are the sums of. `traceparent` is the span below which a worker carries it out.
+
+    `decision_id` is what policies said when it was asked for, `approval_id` what a person was asked
+    last, `member_id` who stands behind whoever began it all. Attempts that ended because a person
+    had to be asked are `resumed`. The input of one that `is_sealed` stands here masked, and whole
+    in the secret store until it is over.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -90,6 +95,11 @@ class Run(TenantModel):
     finished_at = models.DateTimeField(null=True)
     told = models.BooleanField(db_default=False)
     traceparent = models.CharField(max_length=55, blank=True, db_default="")
+    decision_id = models.UUIDField(null=True)
+    approval_id = models.UUIDField(null=True)
+    member_id = models.UUIDField(null=True)
+    resumed = models.PositiveIntegerField(db_default=0)
+    is_sealed = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "runs"
@@ -140,9 +150,12 @@ class Run(TenantModel):
             ),
             models.Index(
                 fields=["parent"],
-                condition=Q(parent__isnull=False, status__in=["queued", "running"]),
+                condition=Q(
+                    parent__isnull=False, status__in=["queued", "running", "awaiting_approval"]
+                ),
                 name="run_open_below",
             ),
+            models.Index(fields=["id"], condition=Q(is_sealed=True), name="run_sealed"),
         ]
 
     def __str__(self) -> str:
@@ -153,7 +166,8 @@ class Step(TenantModel):
     """One thing that a run did beyond computing: its own work, an outside call, another agent.
 
     `attempt` is the run's `lease_no` when it began: a second attempt's steps stand beside the
-    first's.
+    first's. A tool call that stands here whole has a `call_key`: another attempt that makes the
+    same call is given what this one got.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -177,6 +191,7 @@ class Step(TenantModel):
     child = models.ForeignKey(
         Run, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )
+    call_key = models.CharField(max_length=64, blank=True, db_default="")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 
@@ -197,6 +212,22 @@ class Step(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.ordinal} {self.name}"
+
+
+class KnownHost(TenantModel):
+    """A host that has answered a tool call of this org well: the next call of it is no news."""
+
+    app_grants: ClassVar = ("select", "insert")
+
+    host = models.CharField(max_length=255)
+    first_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "known_hosts"
+        constraints = [models.UniqueConstraint(fields=["host"], name="known_host_once")]
+
+    def __str__(self) -> str:
+        return self.host
 
 
 class LogLevel(models.TextChoices):

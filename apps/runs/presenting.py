@@ -9,20 +9,23 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.agents.activity import Performance, Week
 from apps.agents.models import Agent
 from apps.agents.pages import ref_of, ref_of_agent
+from apps.approvals.selectors import APPROVAL
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
 from apps.orgs.pages import post_command
 from apps.runs import charting, selectors
-from apps.runs.errors import RUN
+from apps.runs.errors import DECISION, RUN
 from apps.runs.models import Run
 from apps.runs.prefill import example_input
 from apps.runs.selectors import RunView
+from apps.runs.states import RunStatus
 from apps.runs.statistics import (
     MOST,
     WEEK,
@@ -39,6 +42,11 @@ CALLED_SHOWN: Final = 3
 
 def run_url(request: HttpRequest, run_id: UUID) -> str:
     return link(request, "runs:run", public_id(RUN, run_id))
+
+
+def run_path(run_id: UUID) -> str:
+    """The path of a run's page, for who has no request at hand."""
+    return reverse("runs:run", args=[public_id(RUN, run_id)])
 
 
 def rows_of(request: HttpRequest, runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -108,6 +116,9 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "usage": run.usage,
         "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
+        "waits": run.status == RunStatus.AWAITING_APPROVAL,
+        "decision": public_id(DECISION, run.decision_id) if run.decision_id else None,
+        "approval": public_id(APPROVAL, run.approval_id) if run.approval_id else None,
         "manifest": {
             "version": run.manifest_version,
             "digest": run.manifest_digest,

@@ -18,10 +18,11 @@ from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.ids import public_id
 from apps.common.json import Object
+from apps.orgs.models import Member
 from apps.orgs.principals import Principal
 from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, SavedView, Step
 from apps.runs.spine import Ending
-from apps.runs.states import CLOSED, RunStatus
+from apps.runs.states import CLOSED, OPEN, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class RunView:
     children: tuple[UUID, ...]
     manifest_version: int
     manifest_digest: str
+    decision_id: UUID | None
+    approval_id: UUID | None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -103,6 +106,15 @@ def get_run(run_id: UUID) -> RunView:
     if row is None:
         raise NotFound
     return view_of(row)
+
+
+def get_whole_run(run_id: UUID) -> Run:
+    """A run with all that carrying it out takes: its agent, both projects, and the role that the
+    member behind it has now (None if they have left); one query.
+    """
+    member = Member.objects.filter(id=OuterRef("member_id"), left_at=None)
+    rows = Run.objects.select_related("agent__project", "project", "manifest")
+    return rows.annotate(member_role=Subquery(member.values("role__slug"))).get(id=run_id)
 
 
 def get_ending(run_id: UUID) -> Ending:
@@ -189,6 +201,8 @@ def view_of(row: Run) -> RunView:
         children=tuple(row.child_ids),  # type: ignore[attr-defined]
         manifest_version=row.manifest_version,  # type: ignore[attr-defined]
         manifest_digest=row.manifest_digest,  # type: ignore[attr-defined]
+        decision_id=row.decision_id,
+        approval_id=row.approval_id,
         attempt=row.lease_no,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -301,8 +315,8 @@ def list_last_runs(agent_ids: Iterable[UUID]) -> QuerySet[Run]:
 
 
 def count_open_runs(*, agent_id: UUID | None = None, below: UUID | None = None) -> int:
-    """How many runs are queued or at work: an agent's, or those within a root's tree."""
-    rows = Run.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    """How many runs are queued, at work or waiting for a person: an agent's, or a root's tree's."""
+    rows = Run.objects.filter(status__in=OPEN)
     if agent_id:
         rows = rows.filter(agent_id=agent_id)
     return (rows.filter(root_id=below) if below else rows).count()

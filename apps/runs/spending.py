@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from apps.common.json import Object
@@ -49,3 +49,28 @@ class Spending:
     def untold(self) -> Object | None:
         """What the database is to be told, where Postgres reads the cost as the number it is."""
         return None if self.is_told else {**(self.usage or {}), "cost_micros": str(self.cost)}
+
+
+@dataclass(slots=True)
+class Purse:
+    """What a run and all that is asked in its name may cost; None is no limit.
+
+    What is spent below counts in every purse above, so that no agent gets around its own cap by
+    having another do the work.
+    """
+
+    cap: int | None = None
+    spent: Decimal = field(default_factory=Decimal)
+    above: Purse | None = None
+
+    def pay(self, cost: Decimal) -> None:
+        self.spent += cost
+        if self.above is not None:
+            self.above.pay(cost)
+
+    @property
+    def exceeded(self) -> int | None:
+        """The cap that was passed, here or above; None if none was."""
+        if self.cap is not None and self.spent > self.cap:
+            return self.cap
+        return self.above.exceeded if self.above is not None else None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -18,8 +17,19 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from apps.agents.runtimes.base import Turn
-from apps.common.actors import Actor
 from apps.common.json import JsonDecoder, Object
+from apps.runs.spine_types import Admission as Admission
+from apps.runs.spine_types import Began as Began
+from apps.runs.spine_types import Claim as Claim
+from apps.runs.spine_types import Ending as Ending
+from apps.runs.spine_types import Hold as Hold
+from apps.runs.spine_types import Keyed as Keyed
+from apps.runs.spine_types import Notes as Notes
+from apps.runs.spine_types import Order as Order
+from apps.runs.spine_types import Outcome as Outcome
+from apps.runs.spine_types import Parentage as Parentage
+from apps.runs.spine_types import Standing as Standing
+from apps.runs.spine_types import Waiting as Waiting
 from apps.runs.states import RunStatus, StepStatus
 
 LEASE: Final = timedelta(seconds=settings.RUN_LEASE_SECONDS)
@@ -27,150 +37,16 @@ LEASE: Final = timedelta(seconds=settings.RUN_LEASE_SECONDS)
 TRIES: Final = 3
 GRACE: Final = timedelta(seconds=5)
 """How late an execution may be in ending a run that is out of time by itself."""
-NO_REASON: Final = ""
-
-Outcome = Literal[
-    "admitted",
-    "replay",
-    "in_flight",
-    "other_body",
-    "denied",
-    "no_budget",
-    "no_agent",
-    "stale_manifest",
-    "fenced",
-    "late",
-    "cycle",
-    "too_deep",
-]
-
-Standing = Literal["ours", "late", "lost"]
-"""What a run is to its execution, by Postgres and its clock: its own; its own and out of time, so
-that it can only be ended; or no longer its own."""
-
 _ADMIT: Final = """
 select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at from admit(
   p_run => %s, p_agent => %s, p_manifest => %s, p_project => %s, p_tool => %s, p_title => %s,
   p_mode => %s, p_input => %s, p_timeout => %s::int, p_caller_type => %s, p_caller_id => %s,
-  p_caller_label => %s, p_principal => %s, p_key => %s, p_fingerprint => %s, p_refusal => %s,
-  p_recalled => %s, p_scopes => %s::uuid[], p_price => %s::bigint,
+  p_caller_label => %s, p_member => %s, p_principal => %s, p_key => %s, p_fingerprint => %s,
+  p_refusal => %s, p_recalled => %s, p_scopes => %s::uuid[], p_price => %s::bigint,
+  p_bundle => %s::int, p_tags => %s, p_decision => %s, p_awaits => %s, p_sealed => %s,
   p_parent => %s, p_parent_lease => %s::int, p_step => %s, p_step_name => %s, p_ordinal => %s::int,
   p_notes => %s, p_session => %s, p_lease => %s, p_at => %s)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An execution's claim on its run: `lease_no` is the fencing token."""
-
-    run_id: UUID
-    lease_no: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A request's Idempotency-Key: whose it is, and the digest of what was asked for."""
-
-    principal: str
-    key: str | None
-    fingerprint: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Parentage:
-    """The run that calls, the call's place among its steps, and what it has noted until now."""
-
-    hold: Hold
-    step_id: UUID
-    step_name: str
-    ordinal: int
-    notes: Notes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Everything that a run is made of; `refusal` is the code of a reason against it.
-
-    `price_micros` is what it may cost, in each of the budgets (`scopes`) that it counts against.
-    An agent that `is_recalled` by its slug and is gone or retired is looked for again. A child's
-    session is its parent's, by the database.
-    """
-
-    run_id: UUID
-    agent_id: UUID
-    manifest_id: UUID
-    project_id: UUID
-    tool: str
-    title: str
-    mode: str
-    input: Object
-    timeout_seconds: int
-    caller: Actor
-    claim: Claim
-    price_micros: int
-    scopes: Sequence[UUID]
-    refusal: str | None = None
-    is_recalled: bool = False
-    parent: Parentage | None = None
-    session_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """What an Idempotency-Key stands for, and how a request with it is answered."""
-
-    run_id: UUID
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What became of an order. `lease_no` counts when admitted, `reason` when refused on record."""
-
-    outcome: Outcome
-    run_id: UUID
-    lease_no: int
-    status: RunStatus
-    reason: str
-    root_id: UUID
-    lineage: tuple[UUID, ...]
-    deadline_at: datetime
-
-    @property
-    def hold(self) -> Hold:
-        return Hold(self.run_id, self.lease_no)
-
-
-@dataclass(slots=True)
-class Notes:
-    """What an execution gathers between two calls: log lines, and steps that are over.
-
-    `delta` is text of an answer under way, which came before them; it is kept as events only.
-    """
-
-    logs: list[Object] = field(default_factory=list)
-    steps: list[Object] = field(default_factory=list)
-    delta: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.logs or self.steps or self.delta)
-
-    def as_json(self) -> Object:
-        return {"logs": self.logs, "steps": self.steps, "delta": self.delta}
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ended; `error` is `{"code", "message"}` of one that didn't succeed, `usage` what it
-    asked of models.
-    """
-
-    status: RunStatus
-    reason: str = NO_REASON
-    output: Object | None = None
-    error: Object | None = None
-    cost_micros: int = 0
-    usage: Object | None = None
 
 
 def admit(order: Order, *, at: datetime) -> Admission:
@@ -190,6 +66,7 @@ def admit(order: Order, *, at: datetime) -> Admission:
         order.caller.type.value,
         order.caller.id,
         order.caller.label,
+        order.member_id,
         order.claim.principal,
         order.claim.key,
         order.claim.fingerprint,
@@ -197,6 +74,11 @@ def admit(order: Order, *, at: datetime) -> Admission:
         order.is_recalled,
         list(order.scopes),
         order.price_micros,
+        order.bundle,
+        _json(order.tags),
+        _json(order.decision),
+        order.awaits,
+        order.is_sealed,
         parent and parent.hold.run_id,
         parent and parent.hold.lease_no,
         parent and parent.step_id,
@@ -262,11 +144,18 @@ def begin_step(
     name: str,
     input: Object | None,
     notes: Notes | None,
+    error: Object | None = None,
+    bundle: int | None = None,
+    decision: Object | None = None,
     at: datetime,
-) -> Standing:
-    """Put the beginning of a step on record, if the run is ours; else it must not begin."""
-    standing: Standing = _one(
-        "select begin_step(%s, %s::int, %s, %s::int, %s, %s, %s, %s, %s)",
+) -> Began:
+    """Put the beginning of a step on record, if the run is ours; else it must not begin.
+
+    What policies said of it goes along, and counts while they are those of `bundle`. With an
+    `error` it is over: it was refused.
+    """
+    began: Began = _one(
+        "select begin_step(%s, %s::int, %s, %s::int, %s, %s, %s, %s, %s::int, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         step_id,
@@ -274,10 +163,13 @@ def begin_step(
         kind,
         name,
         _json(input),
+        _json(error),
+        bundle,
+        _json(decision),
         _json(notes),
         at,
     )[0]
-    return standing
+    return began
 
 
 def end_step(
@@ -287,18 +179,26 @@ def end_step(
     status: StepStatus,
     output: Object | None = None,
     error: Object | None = None,
+    call_key: str = "",
+    host: str | None = None,
     spent: Object | None = None,
     at: datetime,
 ) -> Standing:
-    """Put a step's result on record; it is discarded if the run is lost. What was spent is not."""
+    """Put a step's result on record; it is discarded if the run is lost. What was spent is not.
+
+    Where it ended well, its `host` is known from now on, and by its `call_key` another attempt
+    finds what it got.
+    """
     standing: Standing = _one(
-        "select end_step(%s, %s::int, %s, %s, %s, %s, %s, %s)",
+        "select end_step(%s, %s::int, %s, %s, %s, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         step_id,
         status,
         _json(output),
         _json(error),
+        call_key,
+        host,
         _json(spent),
         at,
     )[0]
@@ -311,6 +211,67 @@ def check_run(hold: Hold, *, notes: Notes | None = None) -> Standing:
         "select check_run(%s, %s::int, %s)", hold.run_id, hold.lease_no, _json(notes)
     )[0]
     return standing
+
+
+def suspend_run(hold: Hold, waiting: Waiting, *, at: datetime) -> Began:
+    """Have the run's whole tree wait for a person's word on one call, if the run is ours.
+
+    Nothing is ours afterwards: another attempt goes on when somebody has agreed.
+    """
+    began: Began = _one(
+        "select suspend_run(%s, %s::int, %s, %s::int, %s, %s, %s, %s::int, %s, %s, %s, %s)",
+        hold.run_id,
+        hold.lease_no,
+        waiting.step_id,
+        waiting.ordinal,
+        waiting.kind,
+        waiting.name,
+        _json(waiting.input),
+        waiting.bundle,
+        _json(waiting.decision),
+        _json(waiting.spent),
+        _json(waiting.notes),
+        at,
+    )[0]
+    return began
+
+
+def resume_run(
+    run_id: UUID, *, approval_id: UUID, bundle: int | None, decision: Object | None, at: datetime
+) -> str:
+    """Have a run that waits for a person go on, by a worker; `queued` says that it does.
+
+    Else `gone` (it doesn't wait for this any more), `stale_policy`, or the reason against it.
+    """
+    sql = "select resume_run(%s, %s, %s::int, %s, %s)"
+    said: str = _one(sql, run_id, approval_id, bundle, _json(decision), at)[0]
+    return said
+
+
+def deny_run(
+    run_id: UUID, *, approval_id: UUID, reason: str, decision: Object | None, at: datetime
+) -> bool:
+    """Refuse a run that waits for a person; False if it doesn't wait for this any more."""
+    sql = "select deny_run(%s, %s, %s, %s, %s)"
+    still: bool = _one(sql, run_id, approval_id, reason, _json(decision), at)[0]
+    return still
+
+
+def await_approval(run_id: UUID, approval_id: UUID) -> None:
+    """Say what a run that waits for a person is waiting for."""
+    _all("update runs set approval_id = %s where id = %s returning id", approval_id, run_id)
+
+
+def list_done(hold: Hold) -> dict[tuple[int, str], Object]:
+    """What earlier attempts were given by tool calls that ended well, by ordinal and call key."""
+    rows = _all(
+        "select distinct on (ordinal, call_key) ordinal, call_key, output::text from steps"
+        " where run_id = %s and attempt < %s::int and status = 'succeeded' and call_key <> ''"
+        " order by ordinal, call_key, attempt desc",
+        hold.run_id,
+        hold.lease_no,
+    )
+    return {(ordinal, key): json.loads(output, cls=JsonDecoder) for ordinal, key, output in rows}
 
 
 def list_turns_before(run_id: UUID, *, turns: int, size: int) -> list[Turn]:

@@ -33,7 +33,7 @@ class StepStatus(models.TextChoices):
 OPEN: Final = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL)
 CLOSED: Final = tuple(status for status in RunStatus if status not in OPEN)
 
-# (from, to) → who moves it. A run begins queued, running or denied, and ends once.
+# (from, to) → who moves it. A run begins queued, running, denied or awaiting approval; ends once.
 MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
     (RunStatus.QUEUED, RunStatus.RUNNING): "the worker that claims it",
     (RunStatus.QUEUED, RunStatus.CANCELLED): "whoever cancels it, or stops its agent",
@@ -45,4 +45,15 @@ MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
         RunStatus.CANCELLED,
     ): "whoever cancels it or stops its agent; its parent's end",
     (RunStatus.RUNNING, RunStatus.QUEUED): "the reaper, when its lease ran out",
+    (
+        RunStatus.RUNNING,
+        RunStatus.AWAITING_APPROVAL,
+    ): "its execution, when a call of it needs a person's word; with it all that is open below",
+    (RunStatus.AWAITING_APPROVAL, RunStatus.QUEUED): "whoever approves it, once it still may",
+    (RunStatus.AWAITING_APPROVAL, RunStatus.RUNNING): "its parent's next attempt, which goes on",
+    (RunStatus.AWAITING_APPROVAL, RunStatus.DENIED): "whoever rejects it, and the approval's end",
+    (
+        RunStatus.AWAITING_APPROVAL,
+        RunStatus.CANCELLED,
+    ): "whoever cancels it or stops its agent; its parent's end",
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 PUBLIC = "public"
@@ -40,7 +40,7 @@ def use_schema(schema: str) -> None:
 
 def unlock(org_id: UUID) -> None:
     """Turn the second key. Call it only with an org that the principal was proved to belong to."""
-    _keys.set(replace(_keys.get(), org_id=org_id))
+    _keys.set(Keys(_keys.get().schema, org_id))
 
 
 def reset() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from apps.approvals import selectors as approvals
 from apps.common import system_state
+from apps.common.formats import at_most
 from apps.common.links import PROJECT, carried, with_query
 from apps.common.text import initials
 from apps.notify import selectors as notices
@@ -24,6 +27,7 @@ NAV = (
     ("Project", "Overview", "/", "layout-dashboard", None),
     ("Project", "Agents", "/agents/", "bot", "agents.view"),
     ("Project", "Runs", "/runs/", "activity", "runs.view"),
+    ("Governance", "Approvals", "/approvals/", "stamp", "approvals.view"),
     ("Governance", "Audit log", "/audit/", "scroll-text", "audit.view"),
     ("Organization", "Projects", "/projects/", "folder", "projects.view"),
     ("Organization", "Members", "/settings/members/", "users", "members.view"),
@@ -35,6 +39,7 @@ KEYS = {
     "/": "o",
     "/agents/": "a",
     "/runs/": "r",
+    "/approvals/": "v",
     "/projects/": "p",
     "/settings/members/": "m",
     "/settings/keys/": "k",
@@ -43,11 +48,19 @@ KEYS = {
 # What is often wanted from anywhere: (label, path, icon, permission, other words for it)
 ACTIONS: Final = (
     ("New agent", "/agents/new/", "bot", "agents.edit", "register create add"),
+    (
+        "New approval rule",
+        "/approvals/rules/#new-rule",
+        "stamp",
+        "approvals.rules",
+        "quorum",
+    ),
     ("New project", "/projects/#new-project", "folder-plus", "projects.create", "create add"),
     ("Invite someone", "/settings/members/#invite", "user-plus", "invitations.manage", "member"),
     ("Verify the audit log", "/audit/check/", "shield-check", "audit.view", "chain proof check"),
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
 )
+NO_COUNTS: Final[Mapping[str, str]] = {}
 ROLES: Final = "/settings/roles/"
 PROJECTS_SHOWN: Final = 30
 """How many projects the switcher lists on every page; the rest are on the page of projects."""
@@ -89,7 +102,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
             if o.is_active and (request.impersonation is None or o.id == org.id)  # type: ignore[attr-defined]
         ],
         "user": _person(user, principal),
-        "nav": nav(request.path, principal.permissions, slug),
+        "nav": nav(request.path, principal.permissions, slug, _counts(principal)),
         "actions": _actions(request, principal),
         **_switcher(request, projects, chosen),
         "home_url": with_query("/", {PROJECT: slug}),
@@ -182,8 +195,10 @@ def _place(request: HttpRequest) -> Place:
 # Navigation -----------------------------------------------------------------------------------
 
 
-def nav(path: str, permissions: frozenset[str], project: str) -> list[dict[str, Any]]:
-    """The groups of the sidebar, with only what this principal may open."""
+def nav(
+    path: str, permissions: frozenset[str], project: str, counts: Mapping[str, str] = NO_COUNTS
+) -> list[dict[str, Any]]:
+    """The groups of the sidebar, with only what this principal may open, and what waits there."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for group, label, url, icon, permission in NAV:
         if permission is None or permission in permissions:
@@ -192,11 +207,17 @@ def nav(path: str, permissions: frozenset[str], project: str) -> list[dict[str, 
                 "url": with_query(url, {PROJECT: project}),
                 "icon": icon,
                 "key": KEYS.get(url),
-                "count": None,
+                "count": counts.get(url, ""),
+                "counted": url.strip("/") if url in counts else "",
                 "current": url == _best(path),
             }
             groups.setdefault(group, []).append(item)
     return [{"label": label, "items": items} for label, items in groups.items()]
+
+
+def _counts(principal: Principal) -> dict[str, str]:
+    """What waits for this person behind an entry; read along with them, so it costs no query."""
+    return {"/approvals/": at_most(approvals.count_waiting(principal), approvals.COUNTED)}
 
 
 def _actions(request: HttpRequest, principal: Principal) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("apps.runs.api.urls")),  # the way of every invocation: no pattern before it
     path("", include("apps.agents.api.urls")),
     path("", include("apps.orgs.api.urls")),
+    path("", include("apps.approvals.api.urls")),
     path("", include("apps.notify.api.urls")),
     path("schema", openapi.schema_view, name="schema"),
     path("docs", openapi.docs_view, name="docs"),

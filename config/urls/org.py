@@ -19,6 +19,7 @@ urlpatterns = [
     path(".well-known/jwks.json", jwks_view, name="jwks"),
     path("", include("apps.workspace.urls")),
     path("", include("apps.orgs.urls")),
+    path("", include("apps.approvals.urls")),
     path("", include("apps.notify.urls")),
     path("", include("apps.runs.urls")),
     path("", include("apps.agents.urls")),

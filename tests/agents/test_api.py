@@ -273,7 +273,7 @@ def test_the_kill_switch_tells_how_much_it_stopped(api: Api, owner: Any) -> None
     api.post("/agents", ECHO)
     for _ in range(2):
         ask = Ask(agent="echo", input={"text": "hello"}, mode="async")
-        invoke(ask, caller=owner.actor, at=timezone.now())
+        invoke(ask, caller=owner, at=timezone.now())
 
     killed = api.post("/agents/echo/kill", {"note": "Nonsense."})
     assert killed.status_code == 200

@@ -56,7 +56,13 @@ class Fake:
         return self.left
 
     def call_tool(
-        self, *, name: str, input: Object, call: Callable[[str], Object], span: Any = None
+        self,
+        *,
+        name: str,
+        input: Object,
+        call: Callable[[str], Object],
+        span: Any = None,
+        effect: Any = None,
     ) -> Object:
         self.asked.append((name, input))
         with connection.execute_wrapper(refuse):
@@ -245,7 +251,7 @@ def test_a_run_that_is_killed_between_two_tries_makes_no_second(
         policy = EgressPolicy(allow_loopback=True)
         monkeypatch.setattr(egress, "default_client", lambda: EgressClient(policy, sleep=pause))
         order = Ask(agent="order-desk", input={"order": "A-1"})
-        return invoke(order, caller=owner.actor, at=timezone.now()).run
+        return invoke(order, caller=owner, at=timezone.now()).run
 
     # The control: without it there are more.
     assert ask_anew(lambda seconds: None).status == "failed"
@@ -375,7 +381,7 @@ def test_an_answer_that_cannot_be_kept_fails_the_run_at_once(
 
     endpoint.expect_request("/agent").respond_with_handler(answer)
     ordered = Ask(agent="order-desk", input={"order": "A-1"})
-    run = invoke(ordered, caller=owner.actor, at=timezone.now()).run
+    run = invoke(ordered, caller=owner, at=timezone.now()).run
 
     assert (run.status, run.output) == ("failed", None)
     assert run.error and run.error["code"] in {"output_invalid", "endpoint_answer_invalid"}
@@ -435,7 +441,7 @@ def test_a_run_of_an_http_agent_from_end_to_end(
 
     def go() -> Any:
         order = Ask(agent="order-desk", input={"order": "A-1"})
-        return invoke(order, caller=owner.actor, at=timezone.now()).run
+        return invoke(order, caller=owner, at=timezone.now()).run
 
     done, failed = go(), go()
     assert (done.status, done.output) == ("succeeded", {"where": "Oslo"})

@@ -68,7 +68,7 @@ def in_state(owner: Any) -> Any:
 def queue(owner: Any, agent: Agent) -> Run:
     """A run that waits for a worker."""
     ask = Ask(agent=agent.slug, input={"text": "hello"}, mode="async")
-    return Run.objects.get(id=invoke(ask, caller=owner.actor, at=AT).run.id)
+    return Run.objects.get(id=invoke(ask, caller=owner, at=AT).run.id)
 
 
 def test_the_machine_has_these_arrows_and_no_other() -> None:
@@ -243,7 +243,7 @@ def test_retiring_ends_runs_capabilities_grants_and_the_secret_and_keeps_the_res
     held, given = let_call(owner, agent, other), let_call(owner, other, agent)
     kept = let_call(owner, third, other)
     ask = Ask(agent=agent.slug, input={}, mode="async")
-    run = invoke(ask, caller=owner.actor, at=AT).run
+    run = invoke(ask, caller=owner, at=AT).run
 
     agents.retire_agent(agent_id=agent.id, actor=owner.actor, at=LATER)
 

@@ -28,7 +28,7 @@ def make(org: Any, owner: Any) -> Callable[..., Agent]:
 
 def say(agent: Agent, text: str, owner: Any, **fields: Any) -> Any:
     ask = Ask(agent=agent.slug, input={"text": text}, **fields)
-    return invoke(ask, caller=owner.actor, at=timezone.now()).run
+    return invoke(ask, caller=owner, at=timezone.now()).run
 
 
 # The list

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from apps.approvals import registry
-from tests.approvals.factories import KIND
+from tests.approvals.factories import KIND, SUBJECT
 from tests.orgs.conftest import *  # noqa: F403
 from tests.trust.conftest import as_superuser as as_superuser
 
@@ -37,11 +38,9 @@ class Told:
 @pytest.fixture(autouse=True)
 def told() -> Iterator[Told]:
     heard = Told()
-    registry.register(
-        KIND, registry.Subject("Thing", lambda subject_id: f"/things/{subject_id}/", heard)
-    )
+    registry.register(KIND, replace(SUBJECT, on_decided=heard))
     yield heard
-    registry._subjects.pop(KIND)
+    registry.register(KIND, SUBJECT)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from apps.approvals import registry
 from apps.approvals.models import Approval
 from apps.approvals.services import requests, voting
 from apps.common.actors import Actor, ActorType
@@ -19,6 +20,8 @@ from apps.trust.canonical import digest
 KIND = "test.thing"
 AGENT = Actor(ActorType.AGENT, "agt_1", "concierge")
 PAYLOAD: dict[str, Any] = {"tool": "send", "input": {"to": "ada@acme.example", "amount": 12.5}}
+SUBJECT = registry.Subject("Thing", lambda subject_id: f"/things/{subject_id}/", lambda _: None)
+registry.register(KIND, SUBJECT)
 BINDING: dict[str, Any] = {"policy_version": 7, "manifest_digest": "9f" * 32}
 
 

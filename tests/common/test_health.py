@@ -25,7 +25,7 @@ def parts(api, db, settings, valkey_url, monkeypatch):
     health._migrated.clear()
 
 
-ALL_OK = {"postgres": "ok", "valkey": "ok", "migrations": "ok", "beat": "ok"}
+ALL_OK = {"postgres": "ok", "valkey": "ok", "migrations": "ok", "beat": "ok", "policies": "ok"}
 
 
 def test_a_process_that_lives_says_so_on_any_host_without_touching_anything(api):

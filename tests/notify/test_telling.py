@@ -130,14 +130,6 @@ def test_one_code_has_one_meaning() -> None:
         kinds.register(kinds.Kind(NEWS.code, "Something else", "Never."))
 
 
-def test_nothing_is_told_outside_a_transaction(throwaway_org: Any) -> None:
-    from apps.tenants import keys
-
-    org = throwaway_org()
-    with keys.holding(org.schema, org.id), pytest.raises(NotifyMisuse):
-        said(Audience())
-
-
 # By which ways --------------------------------------------------------------------------------
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
 from apps.agents.services import agents, grants, models
+from apps.approvals.models import Approval, ApprovalRule, Vote
+from apps.approvals.services.rules import create_rule
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Notice
 from apps.notify.selectors import list_channels
@@ -32,6 +35,8 @@ from apps.tenants import keys
 from apps.trust.models import SigningKey
 from apps.trust.selectors import get_active_key
 from apps.trust.services.sealer import seal
+from tests.approvals.factories import ask
+from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
 
@@ -40,7 +45,6 @@ URLCONFS = ("config.urls.apex", "config.urls.org")
 ALL, WORKERS, ADMINS = ROLES, ROLES[:3], ROLES[:2]
 # Views that anybody may read; they are no part of what a role opens.
 OPEN = {"/v1/schema", "/v1/docs"}
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 ECHO = {"name": "New", "runtime": "builtin", "config": {"skill": "echo"}}
 # (method, path): (the roles that may, a body that is well-formed, what those who may are answered)
 TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
@@ -157,6 +161,18 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/runs/views/{view}"): (WORKERS, None, {204}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
+    ("GET", "/v1/approvals"): (ALL, None, {200}),
+    ("GET", "/v1/approvals/{approval}"): (ALL, None, {200}),
+    ("POST", "/v1/approvals/{approval}/approve"): (ADMINS, {"comment": "Fine"}, {200}),
+    ("POST", "/v1/approvals/{approval}/reject"): (ADMINS, {}, {200}),
+    ("POST", "/v1/approvals/{approval}/break-glass"): (ROLES[:1], {"reason": "Fire"}, {200}),
+    # Nobody's but the requester's, who is none of these.
+    ("POST", "/v1/approvals/{approval}/cancel"): ((), None, {403}),
+    ("GET", "/v1/approval-rules"): (ALL, None, {200}),
+    ("POST", "/v1/approval-rules"): (ADMINS, {"quorum": 2, "timeout_minutes": 60}, {201}),
+    ("GET", "/v1/approval-rules/{rule}"): (ALL, None, {200}),
+    ("PATCH", "/v1/approval-rules/{rule}"): (ADMINS, {"quorum": 3}, {200}),
+    ("DELETE", "/v1/approval-rules/{rule}"): (ADMINS, None, {204}),
     ("GET", "/v1/notices"): (ALL, None, {200}),
     ("POST", "/v1/notices/read"): (ALL, None, {200}),
     ("POST", "/v1/notices/test"): (ALL, None, {204}),
@@ -249,7 +265,7 @@ class World:
             )
             mark = project.id.hex[-12:]
             role = roles.create_role(name=mark, permissions=["runs.view"], by=self.owner, at=AT)
-            things = self._agent_and_run(mark)
+            things = self._agent_and_run(mark) | self._approval(project.slug)
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
@@ -271,6 +287,13 @@ class World:
             "kid": kid,
             "role": public_id("rol", role.id),
         }
+
+    def _approval(self, project: str) -> dict[str, str]:
+        """A request that nobody here is behind, and a rule that isn't meant for it."""
+        rule = create_rule(
+            project=project, quorum=2, timeout_minutes=60, by=self.owner, at=timezone.now()
+        )
+        return {"approval": public_id("apr", ask().id), "rule": public_id("apl", rule.id)}
 
     def _agent_and_run(self, mark: str) -> dict[str, str]:
         """An agent with two capabilities, one that may call it, and a run that waits."""
@@ -299,7 +322,7 @@ class World:
             at=AT,
         )
         ask = Ask(agent=agent.slug, tool="act", input={}, mode="async")
-        run = invoke(ask, caller=self.owner.actor, at=AT).run
+        run = invoke(ask, caller=self.owner, at=AT).run
         return {
             "agent": public_id("agt", agent.id),
             "capability": "act",
@@ -357,6 +380,7 @@ class World:
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
             kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
             kinds += (Notice, Channel, Delivery, SigningKey)
+            kinds += (Approval, ApprovalRule, Vote)
             rows = [kind.objects.order_by("id").values() for kind in kinds]
             return str([list(found) for found in (*rows, unused)])
 

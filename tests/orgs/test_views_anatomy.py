@@ -34,6 +34,7 @@ WITHOUT_API = {
 COSTLY = {
     *("agents:tool_remove", "agents:grant_revoke", "agents:key_revoke", "agents:kill"),
     *("agents:secret", "agents:provider_remove", "agents:price_remove"),
+    *("approvals:break_glass", "approvals:cancel", "approvals:rule_remove"),
     *("runs:view_delete", "runs:cancel", "orgs:project_archive", "orgs:member_remove"),
     "orgs:role_delete",
     *("orgs:invitation_revoke", "orgs:key_rotate", "orgs:key_revoke", "orgs:domain_remove"),
@@ -48,6 +49,7 @@ HARMLESS = {
     *("agents:tools", "agents:tool", "agents:grants", "agents:grant", "agents:keys"),
     *("agents:settings", "agents:activate", "agents:suspend"),
     *("agents:models", "agents:provider", "agents:price_add"),
+    *("approvals:approve", "approvals:reject", "approvals:rules", "approvals:rule"),
     *("runs:views", "runs:view", "runs:try", "runs:feedback", "runs:feedback_take_back"),
     *("orgs:projects", "orgs:project", "orgs:project_restore", "orgs:settings_general"),
     *("orgs:role_new", "orgs:role"),
@@ -69,6 +71,8 @@ NO_MATCH = {
 }
 """Lists with a filter, and a filter that nothing passes."""
 NOTHING_YET = {
+    "approvals": "/approvals/",
+    "approval rules": "/approvals/rules/",
     "agents": "/agents/",
     "runs": "/runs/",
     "views": "/runs/views/",
@@ -163,6 +167,7 @@ def test_what_costs_something_is_asked_first_and_says_its_effect(
         "runs:run": refs["runs:cancel"],
         "agents:settings": refs["agents:secret"],
         "agents:grants": refs["agents:grant"],
+        "approvals:approval": refs["approvals:cancel"],
     }
     more = [(name, browser.get(url_of(name, others))) for name in others]
     asked: set[str] = set()

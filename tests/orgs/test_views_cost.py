@@ -53,6 +53,10 @@ QUERIES = {
     "runs:run": 14,
     "runs:try": 9,
     "runs:of_agent": 11,
+    "approvals:approvals": 8,
+    "approvals:approval": 10,
+    "approvals:rules": 10,
+    "approvals:rule": 8,
     "orgs:projects": 7,
     "orgs:project": 7,
     "orgs:settings_general": 8,
@@ -75,6 +79,7 @@ QUERIES = {
     "notify:channel": 8,
 }
 LISTS = {
+    *("approvals:approvals", "approvals:rules"),
     *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
     *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
     *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains", "orgs:audit"),

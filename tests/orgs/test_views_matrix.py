@@ -18,10 +18,9 @@ from apps.agents.services.agents import create_agent
 from apps.agents.services.changing import version_of
 from apps.agents.services.grants import create_grant
 from apps.agents.services.models import create_price, create_provider
+from apps.approvals.models import Approval, ApprovalRule, Vote
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Digest, Notice
-from apps.notify.services import channels
-from apps.notify.services.inbox import send_test
 from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Role, RolePermission
 from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
@@ -35,6 +34,8 @@ from apps.tenants.services import membership
 from apps.trust.models import AuditEvent, LogRetention, SigningKey
 from apps.trust.selectors import get_active_key
 from config.urls import org as urlconf
+from tests.approvals.furnishing import furnish_approvals
+from tests.notify.furnishing import DISCORD, furnish_notices
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
@@ -66,7 +67,6 @@ NEW_TOOL = {
     "input_schema": '{"type": "object"}',
     "output_schema": '{"type": "object"}',
 }
-DISCORD = {"service": "discord", "url": f"https://discord.com/api/webhooks/{'1' * 18}/{'a' * 68}"}
 NEW_CHANNEL = {"name": "Newest", **DISCORD}
 TABLE = {
     "workspace:overview": Row(get=ALL),
@@ -115,6 +115,15 @@ TABLE = {
     "runs:cancel": Row(post=WORKERS),
     "runs:try": Row(WORKERS, WORKERS, {"tool": "echo", "input": '{"text": "hi"}', "mode": "sync"}),
     "runs:of_agent": Row(get=ALL),
+    "approvals:approvals": Row(get=ALL),
+    "approvals:approval": Row(get=ALL),
+    "approvals:approve": Row(post=ADMINS, data={"comment": "Fine"}),
+    "approvals:reject": Row(post=ADMINS),
+    "approvals:break_glass": Row(post=OWNERS, data={"reason": "Fire"}),
+    "approvals:cancel": Row(post=ALL),
+    "approvals:rules": Row(ALL, ADMINS, {"quorum": "2", "timeout_minutes": "60"}),
+    "approvals:rule": Row(ALL, ADMINS, {"quorum": "3", "timeout_minutes": "60"}),
+    "approvals:rule_remove": Row(post=ADMINS),
     "orgs:projects": Row(ALL, WORKERS, {"name": "Gemini"}),
     "orgs:project": Row(ALL, WORKERS, {"name": "Apollo 11"}),
     "orgs:project_archive": Row(post=ADMINS),
@@ -169,10 +178,18 @@ CASES = [*((name, "GET") for name in GETS), *((name, "POST") for name in FORMS)]
 
 
 NEW = ("agents:new", "agents:new_details", "agents:new_check", "agents:new_register")
-BARE = ("agents:agents", *NEW, "agents:models", "agents:price_add")
+BARE = (
+    "approvals:approvals",
+    "approvals:rules",
+    "agents:agents",
+    *NEW,
+    "agents:models",
+    "agents:price_add",
+)
 REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
     *("orgs:member_role", "orgs:member_remove"),
+    *(n for n in TABLE if n.startswith("approvals:") and n not in BARE),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke", "orgs:role", "orgs:role_delete"),
     *("orgs:signing_key_revoke", "orgs:audit_entry"),
@@ -247,25 +264,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "version": projects.version_of(live),
         **furnish_notices(org, who),
         **furnish_work(org, owner, who),
-    }
-
-
-def furnish_notices(org: Any, who: Any) -> dict[str, Any]:
-    """A notice that `who` has not read, and two channels of theirs, one of them paused."""
-    with keys.holding(org.schema, org.id):
-        send_test(by=who, at=AT)
-        notice = Notice.objects.filter(member_id=who.member_id).latest("id")
-        live, paused = (
-            channels.create_channel(name=name, **DISCORD, by=who, at=AT).channel
-            for name in ("Chat", "Silent")
-        )
-        channels.pause_channel(channel_id=paused.id, by=who, at=AT)
-    channel = public_id("chn", live.id)
-    return {
-        **{name: channel for name in REFS if name.startswith("notify:channel")},
-        "notify:channel_resume": public_id("chn", paused.id),
-        "notify:open": public_id("ntc", notice.id),
-        "notify:read": public_id("ntc", notice.id),
+        **furnish_approvals(org, owner, who, REFS),
     }
 
 
@@ -308,7 +307,7 @@ def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
         over, queued = (
             invoke(
                 Ask(agent="echo", input={"text": mode}, mode=mode),
-                caller=owner.actor,
+                caller=owner,
                 at=timezone.now(),
             ).run.id
             for mode in ("sync", "async")
@@ -373,7 +372,8 @@ def picture(org: Any) -> list[Any]:
     with keys.holding(org.schema, org.id):
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
         kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, RolePermission)
-        kinds += (Notice, Channel, Delivery, Digest, SigningKey, LogRetention)
+        kinds += (Notice, Channel, Delivery, Digest)
+        kinds += (Approval, ApprovalRule, Vote, SigningKey, LogRetention)
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

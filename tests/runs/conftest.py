@@ -10,6 +10,8 @@ import pytest
 from apps.agents import directory
 from apps.agents.runtimes import base
 from apps.common.lru import WeighedCache
+from apps.policies.services import deciding
+from apps.runs.services import effects
 from tests.orgs.conftest import *  # noqa: F403
 
 Script = Callable[[Any, Any], dict[str, Any]]
@@ -43,8 +45,10 @@ class Scripted:
 
 @pytest.fixture(autouse=True)
 def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the agents of another test, whose rows are rolled back."""
+    """Of the agents, policies and hosts of another test, whose rows are rolled back."""
     monkeypatch.setattr(directory, "_listings", WeighedCache(directory.LISTINGS_KEPT))
+    monkeypatch.setattr(deciding, "_bundles", WeighedCache(deciding.BUNDLES_KEPT))
+    monkeypatch.setattr(effects, "_hosts", WeighedCache(effects.HOSTS_KEPT))
 
 
 @pytest.fixture

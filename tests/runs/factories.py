@@ -14,10 +14,23 @@ from apps.agents.services.changing import freeze
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import uuid7
 from apps.orgs.models import Member, Project
+from apps.orgs.principals import Principal
 from apps.runs import spine
 from apps.runs.spine import Claim, Hold, Notes, Order, Parentage
 
 CALLER = Actor(ActorType.API_KEY, "key_1", "Test key")
+BY = Principal(
+    actor=CALLER,
+    org_id=uuid.UUID(int=0),
+    member_id=uuid.UUID(int=1),
+    member_label="Somebody",
+    email="somebody@acme.example",
+    role="member",
+    role_name="Member",
+    role_permissions=frozenset(),
+    permissions=frozenset(),
+)
+"""Whose key that is."""
 
 
 def capability(name: str, **fields: Any) -> dict[str, Any]:

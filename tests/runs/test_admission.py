@@ -21,18 +21,19 @@ from apps.runs import spine
 from apps.runs.errors import REASONS, RunDenied
 from apps.runs.models import Run, Step
 from apps.runs.services import admission
-from apps.runs.services.admission import Decision, find_approval, title_of
+from apps.runs.services.asking import Caller, Decision, Meter
 from apps.runs.services.execution import statement_of
+from apps.runs.services.finding import find_call, title_of
 from apps.runs.services.invoke import Answer, Ask, invoke
 from tests.orgs.conftest import Api, problem
-from tests.runs.factories import CALLER, admit, capability, make_agent
+from tests.runs.factories import BY, CALLER, admit, capability, make_agent
 
 pytestmark = pytest.mark.usefixtures("org")
 
 
 def ask(agent: str = "echo", **fields: Any) -> Answer:
     fields.setdefault("input", {"text": "hello"})
-    return invoke(Ask(agent=agent, **fields), caller=CALLER, at=timezone.now())
+    return invoke(Ask(agent=agent, **fields), caller=BY, at=timezone.now())
 
 
 @pytest.fixture
@@ -45,25 +46,24 @@ def echo(scripts: Any) -> Agent:
     ("auth", "person", "agent"),
     [("any", None, None), ("agent", "auth_agent", None), ("person", None, "auth_person")],
 )
-def test_the_tools_own_word_is_the_only_rule(auth: str, person: Any, agent: Any) -> None:
-    by_agent = Actor(ActorType.AGENT, "agt_1", "front")
+def test_the_tools_own_word_counts_without_a_policy(auth: str, person: Any, agent: Any) -> None:
+    callers = [Caller(who, None, None) for who in (CALLER, Actor(ActorType.AGENT, "agt_1", "f"))]
     make_agent("for", tools=[capability("tool", auth=auth)])
-    found = [admission.find_call(Ask(agent="for", input={}), who) for who in (CALLER, by_agent)]
-    assert [admission.decide(call) for call in found] == [Decision(person), Decision(agent)]
+    found = [find_call(Ask(agent="for", input={}), who) for who in callers]
+    said = [admission.decide(call, meter_of(call), fresh=True, at=timezone.now()) for call in found]
+    assert [decision.refusal for decision in said] == [person, agent]
     assert [list(admission.scopes_of(call)) for call in found] == [[], []]
 
 
-def test_a_call_that_needs_an_approval_is_refused_and_none_does() -> None:
-    assert find_approval(Decision()) is None
-    assert find_approval(Decision(needs_approval=True)) == "no_approval"
-    assert "no_approval" in REASONS
+def meter_of(call: Any) -> Meter:
+    return Meter.of(call.caller.actor, call.listing.id, call.tool.name)
 
 
 @pytest.mark.parametrize(
     ("place", "said", "reason"),
     [
         ("decide", Decision("auth_agent"), "auth_agent"),
-        ("decide", Decision(needs_approval=True), "no_approval"),
+        ("decide", Decision("policy"), "policy"),
         ("scopes_of", [uuid7()], "no_budget"),
     ],
 )
@@ -71,7 +71,7 @@ def test_each_place_can_refuse_a_call_on_record(
     echo: Agent, monkeypatch: pytest.MonkeyPatch, place: str, said: Any, reason: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(admission, place, lambda call: said)
+        patch.setattr(admission, place, lambda *call, **more: said)
         with pytest.raises(RunDenied) as refused:
             ask(key="k")
     run = Run.objects.get()
@@ -180,7 +180,8 @@ def test_a_key_is_answered_after_a_project_was_moved_or_archived(echo: Agent, ow
 def test_a_key_whose_run_is_at_work_is_in_flight_though_the_request_is_invalid_now(
     echo: Agent,
 ) -> None:
-    claim = admission.find_call(Ask(agent="echo", input={"n": 1}, key="k"), CALLER).claim
+    asker = Caller(CALLER, None, None)
+    claim = find_call(Ask(agent="echo", input={"n": 1}, key="k"), asker).claim
     admit(echo, claim=claim)
     Agent.objects.filter(id=echo.id).update(slug="renamed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from apps.orgs.services.keys import create_key
 from apps.runs.models import Run, Step
 from apps.runs.services.invoke import work_one
 from tests.orgs.conftest import Api, problem
-from tests.runs.factories import capability, grant, make_agent
+from tests.runs.factories import BY, capability, grant, make_agent
 
 HELLO = {"input": {"text": "hello"}}
 
@@ -171,7 +172,7 @@ def test_an_agent_stopped_after_it_was_let_in_is_refused_by_the_admission(pair: 
     with pytest.raises(RunDenied) as denied:
         invoke(
             Ask(agent="back", tool="back", input={}),
-            caller=agent_actor(front.id, "front"),
+            caller=replace(BY, actor=agent_actor(front.id, "front")),
             at=timezone.now(),
         )
     assert denied.value.extra["reason"] == "caller_stopped"

@@ -57,6 +57,8 @@ def test_a_sync_run_is_answered_whole(api: Api, echo: Any) -> None:
         "root": varying["id"],
         "children": [],
         "manifest": {"version": 1, "digest": echo.manifest.digest},
+        "decision_id": None,
+        "approval_id": None,
         "attempt": 1,
     }
     assert me["type"] == "api_key"

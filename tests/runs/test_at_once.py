@@ -24,7 +24,7 @@ from apps.runs.spine import Ending, Hold
 from apps.runs.states import RunStatus
 from apps.tenants import keys
 from tests.orgs.conftest import owner_of
-from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
+from tests.runs.factories import BY, admit, child_of, grant, make_agent
 
 CROWD = 20
 
@@ -76,7 +76,7 @@ def test_one_key_at_once_has_one_effect(place: Any, scripts: Any) -> None:
     def once(number: int) -> Any:
         for _ in range(100):
             try:
-                return invoke(ask, caller=CALLER, at=timezone.now()).run.id
+                return invoke(ask, caller=BY, at=timezone.now()).run.id
             except IdempotencyInFlight:
                 time.sleep(0.02)
         raise AssertionError("always in flight")
@@ -115,7 +115,7 @@ def test_a_connection_is_back_in_the_pool_while_a_tool_is_called(place: Any, scr
     make_agent("echo")
     connection.close()
     assert settles(0) == 0
-    assert invoke(Ask(agent="echo", input={}), caller=CALLER, at=timezone.now()).run.is_closed
+    assert invoke(Ask(agent="echo", input={}), caller=BY, at=timezone.now()).run.is_closed
     assert seen == {"before": 1, "inside": 0, "after": 1}
 
 
@@ -125,9 +125,9 @@ def test_a_runtime_that_computes_long_holds_no_connection(place: Any, scripts: A
     make_agent("echo")
     ask = Ask(agent="echo", input={})
 
-    invoke(ask, caller=CALLER, at=timezone.now())
+    invoke(ask, caller=BY, at=timezone.now())
     runtime_of("scripted").is_long = lambda config: True  # type: ignore[method-assign]
-    invoke(ask, caller=CALLER, at=timezone.now())
+    invoke(ask, caller=BY, at=timezone.now())
     assert held == [True, False]
 
 

@@ -16,7 +16,7 @@ from apps.runs.services import control
 from apps.runs.services.context import call_key
 from apps.runs.services.invoke import Ask, invoke, work_one
 from apps.runs.states import RunStatus
-from tests.runs.factories import CALLER, admit, capability, child_of, grant, make_agent
+from tests.runs.factories import BY, admit, capability, child_of, grant, make_agent
 
 pytestmark = pytest.mark.usefixtures("org")
 
@@ -25,7 +25,7 @@ SCHEMA = {"type": "object", "properties": {"secret_field": {}}, "required": ["se
 
 def ask(agent: str = "front", **fields: Any) -> Any:
     fields.setdefault("input", {"text": "hello"})
-    return invoke(Ask(agent=agent, **fields), caller=CALLER, at=timezone.now()).run
+    return invoke(Ask(agent=agent, **fields), caller=BY, at=timezone.now()).run
 
 
 def call(scripts: Any, *, after: Any = None, **said: Any) -> tuple[CallFailed, Any]:

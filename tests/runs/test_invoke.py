@@ -20,14 +20,14 @@ from apps.runs.services import context, control
 from apps.runs.services.invoke import Answer, Ask, invoke, work_one
 from apps.runs.states import RunStatus
 from apps.tenants import sweeping
-from tests.runs.factories import CALLER, admit, capability, grant, make_agent
+from tests.runs.factories import BY, admit, capability, grant, make_agent
 
 pytestmark = pytest.mark.usefixtures("org")
 
 
 def ask(agent: str = "echo", **fields: Any) -> Answer:
     fields.setdefault("input", {"text": "hello"})
-    return invoke(Ask(agent=agent, **fields), caller=CALLER, at=timezone.now())
+    return invoke(Ask(agent=agent, **fields), caller=BY, at=timezone.now())
 
 
 @pytest.fixture

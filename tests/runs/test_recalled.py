@@ -16,7 +16,7 @@ from apps.runs.errors import RunDenied
 from apps.runs.models import Run
 from apps.runs.services.invoke import Answer, Ask, invoke
 from apps.tenants import keys
-from tests.runs.factories import CALLER, capability, grant, make_agent
+from tests.runs.factories import BY, capability, grant, make_agent
 
 pytestmark = pytest.mark.usefixtures("org")
 
@@ -25,7 +25,7 @@ NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 
 def ask(agent: str = "echo", **fields: Any) -> Answer:
     fields.setdefault("input", {"text": "hello"})
-    return invoke(Ask(agent=agent, **fields), caller=CALLER, at=timezone.now())
+    return invoke(Ask(agent=agent, **fields), caller=BY, at=timezone.now())
 
 
 @pytest.fixture

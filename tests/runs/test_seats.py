@@ -15,7 +15,7 @@ from apps.runs.services import invoke as module
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.services.seats import KEPT_FREE, Seats, TooManyWait, seats
 from config.handler import THREADS
-from tests.runs.factories import CALLER, grant, make_agent
+from tests.runs.factories import BY, grant, make_agent
 
 pytestmark = pytest.mark.usefixtures("org")
 WAITS = {"waits": True}
@@ -27,7 +27,7 @@ def one_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(agent: str, **fields: Any) -> Any:
-    return invoke(Ask(agent=agent, input={}, **fields), caller=CALLER, at=timezone.now()).run
+    return invoke(Ask(agent=agent, input={}, **fields), caller=BY, at=timezone.now()).run
 
 
 def while_it_waits(scripts: Any, then: Callable[[], Any]) -> Any:

@@ -18,7 +18,7 @@ from apps.runs.services.invoke import Ask, invoke, work_one
 from apps.tenants import keys
 from tests.agents.factories import errors
 from tests.orgs.conftest import Api, problem
-from tests.runs.factories import CALLER, LONG_AGO, admit, capability, grant, make_agent
+from tests.runs.factories import BY, LONG_AGO, admit, capability, grant, make_agent
 from tests.runs.speaking import HELLO, INVOKE, find_ids, say
 from tests.runs.talking import SESSION, Seen, make_listener, note, talk
 
@@ -59,7 +59,7 @@ def test_a_name_that_will_not_do_is_told(api: Api, seen: Seen, name: Any) -> Non
 def test_the_service_asks_too(seen: Seen, name: str) -> None:
     ask = Ask(agent="echo", input={"text": "a"}, session_id=name)
     with pytest.raises(Invalid) as refused:
-        invoke(ask, caller=CALLER, at=timezone.now())
+        invoke(ask, caller=BY, at=timezone.now())
     assert [error["field"] for error in refused.value.extra["errors"]] == ["session_id"]
     assert not Run.objects.exists()
 

@@ -32,7 +32,7 @@ def test_another_members_session_of_the_same_name_is_another(
     talk(member, "member's")
     ask = Ask(agent="echo", input={"text": "by hand"}, session_id=SESSION)
     for person in (owner, viewer):
-        invoke(ask, caller=person.actor, at=timezone.now())
+        invoke(ask, caller=person, at=timezone.now())
         assert seen["by hand"] == []
 
     talk(member, "again")

@@ -38,7 +38,7 @@ INVOKE = "POST v1/agents/<str:agent>/invoke"
 
 def ask(owner: Any, agent: str, mode: str = "sync", **input: Any) -> Any:
     wanted = Ask(agent=agent, input=input, mode=mode)
-    return invoke(wanted, caller=owner.actor, at=timezone.now()).run
+    return invoke(wanted, caller=owner, at=timezone.now()).run
 
 
 def said(span: Any) -> dict[str, Any]:

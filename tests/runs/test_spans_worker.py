@@ -74,7 +74,7 @@ def test_a_workers_spans_arrive_and_belong_to_the_trace_of_who_asked(
         make_agent(owner)
         with telemetry.span("asking", kind=telemetry.SpanKind.SERVER, attributes={}) as asking:
             order = Ask(agent="echo", input={"text": "canary"}, mode="async")
-            run_id = invoke(order, caller=owner.actor, at=timezone.now()).run.id
+            run_id = invoke(order, caller=owner, at=timezone.now()).run.id
 
         def is_done() -> bool:
             return Run.objects.get(id=run_id).status == "succeeded"

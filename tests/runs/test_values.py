@@ -16,7 +16,7 @@ from apps.runs.models import Run, RunLog, Step
 from apps.runs.services.invoke import Ask, invoke, work_one
 from apps.runs.spine import Notes
 from tests.orgs.conftest import Api, problem
-from tests.runs.factories import CALLER, make_agent
+from tests.runs.factories import BY, make_agent
 from tests.runs.test_views_console import URL, fields
 from tests.tenants.browsing import as_member
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("org")
 
 def ask(**fields: Any) -> Any:
     fields.setdefault("input", {"text": "hello"})
-    return invoke(Ask(agent="echo", **fields), caller=CALLER, at=timezone.now()).run
+    return invoke(Ask(agent="echo", **fields), caller=BY, at=timezone.now()).run
 
 
 @pytest.fixture

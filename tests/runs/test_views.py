@@ -21,7 +21,7 @@ from apps.runs.models import Run, RunLog, Step
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
 from tests.orgs.conftest import AT, owner_of
-from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
+from tests.runs.factories import BY, admit, child_of, grant, make_agent
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 DAY = timedelta(days=1)
@@ -39,7 +39,7 @@ def say(echo: Any) -> Callable[..., Run]:
 
     def run(text: str, **fields: Any) -> Run:
         ask = Ask(agent="echo", input={"text": text}, **fields)
-        return Run.objects.get(id=invoke(ask, caller=CALLER, at=timezone.now()).run.id)
+        return Run.objects.get(id=invoke(ask, caller=BY, at=timezone.now()).run.id)
 
     return run
 
@@ -217,7 +217,7 @@ def test_a_run_is_a_page_with_all_that_happened(browser: Browser, scripts: Any, 
     finder, echo = make_agent("finder"), make_agent("echo")
     grant(finder, echo)
     ask = Ask(agent="finder", input={"question": "Where is it?"})
-    run = invoke(ask, caller=CALLER, at=timezone.now()).run
+    run = invoke(ask, caller=BY, at=timezone.now()).run
 
     page = browser.get(url_of(run))
 

@@ -18,7 +18,7 @@ from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.views import console
 from tests.orgs.conftest import AT
-from tests.runs.factories import CALLER, admit, capability, make_agent
+from tests.runs.factories import BY, admit, capability, make_agent
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 URL = "/agents/echo/try/"
@@ -88,7 +88,7 @@ def test_anothers_input_is_for_who_may_see_runs(
     org: Any, browser: Browser, echo: Agent, owner: Any, somebody: Any
 ) -> None:
     ask = Ask(agent="echo", input={"text": "between us"})
-    theirs = public_id("run", invoke(ask, caller=owner.actor, at=timezone.now()).run.id)
+    theirs = public_id("run", invoke(ask, caller=owner, at=timezone.now()).run.id)
     member = somebody("member")
     blind = as_member(org, member)
     assert b"between us" in blind.get(f"{URL}?like={theirs}").content  # the control
@@ -97,7 +97,7 @@ def test_anothers_input_is_for_who_may_see_runs(
     for answer in (blind.get(f"{URL}?like={theirs}"), blind.part(f"{URL}?run={theirs}")):
         assert answer.status_code == 403 and b"between us" not in answer.content
 
-    own = public_id("run", invoke(ask, caller=member.actor, at=timezone.now()).run.id)
+    own = public_id("run", invoke(ask, caller=member, at=timezone.now()).run.id)
     assert b"between us" in blind.get(f"{URL}?like={own}").content
     assert b"between us" in blind.part(f"{URL}?run={own}").content
 
@@ -210,7 +210,7 @@ def test_the_result_of_another_agents_run_is_not_shown_here(browser: Browser, ec
 
 def test_a_run_can_be_repeated_with_its_input(browser: Browser, echo: Agent) -> None:
     ask = Ask(agent="echo", input={"text": "again, please"})
-    run = invoke(ask, caller=CALLER, at=timezone.now()).run
+    run = invoke(ask, caller=BY, at=timezone.now()).run
     again = browser.get(f"/runs/{public_id('run', run.id)}/").context["again_url"]
     page = browser.get(again)
     assert page.status_code == 200 and b"&quot;again, please&quot;" in page.content

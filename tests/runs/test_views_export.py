@@ -19,7 +19,7 @@ from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
 from tests.orgs.conftest import owner_of
-from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
+from tests.runs.factories import BY, admit, child_of, grant, make_agent
 from tests.tenants.browsing import Browser, as_member
 
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
@@ -35,7 +35,7 @@ def echo(org: Any, scripts: Any) -> Any:
 def say(echo: Any) -> Callable[..., Run]:
     def run(text: str) -> Run:
         ask = Ask(agent="echo", input={"text": text})
-        return Run.objects.get(id=invoke(ask, caller=CALLER, at=timezone.now()).run.id)
+        return Run.objects.get(id=invoke(ask, caller=BY, at=timezone.now()).run.id)
 
     return run
 

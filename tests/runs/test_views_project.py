@@ -34,7 +34,7 @@ def pages(org: Any, owner: Any, scripts: Any) -> list[str]:
     finder, echo = make_agent("finder"), make_agent("echo")
     grant(finder, echo)
     ask = Ask(agent="finder", input={"q": "Where?"}, project=SLUG, session_id="one")
-    over = invoke(ask, caller=owner.actor, at=timezone.now()).run
+    over = invoke(ask, caller=owner, at=timezone.now()).run
     child = Run.objects.get(parent_id=over.id)
     project_id = Run.objects.get(id=over.id).project_id
     for n in range(55):

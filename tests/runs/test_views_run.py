@@ -15,7 +15,7 @@ from apps.runs import spine
 from apps.runs.models import Run, Step
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.wording import filter_words, mending, status_label
-from tests.runs.factories import CALLER, admit, grant, make_agent
+from tests.runs.factories import BY, admit, grant, make_agent
 from tests.tenants.browsing import Browser, is_part
 
 
@@ -32,7 +32,7 @@ def tree(org: Any, scripts: Any) -> Run:
     finder, echo = make_agent("finder"), make_agent("echo")
     grant(finder, echo)
     ask = Ask(agent="finder", input={"question": "Where?"})
-    return Run.objects.get(id=invoke(ask, caller=CALLER, at=timezone.now()).run.id)
+    return Run.objects.get(id=invoke(ask, caller=BY, at=timezone.now()).run.id)
 
 
 def url_of(run_id: Any) -> str:
@@ -111,7 +111,7 @@ def test_a_failure_says_who_can_mend_it(
 
     scripts["echo"] = fail
     make_agent("echo")
-    run = invoke(Ask(agent="echo", input={}), caller=CALLER, at=timezone.now()).run
+    run = invoke(Ask(agent="echo", input={}), caller=BY, at=timezone.now()).run
     page = browser.get(url_of(run.id))
     html = page.content.decode()
     assert "It failed." in html and "It did not work &lt;b&gt;." in html and said in html

@@ -65,7 +65,7 @@ def ask(owner: Any, *, followed: bool, said: str = "Say hello to Ada.") -> Any:
     mode = "async" if followed else "sync"
     wanted = Ask(agent="assistant", input={"text": said}, mode=mode)
     began = time.monotonic()
-    run_id = invoke(wanted, caller=owner.actor, at=timezone.now()).run.id
+    run_id = invoke(wanted, caller=owner, at=timezone.now()).run.id
     if followed:
         assert work_one(at=timezone.now())
     run = get_run(run_id)

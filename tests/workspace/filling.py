@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from apps.agents.models import Agent, Grant
-from apps.approvals.models import ApprovalRule
+from apps.approvals.models import Approval, ApprovalRule, Vote
 from apps.common.actors import SYSTEM
 from apps.common.models import TenantModel
 from apps.policies.models import PolicyHead
@@ -19,6 +19,7 @@ from apps.runs.models import Run
 from apps.tenants import rls
 from apps.trust.models import AuditEvent, AuditHead, DataKey, SigningKey
 from apps.trust.services import record_event, rotate_signing_key
+from tests.approvals.factories import ask
 from tests.runs.factories import admit, make_agent
 
 ONE_AN_ORG = frozenset({AuditHead, DataKey, PolicyHead})
@@ -47,6 +48,10 @@ def make(model: type[TenantModel]) -> Any:
     if model is AuditEvent:
         about = {"action": "test.row.made", "subject_type": "row", "subject_id": word}
         return record_event(actor=SYSTEM, at=timezone.now(), **about)
+    if model is Approval:
+        return ask()
+    if model is Vote:
+        return _row(model, approval=ask())
     return _row(model)
 
 

@@ -41,7 +41,7 @@ def make_agent(org: Any, name: str) -> Agent:
 
 def say(org: Any, agent: Agent, text: str, **more: Any) -> Any:
     ask = Ask(agent=agent.slug, input={"text": text}, **more)
-    return invoke(ask, caller=owner_of(org).actor, at=timezone.now()).run
+    return invoke(ask, caller=owner_of(org), at=timezone.now()).run
 
 
 def found(browser: Browser, words: str, more: str = "") -> dict[str, list[str]]:

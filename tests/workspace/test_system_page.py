@@ -40,7 +40,7 @@ def states(context: Any) -> dict[str, str]:
 def test_it_says_which_part_answers(acme: Any) -> None:
     page = signed_in(make_operator()).get(PATH)
     assert page.status_code == 200
-    up = dict.fromkeys(("postgres", "valkey", "migrations", "beat"), "ok")
+    up = dict.fromkeys(("postgres", "valkey", "migrations", "beat", "policies"), "ok")
     assert states(page.context) == {**up, "worker": "down", "provisioner": "down"}
     assert b"none answered within 1 s" in page.content
     versions = page.context["versions"]

@@ -47,6 +47,18 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What a tool call may do outside, and where: what policies are asked about before it is made.
+
+    One that only reads is nothing to ask about.
+    """
+
+    tool: str
+    annotations: Annotations
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class GrantedTool:
     """A tool of another agent that the calling agent may use."""
 
@@ -77,7 +89,8 @@ class Turn:
 class Invocation:
     """One execution of one tool of one agent; `config` is the agent's as its manifest froze it.
 
-    So are the tool's description and the schema of what it promises.
+    So are the tool's description, its annotations and the schema of what it promises. Of one that
+    `is_masked` nothing may be told or noted that its agent was told or says.
     """
 
     run_id: UUID
@@ -90,6 +103,8 @@ class Invocation:
     description: str = ""
     output_schema: Object = field(default_factory=dict)
     session: Session | None = None
+    annotations: Annotations = field(default_factory=Annotations)
+    is_masked: bool = False
 
 
 class CallContext(Protocol):
@@ -119,9 +134,15 @@ class CallContext(Protocol):
         input: Object,
         call: Callable[[str], Object],
         span: OpenSpan | None = None,
+        effect: Effect | None = None,
+        is_whole: bool = True,
     ) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
         runs while no database connection is held. One that sends again asks `make_sure` before.
+
+        One with an `effect` is made only if the org's policies allow it, by a person's word where
+        they ask for one. What an earlier attempt was given is given again without a call, if it
+        `is_whole`: if all that the caller needs of it is in what `call` returns.
 
         In a trace it is the execution of a tool called `name`, unless `span` opens something else.
         """

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from django.conf import settings
 
 from apps.agents.runtimes import spans
-from apps.agents.runtimes.base import CallContext, Invocation, WorkFailed
+from apps.agents.runtimes.base import CallContext, Effect, Invocation, WorkFailed
 from apps.agents.runtimes.signing import secret_ref, signed_headers
 from apps.common import egress
 from apps.common.egress import (
@@ -57,6 +57,10 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
     def shown(self) -> str:
         """The call for people, without the URL's query, which may hold a secret."""
         parts = urlsplit(self.url)
@@ -92,6 +96,7 @@ def post(
         input=invocation.input,
         call=call,
         span=partial(spans.execute_tool, invocation.tool),
+        effect=Effect(invocation.tool, invocation.annotations, endpoint.host),
     )
 
 

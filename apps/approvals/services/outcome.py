@@ -10,6 +10,7 @@ from django.db import transaction
 
 from apps.approvals import registry
 from apps.approvals.models import Approval, Clock
+from apps.approvals.services import notices
 from apps.approvals.services.recording import record, save_move
 from apps.common.actors import SYSTEM
 from apps.common.jobs import enqueue
@@ -57,6 +58,8 @@ def expire_approvals(*, at: datetime) -> int:
         for approval in expired:
             approval.expire(at=at)
             save_move(approval)
+        for approval in expired:
+            notices.tell_expired(approval, at)
         for approval in expired:
             record(approval, "request.expired", SYSTEM, at)
     return len(expired)

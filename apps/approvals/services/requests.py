@@ -25,7 +25,8 @@ from apps.approvals.errors import (
     PolicyChanged,
 )
 from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock
-from apps.approvals.selectors import About, find_rule
+from apps.approvals.selectors import About, find_rule, is_own
+from apps.approvals.services import notices
 from apps.approvals.services.recording import record, save_move
 from apps.common.actors import SYSTEM, Actor
 from apps.common.errors import NotFound, PermissionDenied
@@ -89,6 +90,7 @@ def request_approval(
         expires_at=_expiry(rule, expires_at, at),
     )
     activity.due_at(org_id=approval.org_id, at=approval.expires_at)
+    notices.tell_made(approval, at)
     record(approval, "request.made", requester, at, expires_at=approval.expires_at)
     return approval
 
@@ -152,13 +154,6 @@ def cancel_request(*, approval_id: UUID, by: Principal, at: datetime) -> Approva
         save_move(approval)
         record(approval, "request.cancelled", by.actor, at)
     return approval
-
-
-def is_own(approval: Approval, by: Principal) -> bool:
-    """Whether it was asked for by this principal; a person answers for their keys and agents."""
-    if by.agent_id is not None:
-        return approval.requester_id == by.actor.id
-    return approval.human_id == by.member_id
 
 
 def hold(approval_id: UUID) -> Approval:

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from apps.approvals.errors import AlreadyVoted, ApprovalClosed, ApprovalExpired, OwnRequest
 from apps.approvals.models import Approval, ApprovalStatus, Clock, Verdict, Vote
+from apps.approvals.services import notices
 from apps.approvals.services.recording import record, save_move
 from apps.approvals.services.requests import hold
 from apps.common.errors import Invalid, PermissionDenied
@@ -33,6 +34,7 @@ def approve(*, approval_id: UUID, voter: Principal, comment: str, at: datetime) 
         if is_enough := given >= approval.quorum:
             approval.approve(by_id=voter.member_id, at=at)
             save_move(approval)
+            notices.tell_decided(approval, voter, comment, at)
         act = "request.approved" if is_enough else "vote.cast"
         votes = {"given": given, "needed": approval.quorum}
         record(approval, act, voter.actor, at, votes=votes, comment=comment)
@@ -46,6 +48,7 @@ def reject(*, approval_id: UUID, voter: Principal, comment: str, at: datetime) -
         _cast(approval, Verdict.REJECT, voter, comment, at)
         approval.reject(by_id=voter.member_id, at=at)
         save_move(approval)
+        notices.tell_decided(approval, voter, comment, at)
         record(approval, "request.rejected", voter.actor, at, comment=comment)
     return approval
 
@@ -64,6 +67,7 @@ def break_glass(*, approval_id: UUID, by: Principal, reason: str, at: datetime) 
         _check_other(approval, by)
         approval.approve(by_id=by.member_id, at=at, glass_reason=reason)
         save_move(approval)
+        notices.tell_glass(approval, by, at)
         record(approval, "glass.broken", by.actor, at, reason=reason)
     return approval
 

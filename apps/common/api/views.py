@@ -14,16 +14,19 @@ Errors are raised, never answered: `apps.common.problem` turns them into problem
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import Model, QuerySet
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from apps.common import etag
+from apps.common.api.answering import MEDIA_TYPE, Written
 from apps.common.api.permissions import HasCode
 from apps.common.errors import BadRequest, Invalid, RateLimited
 from apps.common.etag import Precondition
@@ -80,10 +83,28 @@ class ApiView(APIView):
         super().check_permissions(request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """After all checks, put the guards around a POST; the instance lives for one request."""
-        super().initial(request, *args, **kwargs)
+        """After all checks, put the guards around a POST; the instance lives for one request.
+
+        The checks are DRF's, but for those that no view here has: versions, suffixes, throttles.
+        """
+        self.format_kwarg = None
+        negotiated = self.perform_content_negotiation(request)
+        request.accepted_renderer, request.accepted_media_type = negotiated
+        request.version, request.versioning_scheme = None, None
+        self.perform_authentication(request)
+        self.check_permissions(request)
         if request.method == "POST" and (handler := getattr(self, "post", None)):
             self.post = _guarded(handler)
+
+    def perform_authentication(self, request: Request) -> None:
+        """As reading `request.user` does, which first looks everywhere whether it was done."""
+        request._authenticate()  # type: ignore[attr-defined]
+
+    @property
+    def allowed_methods(self) -> list[str]:
+        """The methods that the view has: as DRF finds them, once a class."""
+        kind: Any = type(self)
+        return _methods_of(kind)
 
     def finalize_response(
         self, request: Request, response: Any, *args: Any, **kwargs: Any
@@ -96,7 +117,7 @@ class ApiView(APIView):
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         """There is one renderer: only who names other types must be told that there is."""
-        if request.headers.get("Accept", "*/*") in _TAKES_JSON:
+        if request._request.META.get("HTTP_ACCEPT", "*/*") in _TAKES_JSON:
             renderer = self.get_renderers()[0]
             return renderer, renderer.media_type
         return super().perform_content_negotiation(request, force)
@@ -109,7 +130,7 @@ class ApiView(APIView):
             identity = caller.rate_limit_key
         else:
             policy = Policy.parse("anonymous", settings.API_RATE_LIMIT_ANONYMOUS)
-            identity = request.META.get("REMOTE_ADDR", "")
+            identity = request._request.META.get("REMOTE_ADDR", "")
         self.verdict = default_limiter().spend(policy, identity)
         if self.verdict and not self.verdict.allowed:
             raise RateLimited(
@@ -149,6 +170,14 @@ class ApiView(APIView):
         rendered = serializer(instance, context={"request": self.request}).data
         return Response(rendered, status=status, headers=extra)
 
+    def write(
+        self, data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        """Answer what is JSON as it stands; for operations that are busier than others."""
+        if self.request.accepted_media_type == MEDIA_TYPE:
+            return Written(data, status=status, headers=headers)
+        return Response(data, status=status, headers=headers)
+
     def answer_page(
         self,
         serializer: type[BaseSerializer[Any]],
@@ -181,6 +210,11 @@ class ApiView(APIView):
         """What the caller believes the version to be; the service checks it under its lock."""
         header = self.request.headers.get("If-Match")
         return Precondition.read(header, required=self.if_match_required)
+
+
+@lru_cache(maxsize=1024)
+def _methods_of(view: Any) -> list[str]:
+    return [name.upper() for name in view.http_method_names if hasattr(view, name)]
 
 
 def _guarded(handler: Callable[..., Response]) -> Callable[..., Response]:

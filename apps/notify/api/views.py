@@ -7,7 +7,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.common.errors import PermissionDenied
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST
 from apps.notify import selectors
@@ -18,6 +17,7 @@ from apps.notify.selectors import MANAGE, OWN
 from apps.notify.services import channels, inbox, preferences
 from apps.notify.services.preferences import Ways
 from apps.orgs.api.base import OrgView
+from apps.orgs.denials import needed
 
 
 class NoticesView(OrgView):
@@ -149,7 +149,7 @@ class ChannelsView(OrgView):
         data = self.read(s.ChannelWrite)
         own = data.pop("scope") == "own"
         if not own and not self.by.may(MANAGE):
-            raise PermissionDenied(f"This needs the permission {MANAGE}.", permission=MANAGE)
+            raise needed(MANAGE)
         made = channels.create_channel(**data, own=own, by=self.by, at=timezone.now())
         made.channel.signing_secret = made.secret or None  # type: ignore[attr-defined]
         return self.answer(s.NewChannelRead, made.channel, status=201)

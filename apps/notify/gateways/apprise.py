@@ -120,7 +120,10 @@ def send(service: Service, address: Address, message: Message, *, scope: str) ->
     plugin = _open(service, address.url)
     with _visiting(Visit(service, scope)) as visit:
         done = plugin.notify(
-            title=message.title, body=message.text, notify_type=service.tone, body_format="text"
+            title=message.title,
+            body=message.markdown if service.is_markdown else message.text,
+            notify_type=service.tone,
+            body_format="markdown" if service.is_markdown else "text",
         )
     if not done:
         raise NotDelivered(visit.outcome or f"{service.label} could not be called.")
@@ -152,6 +155,8 @@ def _open(service: Service, url: str) -> Any:
         raise refused from error
     if "{host}" in "".join(plugin.templates) and not service.leads_to(str(found.host).lower()):
         raise refused
+    for name, value in service.signed:
+        setattr(found, name, value)
     return found
 
 

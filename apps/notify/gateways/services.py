@@ -19,7 +19,8 @@ class Service:
     """A service that Apprise speaks to: its plugin, its hosts, and the options of an address.
 
     Every other option is refused: among Apprise's own are some that read files, turn
-    certificates off or wait for minutes.
+    certificates off or wait for minutes. `signed` are the plugin's attributes that name the sender.
+    Where a service reads Markdown, we escape the text: Apprise would escape the link with it.
     """
 
     code: str
@@ -29,6 +30,8 @@ class Service:
     shape: str
     options: frozenset[str] = frozenset()
     tone: str = "info"
+    signed: tuple[tuple[str, str], ...] = ()
+    is_markdown: bool = False
 
     def leads_to(self, host: str) -> bool:
         """Whether a host is one of the service's own."""
@@ -52,6 +55,7 @@ _SERVICES: Final = (
         (".logic.azure.com", ".api.powerplatform.com"),
         "https://….logic.azure.com/workflows/…, the address of a workflow",
         frozenset({"api-version", "sp", "sv", "sig", "pa", "ver"}),
+        is_markdown=True,
     ),
     Service(
         "discord",
@@ -75,6 +79,7 @@ _SERVICES: Final = (
         "webexteams.NotifyWebexTeams",
         ("api.ciscospark.com", "webexapis.com"),
         "https://webexapis.com/v1/webhooks/incoming/…",
+        is_markdown=True,
     ),
     Service(
         "telegram",
@@ -91,6 +96,7 @@ _SERVICES: Final = (
         ("events.pagerduty.com", "events.eu.pagerduty.com"),
         "pagerduty://integration_key@api_key",
         frozenset({"region"}),
+        signed=(("source", "Mandate"), ("component", "Notices")),
     ),
     Service(
         "opsgenie",

@@ -86,7 +86,9 @@ def _send(delivery: Delivery) -> str:
     except DomainError as error:  # an address or a secret that was good once
         return f"{error.title}."
     except Exception as error:  # noqa: BLE001 - a task's edge: plugins are not our code
-        log.exception("notify.gateway_failed", service=delivery.channel.service)
+        # No traceback: what such an error says may quote the address.
+        name, service = type(error).__name__, delivery.channel.service
+        log.error("notify.gateway_failed", service=service, error=name)
         return f"It could not be sent ({type(error).__name__})."
     return ""
 

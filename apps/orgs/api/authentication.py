@@ -38,19 +38,20 @@ class ApiKeyAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, Principal] | None:
-        token = bearer_token(request.headers.get("Authorization", ""))
+        asked = request._request
+        token = bearer_token(asked.META.get("HTTP_AUTHORIZATION", ""))
         if token is None:
             return None
         at, key_hash = timezone.now(), hash_of(token)
         with keys.holding():
             org = find_key_org(key_hash=key_hash, at=at)
-        host_org = getattr(request._request, "org", None)
+        host_org = getattr(asked, "org", None)
         if org is None or (host_org is not None and host_org.id != org.id):
             return None
-        principal = _enter(org, key_hash, at, writes=request.method not in _READS)
+        principal = _enter(org, key_hash, at, writes=asked.method not in _READS)
         if principal is None:
             return None
-        request._request.org = org  # type: ignore[attr-defined]
+        asked.org = org  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(org=org.slug, principal=principal.actor.id)
         return AnonymousUser(), principal
 

@@ -23,7 +23,7 @@ def answer_once(request: Request, run: Callable[[], Response]) -> Response:
 
     A view with `keeps_keys` remembers by itself what a key stood for.
     """
-    header, principal = request.headers.get(HEADER), request.auth
+    header, principal = key_of(request), request.auth
     remembers = getattr((request.parser_context or {}).get("view"), "keeps_keys", False)
     if header is None or remembers or not isinstance(principal, Principal):
         return run()
@@ -39,6 +39,12 @@ def answer_once(request: Request, run: Callable[[], Response]) -> Response:
         claim=claim, produce=lambda: _packed(run()), at=timezone.now()
     )
     return _unpacked(answer, replayed=replayed)
+
+
+def key_of(request: Request) -> str | None:
+    """The header, looked up where it is: `request.headers` would gather all of them first."""
+    key: str | None = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
+    return key
 
 
 def _packed(response: Response) -> Answer:

@@ -47,7 +47,7 @@ _UNWRITABLE: Final = Failure("The call can't be written as JSON.")
 def failure_of(message: str) -> Failure:
     """What the engine complained of."""
     if flaw := flaws.find_place(message):
-        return Failure(f"Line {flaw.line}, column {flaw.column}: {flaw.message}", flaw=flaw)
+        return Failure(flaws.in_words(flaw), flaw=flaw)
     return Failure(flaws.sentence(message))
 
 
@@ -58,7 +58,7 @@ class Reader(Protocol):
 
 
 class Evaluator(Protocol):
-    """Runs Rego for an org within DEADLINE. Raises nothing."""
+    """Runs Rego for an org within its deadline. Raises nothing."""
 
     def documents(
         self, org: Hashable, texts: Sequence[Text], document: bytes
@@ -112,12 +112,12 @@ class RegoEngine:
     def run_tests(self, rego: str, tests: str) -> Sequence[TestOutcome]:
         """Run every `test_…` rule against the text; one failed outcome if they can't be run."""
         if found := self.find_flaws(rego):
-            return [_not_run(f"The policy can't be evaluated: {_words(found[0])}")]
+            return [_not_run(f"The policy can't be evaluated. {flaws.in_words(found[0])}")]
         facts = self._facts_of_tests(tests)
         if isinstance(facts, Failure):
             return [_not_run(facts.words)]
         if found := flaws.of_tests(facts):
-            return [_not_run(_words(found[0]))]
+            return [_not_run(flaws.in_words(found[0]))]
         return self._run(rego, tests, flaws.test_names(facts))
 
     def _answers(self, texts: Sequence[Text], document: Object) -> Sequence[Answer]:
@@ -191,10 +191,6 @@ def _opinion(text: Text, answer: Answer) -> Opinion:
 
 def _flaw(failure: Failure) -> Flaw:
     return failure.flaw or Flaw(1, 1, failure.words)
-
-
-def _words(flaw: Flaw) -> str:
-    return f"line {flaw.line}, column {flaw.column}: {flaw.message}"
 
 
 def _not_run(message: str) -> TestOutcome:

@@ -11,7 +11,7 @@ from typing import Final
 _BY_ARITY: Final = {
     1: (
         "abs array.reverse base64.decode base64.encode base64.is_valid base64url.decode "
-        "base64url.encode base64url.encode_no_pad bits.negate ceil count floor glob.quote_meta "
+        "base64url.encode base64url.encode_no_pad bits.negate ceil count floor "
         "hex.decode hex.encode intersection is_array is_boolean is_null is_number is_object "
         "is_set is_string json.is_valid json.marshal json.unmarshal lower max min object.keys "
         "object.union_n product regex.is_valid round semver.is_valid sort strings.reverse sum "
@@ -33,7 +33,7 @@ _BY_ARITY: Final = {
         "array.slice glob.match numbers.range_step object.get regex.find_all_string_submatch_n "
         "regex.find_n regex.replace replace substring"
     ),
-    4: "regex.template_match time.add_date",
+    4: "time.add_date",
 }
 
 SUPPORTED: Final = {name: arity for arity, names in _BY_ARITY.items() for name in names.split()}
@@ -42,6 +42,7 @@ SUPPORTED: Final = {name: arity for arity, names in _BY_ARITY.items() for name i
 _NETWORK: Final = "A policy reaches no network: it decides by the document that it is given."
 _CHANCE: Final = "A decision must come out the same when it is asked again."
 _SCHEMA: Final = "A schema may name an address, which would then be fetched."
+_UNSURE: Final = "Engines make different things of it."
 _OUTPUT: Final = "It would write what was asked into a log."
 
 REFUSED: Final = {
@@ -60,6 +61,8 @@ REFUSED: Final = {
     "uuid.rfc4122": _CHANCE,
     "json.match_schema": _SCHEMA,
     "json.verify_schema": _SCHEMA,
+    "glob.quote_meta": _UNSURE,
+    "regex.template_match": _UNSURE,
     "print": _OUTPUT,
     "trace": _OUTPUT,
 }

@@ -31,6 +31,10 @@ def in_rule(facts: Object, rule: str, message: str) -> Flaw:
     return at(places[0] if places else (1, 1), message)
 
 
+def in_words(flaw: Flaw) -> str:
+    return f"Line {flaw.line}, column {flaw.column}: {flaw.message}"
+
+
 def of_size(rego: str) -> Sequence[Flaw]:
     if len(rego.encode(errors="replace")) > MAX_BYTES:
         return [Flaw(1, 1, f"The text is longer than {MAX_BYTES // 2**10} KiB.")]

@@ -14,7 +14,7 @@ from apps.common.json import Object
 Result = Literal["allow", "deny", "require_approval", "unavailable"]
 
 DEADLINE: Final = 0.25
-"""Seconds after which an evaluation is given up: what is late is unavailable."""
+"""Seconds after which an evaluation is given up: what is late is unavailable (POLICY_SECONDS)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from apps.common.errors import Invalid, PermissionDenied
 from apps.common.ids import parse_id
 from apps.common.openapi import example, problems
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
+from apps.runs.errors import DECISION, RunDenied, RunRateLimited
 from apps.runs.errors import RUN as RUN_PREFIX
-from apps.runs.errors import RunDenied
 
 _RUN_ID: Final = "run_0190f7c26d1e7b5a9c3e2f4b6a8d0e21"
+_DECISION_ID: Final = "dec_0190f7c26d1e7b5a9c3e2f4b6a8d0e22"
 _AT: Final = "2027-01-31T12:00:00Z"
 
 _RUN: Final[dict[str, Any]] = {
@@ -39,6 +40,8 @@ _RUN: Final[dict[str, Any]] = {
     "root": _RUN_ID,
     "children": [],
     "manifest": {"version": 3, "digest": "9f2cb71e" * 8},
+    "decision_id": _DECISION_ID,
+    "approval_id": None,
     "attempt": 1,
     "created_at": _AT,
     "started_at": _AT,
@@ -51,10 +54,34 @@ INVOKE: Final = [
         "An invocation", {"input": {"text": "hello"}, "session_id": "ticket-4711"}, request=True
     ),
     example("A run that succeeded", _RUN),
+    example(
+        "A run that waits for a person",
+        {
+            **_RUN,
+            "status": "awaiting_approval",
+            "output": None,
+            "approval_id": "apr_0190f7c26d1e7b5a9c3e2f4b6a8d0e23",
+            "attempt": 0,
+            "started_at": None,
+            "finished_at": None,
+            "duration_ms": None,
+        },
+        status=202,
+    ),
 ]
 REFUSALS: Final = problems(
     "/v1/agents/echo/invoke",
-    RunDenied(reason="agent_suspended", run_id=parse_id(RUN_PREFIX, _RUN_ID)),
+    RunDenied(
+        reason="policy",
+        run_id=parse_id(RUN_PREFIX, _RUN_ID),
+        decision_id=parse_id(DECISION, _DECISION_ID),
+        reasons=["Members may not use what is sensitive."],
+    ),
+    RunRateLimited(
+        run_id=parse_id(RUN_PREFIX, _RUN_ID),
+        decision_id=parse_id(DECISION, _DECISION_ID),
+        retry_after=12,
+    ),
     PermissionDenied("This needs the permission agents.invoke.", permission="agents.invoke"),
     IdempotencyInFlight("Its run is still at work. Repeat the request in a moment.", run=_RUN_ID),
     Invalid(

@@ -19,9 +19,10 @@ from apps.orgs.api.fields import Flag, PublicId, Strict, Text
 from apps.runs import selectors
 from apps.runs.errors import VIEW
 from apps.runs.filtering import OLDEST
-from apps.runs.forms import ALL, CUSTOM, RANGES, SHOWN, WORDS_MAX
+from apps.runs.forms import ALL, CUSTOM, RANGES, WORDS_MAX
 from apps.runs.models import NAME_MAX, SESSION_MAX
 from apps.runs.services.views import create_view, delete_view, update_view
+from apps.runs.states import RunStatus
 
 _FILTER: Final = {"status": "failed", "range": "7d"}
 _SEEN: Final = {
@@ -39,7 +40,7 @@ class ViewFilter(Strict):
     """The list's own parameters. `from` and `to` are days and count with `range` custom."""
 
     q = Text(required=False, max_length=WORDS_MAX)
-    status = serializers.ChoiceField(required=False, choices=[s.value for s in SHOWN])
+    status = serializers.ChoiceField(required=False, choices=[s.value for s in RunStatus])
     agent = Text(required=False, max_length=40)
     caller = Text(required=False, max_length=40)
     session_id = Text(required=False, max_length=SESSION_MAX)

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from apps.approvals.selectors import APPROVAL
 from apps.common.errors import FieldError, Invalid
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.schemas import compile_schema, find_errors
 from apps.orgs.api.fields import Moment, PublicId
-from apps.runs.errors import RUN
+from apps.runs.errors import DECISION, RUN
 from apps.runs.models import SESSION_MAX, SESSION_RULE, Run
 from apps.runs.selectors import RunView, view_of
 from apps.runs.states import RunStatus, StepStatus
@@ -132,6 +133,12 @@ class RunRead(Read):
     root: Any = serializers.CharField()
     children = serializers.ListField(child=serializers.CharField())
     manifest = RunManifestRead()
+    decision_id = serializers.CharField(
+        allow_null=True, help_text="What policies said when it was asked for; null if none counts."
+    )
+    approval_id = serializers.CharField(
+        allow_null=True, help_text="What a person was asked last, or is being asked."
+    )
     attempt = serializers.IntegerField(help_text="How often its execution began.")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
@@ -166,6 +173,8 @@ def run_object(run: RunView) -> Object:
         "root": public_id(RUN, run.root_id),
         "children": [public_id(RUN, child) for child in run.children],
         "manifest": {"version": run.manifest_version, "digest": run.manifest_digest},
+        "decision_id": public_id(DECISION, run.decision_id) if run.decision_id else None,
+        "approval_id": public_id(APPROVAL, run.approval_id) if run.approval_id else None,
         "attempt": run.attempt,
         "created_at": run.created_at,
         "started_at": run.started_at,

@@ -19,7 +19,7 @@ from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.authentication import still_may
 from apps.orgs.api.base import OrgView
-from apps.orgs.api.idempotency import HEADER, REPLAYED
+from apps.orgs.api.idempotency import REPLAYED, key_of
 from apps.orgs.selectors import get_project
 from apps.orgs.services.idempotency import check_key
 from apps.runs import selectors, streams
@@ -64,7 +64,9 @@ class InvokeView(OrgView):
                 s.RunRead, description="The run is over; see its `status`. Or its events."
             ),
             (200, streams.CONTENT_TYPE): OpenApiResponse(s.EVENT, description=EVENTS),
-            (202, JSON): OpenApiResponse(s.RunRead, description="The run is queued or under way."),
+            (202, JSON): OpenApiResponse(
+                s.RunRead, description="It is queued, under way, or waits for a person."
+            ),
             **examples.REFUSALS,
         },
         examples=examples.INVOKE,
@@ -75,7 +77,7 @@ class InvokeView(OrgView):
         With `Accept: text/event-stream` it is run in the background, whatever `mode` says, and
         the answer is its events, as `GET /v1/runs/{run}/events` gives them.
         """
-        key = request.headers.get(HEADER)
+        key = key_of(request)
         ask = Ask(
             agent=agent,
             key=check_key(key) if key is not None else None,
@@ -83,10 +85,10 @@ class InvokeView(OrgView):
         )
         if isinstance(request.accepted_renderer, EventRenderer):
             ask = replace(ask, mode=Run.Mode.ASYNC)
-            started = invoke(ask, caller=self.by.actor, at=timezone.now())
+            started = invoke(ask, caller=self.by, at=timezone.now())
             return _events(self, request, started.run, "agents.invoke")
-        answer = invoke(ask, caller=self.by.actor, at=timezone.now())
-        return Response(
+        answer = invoke(ask, caller=self.by, at=timezone.now())
+        return self.write(
             s.run_object(answer.run),
             status=200 if answer.run.is_closed else 202,
             headers={REPLAYED: "true"} if answer.replayed else {},

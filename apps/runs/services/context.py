@@ -18,6 +18,7 @@ from django.utils import timezone
 from apps.agents.directory import list_granted_tools
 from apps.agents.runtimes import spans
 from apps.agents.runtimes.base import (
+    Effect,
     GrantedTool,
     Level,
     OpenSpan,
@@ -33,6 +34,10 @@ from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.turns import step_aside
 from apps.runs import spine
 from apps.runs.models import Step
+from apps.runs.services import effects
+from apps.runs.services.asking import Charge
+from apps.runs.services.duties import FREE, Duties
+from apps.runs.services.effects import ToolCall
 from apps.runs.spending import Spending
 from apps.runs.spine import Hold, Notes, Parentage, Standing
 from apps.runs.states import StepStatus
@@ -78,9 +83,12 @@ class Context:
         hold: Hold,
         agent: Actor,
         agent_id: UUID,
+        manifest: str,
+        charge: Charge,
         deadline_at: datetime,
         delegate: Delegate,
         lost: Event,
+        duties: Duties = FREE,
         is_told: bool = False,
         session: Session | None = None,
         clock: Clock = timezone.now,
@@ -90,6 +98,9 @@ class Context:
         self.children: list[UUID] = []
         self.lost = lost
         self.agent_id = agent_id
+        self.manifest = manifest
+        self.charge = charge
+        self.duties = duties
         self.session = session
         self.now = clock
         self._deadline = time.monotonic() + (deadline_at - timezone.now()).total_seconds()
@@ -99,6 +110,7 @@ class Context:
         self._sure_until = time.monotonic() + SURE_FOR
         self._is_told = is_told
         self._delta_at = 0.0
+        self._done: dict[tuple[int, str], Object] | None = None if hold.lease_no > 1 else {}
         self.spending = Spending()
 
     def tools(self) -> Sequence[GrantedTool]:
@@ -118,24 +130,26 @@ class Context:
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
         self.spending.add(input_tokens=input_tokens, output_tokens=output_tokens, cost=cost_micros)
+        self.duties.pay(cost_micros)
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
+        mask = self.duties.mask
         line = {
             "id": uuid7().hex,
             "at": self.now().isoformat(),
             "level": level,
-            "message": kept_text(message)[:MESSAGE_MAX],
-            "fields": as_kept(fields),
+            "message": mask.text(kept_text(message))[:MESSAGE_MAX],
+            "fields": mask.scrub(as_kept(fields)),
         }
         self._notes.logs.append(line)
         self._noted()
 
     @property
     def is_followed(self) -> bool:
-        return self._is_told
+        return self._is_told and not self.duties.mask
 
     def delta(self, text: str) -> None:
-        if not self._is_told:
+        if not self.is_followed:
             return
         self._notes.delta += kept_text(text)
         if len(self._notes.delta) >= DELTA_MAX or time.monotonic() >= self._delta_at:
@@ -150,10 +164,11 @@ class Context:
         try:
             yield
         except BaseException as failure:
-            error = error_of(failure)
+            error = self._error_of(failure)
             raise
         finally:
-            self._note(Step.Kind.WORK, ordinal, name, begun_at, error, input=as_kept(input))
+            kept = self.duties.mask.scrub(as_kept(input))
+            self._note(Step.Kind.WORK, ordinal, name, begun_at, error, input=kept)
 
     def call_tool(
         self,
@@ -162,46 +177,74 @@ class Context:
         input: Object,
         call: Callable[[str], Object],
         span: OpenSpan | None = None,
+        effect: Effect | None = None,
+        is_whole: bool = True,
     ) -> Object:
         must_keep(input, root="input")
-        ordinal, step_id, error, output = self._next(), uuid7(), None, None
-        key = f"{self.hold.run_id.hex}.{call_key(ordinal, kept_text(name), input)}"
-        self._begin(step_id, ordinal, name, input)
+        self.duties.check_purse()
+        step_id, ordinal = uuid7(), self._next()
+        key = call_key(ordinal, kept_text(name), input)
+        if (done := self._done_before(ordinal, key)) is not None:
+            self._again(ordinal, name, input)
+            return done
+        asked = ToolCall(
+            step_id=step_id,
+            ordinal=ordinal,
+            name=self.duties.mask.text(shown_name(name)),
+            input=input,
+            kept=self.duties.mask.input(input),
+            effect=effect,
+        )
+        self._begin(asked)
         release_connection()
+        error, output = None, None
         try:
             with span(step_id) if span else spans.execute_tool(name, step_id):
-                output = call(key)
+                output = call(f"{self.hold.run_id.hex}.{key}")
                 must_keep(output, root="output")
         except BaseException as failure:
-            output, error = None, error_of(failure)
+            output, error = None, self._error_of(failure)
             raise
         finally:
-            standing = spine.end_step(
-                self.hold,
-                step_id=step_id,
-                status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
-                output=output,
-                error=error,
-                spent=self.spending.untold(),
-                at=self.now(),
-            )
-            self.spending.is_told = True
+            standing = self._end(asked, output, error, key=key if is_whole else "")
         self._after(standing)
         return output
 
-    def _begin(self, step_id: UUID, ordinal: int, name: str, input: Object) -> None:
-        """Put a tool call on record before it is made; raises Stopped."""
-        standing = spine.begin_step(
+    def _begin(self, call: ToolCall) -> None:
+        """Put a tool call on record before it is made, if it may be; raises WorkFailed, Stopped."""
+        begun = effects.begin(self, call, self._notes, at=self.now())
+        self._told(begun.standing)
+        if begun.failure is not None:
+            raise begun.failure
+
+    def _end(self, call: ToolCall, output: Object | None, error: Object | None, *, key: str) -> Any:
+        """Put what it came to on record: masked, and to be found again only if nothing of it is."""
+        kept = None if output is None else self.duties.mask.output(output)
+        host = call.effect.host if call.effect else None
+        standing = spine.end_step(
             self.hold,
-            step_id=step_id,
-            ordinal=ordinal,
-            kind=Step.Kind.TOOL_CALL,
-            name=shown_name(name),
-            input=input,
-            notes=self._notes,
+            step_id=call.step_id,
+            status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
+            output=kept,
+            error=error,
+            call_key=key if kept == output else "",
+            host=None if host is None or effects.is_known(host) else host,
+            spent=self.spending.untold(),
             at=self.now(),
         )
-        self._told(standing)
+        self.spending.is_told = True
+        return standing
+
+    def _done_before(self, ordinal: int, key: str) -> Object | None:
+        """What an earlier attempt was given by the same call."""
+        if self._done is None:
+            self._done = spine.list_done(self.hold)
+        return self._done.get((ordinal, key))
+
+    def _again(self, ordinal: int, name: str, input: Object) -> None:
+        """Note a call that an earlier attempt has made already."""
+        kept = self.duties.mask.input(input)
+        self._note(Step.Kind.TOOL_CALL, ordinal, name, self.now(), None, input=kept)
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         agent, tool = kept_text(agent), kept_text(tool)
@@ -222,7 +265,7 @@ class Context:
 
     def not_called(self, parent: Parentage, failure: WorkFailed) -> None:
         """A call was refused before there was a run: a step says so."""
-        at, error = self.now(), error_of(failure)
+        at, error = self.now(), self._error_of(failure)
         kind, step_id = Step.Kind.AGENT_CALL, parent.step_id
         self._note(kind, parent.ordinal, parent.step_name, at, error, step_id=step_id)
 
@@ -265,7 +308,7 @@ class Context:
             "id": (step_id or uuid7()).hex,
             "ordinal": ordinal,
             "kind": kind,
-            "name": shown_name(name),
+            "name": self.duties.mask.text(shown_name(name)),
             "status": (StepStatus.FAILED if error else StepStatus.SUCCEEDED).value,
             "input": input,
             "error": error,
@@ -279,6 +322,10 @@ class Context:
         """Send what was noted if somebody may wait for it, or if it is a lot."""
         if self._is_told or len(self._notes.logs) + len(self._notes.steps) >= NOTES_MAX:
             self.make_sure()
+
+    def _error_of(self, failure: BaseException) -> Object:
+        error: Object = self.duties.mask.scrub(error_of(failure))
+        return error
 
     def _next(self) -> int:
         self._ordinal += 1

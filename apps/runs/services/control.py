@@ -18,7 +18,8 @@ from apps.runs import selectors, spine
 from apps.runs.errors import RUN, RunClosed
 from apps.runs.models import Run
 from apps.runs.selectors import RunView
-from apps.runs.states import RunStatus
+from apps.runs.services.waiting import forget_questions
+from apps.runs.states import OPEN, RunStatus
 from apps.tenants import keys, sweeping
 from apps.trust.services import record_event
 
@@ -46,6 +47,7 @@ def cancel_run(*, run_id: UUID, actor: Actor, at: datetime) -> RunView:
         stopped = spine.stop_runs([run_id], status=RunStatus.CANCELLED, reason="by_hand", at=at)
         if run_id not in stopped:
             raise RunClosed("There is nothing left to cancel.")
+        forget_questions(stopped, at=at)
         record_event(
             actor=actor,
             action="runs.run.cancelled",
@@ -59,9 +61,11 @@ def cancel_run(*, run_id: UUID, actor: Actor, at: datetime) -> RunView:
 
 def stop_runs_of_agent(*, agent_id: UUID, actor: Actor, at: datetime, reason: str) -> int:
     """The kill switch's part: end every open run of an agent, whose row the caller has locked."""
-    rows = Run.objects.filter(agent_id=agent_id, status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    rows = Run.objects.filter(agent_id=agent_id, status__in=OPEN)
     open_runs = list(rows.values_list("id", flat=True))
-    return len(spine.stop_runs(open_runs, status=RunStatus.CANCELLED, reason=reason, at=at))
+    stopped = spine.stop_runs(open_runs, status=RunStatus.CANCELLED, reason=reason, at=at)
+    forget_questions(stopped, at=at)
+    return len(stopped)
 
 
 def sweep_runs(at: datetime) -> None:

@@ -30,6 +30,7 @@ from apps.common.clock import Clock
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
+from apps.runs.services.asking import Charge
 from apps.runs.services.context import (
     Context,
     Delegate,
@@ -39,6 +40,7 @@ from apps.runs.services.context import (
     must_keep,
     release_connection,
 )
+from apps.runs.services.duties import FREE, Duties
 from apps.runs.spine import Ending, Hold, Notes, Standing
 from apps.runs.states import RunStatus
 
@@ -62,6 +64,8 @@ class Work:
     frozen: Frozen
     tool: Tool
     input: Object
+    charge: Charge
+    duties: Duties = FREE
     is_told: bool = False
     session: Session | None = None
     traceparent: str = ""
@@ -88,6 +92,9 @@ def execute(work: Work, *, delegate: Delegate, lost: Event) -> Settled:
         hold=work.hold,
         agent=agent_actor(work.agent_id, work.agent),
         agent_id=work.agent_id,
+        manifest=work.frozen.digest,
+        charge=work.charge,
+        duties=work.duties,
         deadline_at=work.deadline_at,
         delegate=delegate,
         lost=lost,
@@ -173,7 +180,7 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
             at=at,
         )
 
-    ending = replace(ending, **took)
+    ending = _masked(work, replace(ending, **took))
     try:
         standing = close(ending, notes)
     except REFUSED as error:
@@ -183,6 +190,14 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
         ending = replace(timed_out(), **took)
         standing = close(ending, notes)
     return Settled(ending, standing == "ours", at, tuple(context.children))
+
+
+def _masked(work: Work, ending: Ending) -> Ending:
+    """The ending as everybody is told it, the caller too."""
+    if not (mask := work.duties.mask):
+        return ending
+    output = None if ending.output is None else mask.output(ending.output)
+    return replace(ending, output=output, error=mask.scrub(ending.error))
 
 
 def statement_of(work: Work, ending: Ending) -> Object | None:
@@ -204,6 +219,8 @@ def _invocation(work: Work) -> Invocation:
         description=work.tool.description,
         output_schema=work.tool.output_schema,
         session=work.session,
+        annotations=work.tool.annotations,
+        is_masked=bool(work.duties.mask),
     )
 
 

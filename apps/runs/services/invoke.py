@@ -18,7 +18,6 @@ from django.utils import timezone
 from apps.agents.directory import get_frozen
 from apps.agents.runtimes.base import CallFailed, Session, Stopped
 from apps.common import telemetry
-from apps.common.actors import Actor
 from apps.common.clock import Clock
 from apps.common.errors import DomainError, Invalid, NotFound
 from apps.common.ids import public_id
@@ -26,16 +25,21 @@ from apps.common.jobs import enqueue
 from apps.common.json import Object
 from apps.common.tracecontext import outgoing_headers
 from apps.orgs.errors import IdempotencyInFlight, IdempotencyKeyReused
+from apps.orgs.principals import Principal
 from apps.runs import selectors, spine
-from apps.runs.errors import REASONS, RUN, RunDenied
+from apps.runs.errors import REASONS, RUN, RunDenied, RunRateLimited, told_of
 from apps.runs.models import Run
 from apps.runs.selectors import RunView
-from apps.runs.services.admission import (
+from apps.runs.services.admission import Admitted, admit
+from apps.runs.services.asking import Caller
+from apps.runs.services.context import Context, OutOfTime
+from apps.runs.services.effects import AwaitsApproval
+from apps.runs.services.execution import Settled, Work, execute, output_of
+from apps.runs.services.finding import (
     Ask,
     Call,
     Lookup,
     Ungranted,
-    admit,
     check_kept,
     find_call,
     find_child_call,
@@ -43,9 +47,9 @@ from apps.runs.services.admission import (
     fingerprint_of,
     title_of,
 )
-from apps.runs.services.context import Context, OutOfTime
-from apps.runs.services.execution import Settled, Work, execute, output_of
 from apps.runs.services.leases import keeper
+from apps.runs.services.resuming import charge_of, duties_of
+from apps.runs.services.sealing import open_input
 from apps.runs.services.seats import Seat, seats
 from apps.runs.spine import Admission, Ending, Keyed, Parentage
 
@@ -60,38 +64,41 @@ class Answer:
     replayed: bool = False
 
 
-def invoke(ask: Ask, *, caller: Actor, at: datetime, clock: Clock = timezone.now) -> Answer:
-    """Have an agent do something, once per caller and key.
+def invoke(ask: Ask, *, caller: Principal, at: datetime, clock: Clock = timezone.now) -> Answer:
+    """Have an agent do something, once per caller and key. Where a person has to agree first, the
+    answer is a run that waits.
 
     `clock` tells what time the record of a sync run and of those below it gets.
-    Raises NotFound, Invalid naming each field, RunDenied, IdempotencyInFlight while a sync run of
-    the same key is under way, IdempotencyKeyReused, TooManyWait before anything is written.
+    Raises NotFound, Invalid naming each field, RunDenied, RunRateLimited, IdempotencyInFlight while
+    a sync run of the same key is under way, IdempotencyKeyReused, TooManyWait before anything is
+    written.
     """
     check_kept(ask.input)
     with seats.seat() as seat:
-        return _invoke(ask, seat, caller=caller, at=at, clock=clock)
+        return _invoke(ask, seat, caller=Caller.of(caller), at=at, clock=clock)
 
 
-def _invoke(ask: Ask, seat: Seat, *, caller: Actor, at: datetime, clock: Clock) -> Answer:
+def _invoke(ask: Ask, seat: Seat, *, caller: Caller, at: datetime, clock: Clock) -> Answer:
     try:
-        call, admission = _admit(ask, seat, caller=caller, at=at)
+        admitted = _admit(ask, seat, caller=caller, at=at)
     except (NotFound, Invalid):
-        known = find_keyed(ask, caller)
+        known = find_keyed(ask, caller.actor)
         if known is None:
             raise
-        return _answered(known)
+        return _known(known)
+    admission = admitted.admission
     if admission.outcome != "admitted":
-        return _answered(admission)
+        return _answered(admitted)
     if ask.mode == Run.Mode.ASYNC:
         enqueue("runs.work")
-        return Answer(_view(call, admission, None, at))
-    settled = _carry_out(_work(call, admission, clock))
+        return Answer(_view(admitted, None, at))
+    settled = _carry_out(_work(admitted, clock))
     if settled is None or not settled.counts:
         return Answer(selectors.get_run(admission.run_id))
-    return Answer(_view(call, admission, settled, at))
+    return Answer(_view(admitted, settled, at))
 
 
-def _admit(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> tuple[Call, Admission]:
+def _admit(ask: Ask, seat: Seat, *, caller: Caller, at: datetime) -> Admitted:
     """Put a call on record; where traces are exported, what waits for a worker with its place in
     the present one, in the same commit.
     """
@@ -102,14 +109,41 @@ def _admit(ask: Ask, seat: Seat, *, caller: Actor, at: datetime) -> tuple[Call, 
     if telemetry.tracer is None or ask.mode != Run.Mode.ASYNC:
         return admit(find, at=at)
     with transaction.atomic():
-        call, admission = admit(find, at=at)
-        if admission.outcome == "admitted":
-            spine.note_trace(admission.run_id, outgoing_headers().get("traceparent", ""))
-    return call, admission
+        admitted = admit(find, at=at)
+        if admitted.admission.outcome == "admitted":
+            run_id = admitted.admission.run_id
+            spine.note_trace(run_id, outgoing_headers().get("traceparent", ""))
+    return admitted
 
 
-def _answered(known: Admission | Keyed) -> Answer:
-    """What a request gets that began nothing: its key's run, or the reason."""
+def _answered(admitted: Admitted) -> Answer:
+    """What a request gets that began nothing: its key's run, one that waits, or the reason."""
+    admission, decision = admitted.admission, admitted.decision
+    if admission.outcome == "awaiting_approval":
+        is_new = admission.run_id == admitted.call.run_id
+        return Answer(selectors.get_run(admission.run_id), replayed=not is_new)
+    if admission.outcome not in ("denied", "no_budget"):
+        return _known(admission)
+    if admission.reason == "policy_rate" and decision.retry_after is not None:
+        raise RunRateLimited(
+            run_id=admission.run_id, decision_id=decision.id, retry_after=decision.retry_after
+        )
+    raise RunDenied(
+        reason=admission.reason,
+        run_id=admission.run_id,
+        decision_id=decision.id,
+        reasons=_own_reasons(admitted),
+    )
+
+
+def _own_reasons(admitted: Admitted) -> tuple[str, ...]:
+    """What the policies say themselves, where it is they that refuse."""
+    is_theirs = admitted.admission.reason in ("policy", "policy_unavailable")
+    return admitted.decision.reasons if is_theirs else ()
+
+
+def _known(known: Admission | Keyed) -> Answer:
+    """What a request gets whose key stands for something already."""
     match known.outcome:
         case "in_flight":
             raise IdempotencyInFlight(
@@ -118,10 +152,8 @@ def _answered(known: Admission | Keyed) -> Answer:
             )
         case "other_body":
             raise IdempotencyKeyReused("Use a new key for a new request.")
-        case "replay":
+        case _:
             return Answer(selectors.get_run(known.run_id), replayed=True)
-    assert isinstance(known, Admission)  # noqa: S101 - a key stands for no refusal
-    raise RunDenied(reason=known.reason, run_id=known.run_id)
 
 
 def work_one(*, at: datetime) -> bool:
@@ -129,9 +161,10 @@ def work_one(*, at: datetime) -> bool:
     hold = spine.claim_run(at=at)
     if hold is None:
         return False
-    row = Run.objects.select_related("agent").get(id=hold.run_id)
+    row = selectors.get_whole_run(hold.run_id)
     frozen = get_frozen(row.manifest_id)
     assert row.deadline_at is not None  # noqa: S101 - claiming sets it
+    input = open_input(row)
     _carry_out(
         Work(
             hold=hold,
@@ -140,7 +173,9 @@ def work_one(*, at: datetime) -> bool:
             agent=row.agent.slug,
             frozen=frozen,
             tool=frozen.tools[row.tool],
-            input=row.input,
+            input=input,
+            charge=charge_of(row),
+            duties=duties_of(row, input),
             is_told=row.told,
             session=Session(row.session_id, row.caller_id) if row.session_id else None,
             traceparent=row.traceparent,
@@ -163,7 +198,7 @@ def _call_agent(
 ) -> Object:
     """The way from one agent to another: the same road, as a child run within the same thread."""
     try:
-        call, admission = admit(
+        admitted = admit(
             lambda by: find_child_call(
                 parent=parent, context=context, agent=agent, tool=tool, input=input, lookup=by
             ),
@@ -173,15 +208,18 @@ def _call_agent(
         failure = _refused(error)
         context.not_called(parent, failure)
         raise failure from error
-    _check_admitted(admission, context)
-    if admission.outcome == "replay":
-        return output_of(selectors.get_ending(admission.run_id))
-    return _child_output(_work(call, admission, context.now), context)
+    _check_admitted(admitted, context)
+    if admitted.admission.outcome == "replay":
+        return output_of(selectors.get_ending(admitted.admission.run_id))
+    return _child_output(_work(admitted, context.now), context)
 
 
-def _check_admitted(admission: Admission, context: Context) -> None:
-    """Raise for a child that wasn't admitted: Stopped if we are over, else CallFailed."""
+def _check_admitted(admitted: Admitted, context: Context) -> None:
+    """Raise for a child that wasn't admitted: Stopped if we are over or wait, else CallFailed."""
+    admission = admitted.admission
     match admission.outcome:
+        case "must_wait":
+            raise AwaitsApproval
         case "fenced":
             raise Stopped
         case "late":
@@ -193,7 +231,7 @@ def _check_admitted(admission: Admission, context: Context) -> None:
     context.called(admission.run_id)
     match admission.outcome:
         case "denied" | "no_budget":
-            raise CallFailed(admission.reason, REASONS[admission.reason])
+            raise CallFailed(admission.reason, told_of(admission.reason, _own_reasons(admitted)))
         case "in_flight":
             raise CallFailed("in_flight", "The same call is still at work.")
 
@@ -224,8 +262,9 @@ def _seated(call: Call, seat: Seat) -> Call:
     return call
 
 
-def _work(call: Call, admission: Admission, clock: Clock) -> Work:
+def _work(admitted: Admitted, clock: Clock) -> Work:
     """The admitted run as work; one that is taken over keeps the manifest that it began under."""
+    call, admission = admitted.call, admitted.admission
     frozen = call.listing.frozen
     if admission.lease_no > 1:
         frozen = get_frozen(selectors.get_manifest_id(admission.run_id))
@@ -237,29 +276,32 @@ def _work(call: Call, admission: Admission, clock: Clock) -> Work:
         frozen=frozen,
         tool=frozen.tools[call.tool.name],
         input=call.input,
+        charge=call.charge,
+        duties=admitted.duties,
         session=call.session,
         clock=clock,
     )
 
 
-def _view(call: Call, admission: Admission, settled: Settled | None, at: datetime) -> RunView:
+def _view(admitted: Admitted, settled: Settled | None, at: datetime) -> RunView:
     """The run as it stands in the database, without reading it back."""
-    listing = call.listing
+    call, admission = admitted.call, admitted.admission
+    listing, kept = call.listing, admitted.duties.mask.input(call.input)
     ending = settled.ending if settled else Ending(admission.status)
     return RunView(
         id=admission.run_id,
-        title=title_of(call.tool.name, call.input),
+        title=title_of(call.tool.name, kept),
         agent_id=listing.id,
         agent=listing.slug,
         tool=call.tool.name,
-        project=call.project,
-        caller=call.caller,
+        project=call.charge.place.slug,
+        caller=call.caller.actor,
         status=ending.status,
         reason=ending.reason,
         mode=call.mode,
         environment=Run.Environment.LIVE,
         session_id=call.session.id if call.session else None,
-        input=call.input,
+        input=kept,
         output=ending.output,
         error=ending.error,
         cost_micros=ending.cost_micros,
@@ -269,6 +311,8 @@ def _view(call: Call, admission: Admission, settled: Settled | None, at: datetim
         children=settled.children if settled else (),
         manifest_version=listing.frozen.version,
         manifest_digest=listing.frozen.digest,
+        decision_id=admitted.decision.id,
+        approval_id=None,
         attempt=admission.lease_no,
         created_at=at,
         started_at=at if settled else None,

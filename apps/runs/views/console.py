@@ -55,14 +55,14 @@ def _run(
 ) -> HttpResponse:
     if not form.is_valid():
         return _render(request, agent, tool, form, status=422)
-    caller = principal_of(request).actor
+    caller = principal_of(request)
     ask = _ask(agent, form)
     try:
         run = invoke(ask, caller=caller, at=timezone.now()).run
     except RunDenied as error:
         return _denied(request, agent, tool, form, error)
     except IdempotencyInFlight:
-        return _already(request, principal=caller.principal, key=ask.key or "")
+        return _already(request, principal=caller.actor.principal, key=ask.key or "")
     except Invalid as error:
         _refuse(form, error)
         return _render(request, agent, tool, form, status=422)

@@ -39,6 +39,7 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "orgs.IdempotencyRecord": frozenset({"fingerprint", "nonce", "sealed_body"}),
     "policies.Decision": frozenset({"input_digest"}),
     "notify.Channel": frozenset({"hint"}),
+    "approvals.Approval": frozenset({"payload_digest"}),
     "agents.ModelProvider": frozenset({"key_hint"}),
     "runs.Run": frozenset({"fingerprint"}),
 }
@@ -82,6 +83,15 @@ LISTED: Final[Mapping[str, Listed]] = {
         filters=("result",),
         followed=("run", "agent_id"),
     ),
+    "approvals.Approval": Listed(
+        ("title", "subject_type", "status", "requester_label", "approver", "created_at"),
+        NEWEST,
+        filters=("status",),
+    ),
+    "approvals.ApprovalRule": Listed(
+        ("subject_type", "agent", "tool", "project", "quorum", "role", "removed_at"), ("-pk",)
+    ),
+    "approvals.Vote": Listed(("approval", "member", "verdict", "at"), followed=("approval",)),
     "agents.Agent": Listed(
         ("slug", "name", "status", "runtime", "project", "accountable", "created_at"),
         NEWEST,

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from apps.agents.models import Agent, AgentStatus
 from apps.agents.pages import agent_url
 from apps.agents.selectors import list_agents_in_need
+from apps.approvals.selectors import COUNTED, count_waiting
 from apps.common import formats
 from apps.common.links import link
 from apps.orgs.pages import principal_of
@@ -43,7 +44,7 @@ def list_needs(
 ) -> list[Need]:
     """What waits for this person, the most pressing first; at most three queries."""
     may = principal_of(request).may
-    found: list[Need] = []
+    found: list[Need] = [*_approvals(request)]
     if may("agents.invoke") and may("runs.view"):
         found += _runs(request, statistics)
     if may("agents.edit"):
@@ -53,6 +54,17 @@ def list_needs(
         if may("invitations.manage"):
             found += _invitations(at)
     return found
+
+
+def _approvals(request: HttpRequest) -> Iterator[Need]:
+    """What this person could decide now; the number was read along with them."""
+    number = count_waiting(principal_of(request))
+    if number:
+        many = formats.at_most(number, COUNTED)
+        title = "1 request waits" if number == 1 else f"{many} requests wait"
+        note = "Without an answer in time they are refused."
+        url = link(request, "approvals:approvals")
+        yield Need("stamp", "warn", f"{title} for your approval", note, url, "Decide")
 
 
 def _runs(request: HttpRequest, statistics: Statistics) -> Iterator[Need]:

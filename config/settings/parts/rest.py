@@ -37,6 +37,7 @@ SPECTACULAR_SETTINGS = {
         "NewAgentStatus": ["draft", "active"],
         "DomainKind": "apps.orgs.domain_models.OrgDomain.Kind",
         "DomainState": "apps.orgs.domain_models.OrgDomain.State",
+        "ApprovalStatus": "apps.approvals.models.ApprovalStatus",
         "ProviderKind": "apps.agents.models.ProviderKind",
         "KeyStatus": ["active", "replaced", "expired", "revoked"],
     },

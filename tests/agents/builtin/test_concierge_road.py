@@ -52,7 +52,7 @@ def tides(owner: Any, loopback: None, httpserver: HTTPServer) -> Agent:
 
 def ask(owner: Any) -> RunView:
     order = Ask(agent="concierge", input={"question": QUESTION})
-    return invoke(order, caller=owner.actor, at=timezone.now()).run
+    return invoke(order, caller=owner, at=timezone.now()).run
 
 
 def test_a_strangers_tool_is_used_once_granted_and_no_more_once_revoked(

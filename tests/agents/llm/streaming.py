@@ -152,14 +152,14 @@ SAYS = {"openai": openai_says, "anthropic": anthropic_says}
 def follow(owner: Any) -> Any:
     """The run, carried out where somebody may follow it."""
     wanted = Ask(agent="assistant", input={"text": "hello"}, mode="async")
-    run_id = invoke(wanted, caller=owner.actor, at=timezone.now()).run.id
+    run_id = invoke(wanted, caller=owner, at=timezone.now()).run.id
     assert work_one(at=timezone.now())
     return get_run(run_id)
 
 
 def ask(owner: Any) -> Any:
     wanted = Ask(agent="assistant", input={"text": "hello"}, mode="sync")
-    return invoke(wanted, caller=owner.actor, at=timezone.now()).run
+    return invoke(wanted, caller=owner, at=timezone.now()).run
 
 
 def told(run_id: Any) -> list[tuple[str, str]]:

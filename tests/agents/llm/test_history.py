@@ -27,7 +27,7 @@ def ask(owner: Any) -> Callable[..., Any]:
 
     def run_of(agent: Agent, text: str, *, by: Any = owner, session: Any = SESSION) -> Any:
         wanted = Ask(agent=agent.slug, input={"text": text}, session_id=session)
-        return invoke(wanted, caller=by.actor, at=timezone.now()).run
+        return invoke(wanted, caller=by, at=timezone.now()).run
 
     return run_of
 
@@ -90,7 +90,7 @@ def test_what_is_no_text_is_given_as_json(ask: Any, make_llm: Any, play: Any, ow
 
     for each in ({"of": "ü"}, {"of": "b"}):
         wanted = Ask(agent=agent.slug, input=each, session_id=SESSION)
-        run = invoke(wanted, caller=owner.actor, at=timezone.now()).run
+        run = invoke(wanted, caller=owner, at=timezone.now()).run
         assert run.output == {"n": 7}
 
     first, answer, second = told(seen)

@@ -40,7 +40,7 @@ def tool(endpoint: HTTPServer) -> dict[str, Any]:
 def ask(owner: Any) -> Callable[..., Any]:
     def run_of(agent: Any, text: str = "hello") -> Any:
         wanted = Ask(agent=agent.slug, input={"text": text}, mode="sync")
-        return invoke(wanted, caller=owner.actor, at=timezone.now()).run
+        return invoke(wanted, caller=owner, at=timezone.now()).run
 
     return run_of
 

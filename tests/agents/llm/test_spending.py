@@ -75,7 +75,7 @@ def model(monkeypatch: pytest.MonkeyPatch, owner: Any, make_llm: Any) -> Iterato
 
 def ask(owner: Any, mode: str = "sync") -> Any:
     wanted = Ask(agent="assistant", input={"text": "hello"}, mode=mode)
-    return invoke(wanted, caller=owner.actor, at=timezone.now()).run
+    return invoke(wanted, caller=owner, at=timezone.now()).run
 
 
 def ended() -> tuple[str, str]:
@@ -146,7 +146,7 @@ def test_a_parent_that_is_ended_in_the_middle_of_a_childs_request(
         control.cancel_run(run_id=root.id, actor=owner.actor, at=timezone.now())
 
     model.acts[1] = cancel
-    invoke(Ask(agent="front", input={}), caller=owner.actor, at=timezone.now())
+    invoke(Ask(agent="front", input={}), caller=owner, at=timezone.now())
     assert ended() == ("cancelled", "by_hand")
     assert Run.objects.get(agent__slug="front").cost_micros == 0
 

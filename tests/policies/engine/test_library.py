@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from apps.policies.engine.asking import RegoEngine
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import CALL, INVOKE, TOOL
-from tests.policies.engine.rego import engine, text
+from tests.policies.engine.rego import PATIENT, engine, text
 
 LIBRARY = Path("apps/policies/library")
 TEMPLATES = sorted(path for path in LIBRARY.glob("*.rego") if not path.stem.endswith("_test"))
@@ -20,11 +21,10 @@ def test_there_are_templates() -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_has_a_header_no_flaw_and_tests_that_pass(pool: Pool, path: Path) -> None:
+def test_a_template_has_a_header_no_flaw_and_tests_that_pass(asked: RegoEngine, path: Path) -> None:
     rego, tests = path.read_text(), path.with_name(f"{path.stem}_test.rego").read_text()
     header = r"# title: [A-Z][^\n]+[^.\n]\n# purpose: [A-Z][^\n]+\.\npackage mandate\n"
     assert re.match(header, rego)
-    asked = engine(pool)
     assert asked.find_flaws(rego) == []
     assert asked.find_test_flaws(tests) == []
     outcomes = asked.run_tests(rego, tests)
@@ -34,11 +34,14 @@ def test_a_template_has_a_header_no_flaw_and_tests_that_pass(pool: Pool, path: P
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_the_tests_of_a_template_fail_without_it(pool: Pool, path: Path) -> None:
     tests = path.with_name(f"{path.stem}_test.rego").read_text()
-    outcomes = engine(pool).run_tests("package mandate\n\nallow := true\n", tests)
+    outcomes = engine(pool, seconds=PATIENT).run_tests("package mandate\n\nallow := true\n", tests)
     assert not all(outcome.passed for outcome in outcomes)
 
 
 def test_the_starter_lets_read_and_asks_before_the_rest(pool: Pool) -> None:
     starter = [text((LIBRARY / "starter.rego").read_text())]
-    results = [engine(pool).evaluate(starter, call).result for call in (INVOKE, CALL, TOOL)]
+    results = [
+        engine(pool, seconds=PATIENT).evaluate(starter, call).result
+        for call in (INVOKE, CALL, TOOL)
+    ]
     assert results == ["allow", "allow", "require_approval"]

@@ -24,7 +24,7 @@ from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, engine, fake, text
 
 MEMORY = "package mandate\n\nallow := count(numbers.range(1, 100000000)) > 1\n"
 FAILED = [
-    ("hung", "The engine had no time to answer within 250 ms."),
+    ("hung", "The engine had no time to answer."),
     ("dead", "The engine broke over it, or it takes too much memory."),
     ("garbage", "The engine's answer can't be read."),
     ("list", "The engine's answer can't be read."),
@@ -32,7 +32,7 @@ FAILED = [
     ("too few", "The engine's answer can't be read."),
     ("empty", "The engine's answer can't be read."),
     ("huge", "The engine's answer can't be read."),
-    ("half", "The engine had no time to answer within 250 ms."),
+    ("half", "The engine had no time to answer."),
     ("undefined", "The engine gave no document."),
     ("absent", "The engine isn't there, or has no time."),
 ]
@@ -87,7 +87,7 @@ def test_an_endless_text_is_given_up_then_put_aside_and_the_others_go_on() -> No
         assert asked.evaluate([text(ALLOW)], INVOKE).result == "allow"
         verdict = asked.evaluate([text(ENDLESS), text(ALLOW)], INVOKE)
         assert [opinion.result for opinion in verdict.opinions] == ["unavailable", "unavailable"]
-        assert verdict.opinions[0].flaw == "It doesn't come to an end within 250 ms."
+        assert verdict.opinions[0].flaw == "It doesn't come to an end in time."
         assert verdict.opinions[1].flaw.startswith("It was not evaluated: another policy")
 
         before = set(pids(pool))
@@ -100,7 +100,7 @@ def test_an_endless_text_is_given_up_then_put_aside_and_the_others_go_on() -> No
         assert other_org.evaluate([text(ALLOW), text(DENY)], INVOKE).result == "deny"
 
         now[0] += 2
-        assert "within 250 ms" in asked.evaluate([text(ENDLESS)], INVOKE).opinions[0].flaw
+        assert "an end in time" in asked.evaluate([text(ENDLESS)], INVOKE).opinions[0].flaw
 
 
 def test_a_text_that_eats_memory_is_stopped_by_its_limit(pool: Pool) -> None:
@@ -227,17 +227,17 @@ def test_a_forked_process_leaves_the_children_to_its_parent() -> None:
     from apps.policies.engine import door, get_engine
 
     assert get_engine().evaluate([text(ALLOW)], INVOKE).result == "allow"
-    before = set(pids(door._pool))
+    before = set(pids(door._shared().pool))
     if not (pid := os.fork()):
         is_good = False
         with contextlib.suppress(BaseException):
             is_good = get_engine().evaluate([text(ALLOW)], INVOKE).result == "allow"
-            is_good = is_good and not before & set(pids(door._pool))
+            is_good = is_good and not before & set(pids(door._shared().pool))
             door._close()
         os._exit(0 if is_good else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert get_engine().evaluate([text(DENY)], INVOKE).result == "deny"
-    assert set(pids(door._pool)) >= before
+    assert set(pids(door._shared().pool)) >= before
 
 
 def pids(pool: Any) -> list[int]:

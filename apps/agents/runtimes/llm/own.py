@@ -39,7 +39,9 @@ class OwnTool:
         if errors := find_errors(schema, input, root="input"):
             told = "; ".join(f"{e['field']}: {e['message']}" for e in errors[:3])
             raise WorkFailed("input_invalid", told)
-        asked = replace(invocation, tool=self.spec.name, input=input)
+        asked = replace(
+            invocation, tool=self.spec.name, input=input, annotations=self.spec.annotations
+        )
         return post(self.endpoint, asked, ctx, name=f"{self.spec.name}: {self.endpoint.shown}")
 
 

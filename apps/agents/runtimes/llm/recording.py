@@ -10,10 +10,12 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
+    TextPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.usage import RequestUsage
 
 from apps.common.json import Object, as_kept
 from apps.trust.canonical import dumps
@@ -37,6 +39,17 @@ def answered(response: ModelResponse, *, redact: bool) -> Object:
         return {**facts, "tool_calls": [call.tool_name for call in response.tool_calls]}
     kept: Object = as_kept({**facts, **_of_model(response)})
     return kept
+
+
+def recalled(answer: Object) -> ModelResponse:
+    """An answer from what stands in its step, whole."""
+    calls = [
+        ToolCallPart(call["tool"], call["input"], f"call_{number}")
+        for number, call in enumerate(answer.get("tool_calls", ()))
+    ]
+    text = [TextPart(answer["text"])] if answer["text"] else []
+    usage = RequestUsage(**answer["usage"])
+    return ModelResponse([*text, *calls], usage=usage, finish_reason=answer["finish_reason"])
 
 
 def asked(

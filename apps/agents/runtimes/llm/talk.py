@@ -43,7 +43,7 @@ class Talk:
         self._ctx = ctx
         self._invocation = invocation
         self._limits = Limits.of(config)
-        self._redact: bool = config.get("redact", False)
+        self._redact: bool = config.get("redact", False) or invocation.is_masked
         self._buffered: bool = config.get("buffered", False)
         self._settings: Object = config.get("parameters", {})
         self._instructions = _instructions(invocation)
@@ -128,9 +128,22 @@ class Talk:
         asked = recording.asked(
             endpoint.model, self._messages[-1:], sorted(self._tools), redact=self._redact
         )
-        span = partial(spans.chat, endpoint, order.settings)
-        self._ctx.call_tool(name=f"chat {endpoint.model}", input=asked, call=call, span=span)
-        return found[0]
+        answer = self._ctx.call_tool(
+            name=f"chat {endpoint.model}",
+            input=asked,
+            call=call,
+            span=partial(spans.chat, endpoint, order.settings),
+            is_whole=not self._redact,
+        )
+        return found[0] if found else self._recalled(answer)
+
+    def _recalled(self, answer: Object) -> ModelResponse:
+        """What the model said in an earlier attempt. It counts against the limits, not again as
+        spent.
+        """
+        response = recording.recalled(answer)
+        self._tokens += response.usage.total_tokens
+        return response
 
     def _is_aloud(self) -> bool:
         """Whether the answer is told while it is given: a text, and somebody may be following."""

@@ -1,0 +1,92 @@
+"""Who is told what of a request: those who may decide it, those who asked, and on broken glass all
+who ever decide. In the transaction of what is told, before it is put on record.
+
+What is to happen stands on the request's page only; a notice goes to mail and channels.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from apps.approvals.models import Approval
+from apps.approvals.selectors import APPROVAL, DECIDE, list_voter_ids
+from apps.common.formats import moment_utc
+from apps.common.ids import public_id
+from apps.notify.kinds import Kind
+from apps.notify.services.telling import Audience, tell
+from apps.orgs.principals import Principal
+
+MADE: Final = Kind(
+    "approvals.request.made", "An approval waits", "When something waits for you to decide it."
+)
+DECIDED: Final = Kind(
+    "approvals.request.decided",
+    "A request was decided",
+    "When what you or your agents asked for was approved or rejected.",
+)
+EXPIRED: Final = Kind(
+    "approvals.request.expired",
+    "A request expired",
+    "When nobody decided in time what you asked for, or could have decided.",
+)
+GLASS: Final = Kind(
+    "approvals.glass.broken",
+    "Glass was broken",
+    "When somebody approved something alone in an emergency.",
+)
+KINDS: Final = (MADE, DECIDED, EXPIRED, GLASS)
+
+
+def tell_made(approval: Approval, at: datetime) -> None:
+    """Tell those who may decide it that it waits."""
+    body = [f"{approval.requester_label} asks.", *approval.reasons]
+    body.append(f"Without an answer by {moment_utc(approval.expires_at)} it is refused.")
+    to = Audience(members=tuple(list_voter_ids(approval)))
+    _tell(MADE, approval, f"Waits for approval: {approval.title}", "\n".join(body), to, at)
+
+
+def tell_decided(approval: Approval, by: Principal, comment: str, at: datetime) -> None:
+    """Tell who asked how somebody decided."""
+    word = approval.get_status_display()
+    body = f"By {by.member_label}. {comment}".strip()
+    to = Audience(members=_asker(approval), without=by.member_id)
+    _tell(DECIDED, approval, f"{word}: {approval.title}", body, to, at)
+
+
+def tell_expired(approval: Approval, at: datetime) -> None:
+    """Tell who asked, and who could have decided, that it is over."""
+    was_approved = approval.approver_id is not None
+    body = "It was approved and not used in time." if was_approved else "Nobody decided it in time."
+    voters = () if was_approved else tuple(list_voter_ids(approval))
+    to = Audience(members=(*_asker(approval), *voters))
+    _tell(EXPIRED, approval, f"Expired: {approval.title}", body, to, at)
+
+
+def tell_glass(approval: Approval, by: Principal, at: datetime) -> None:
+    """Alert everybody who ever decides, and who asked."""
+    body = f"{by.member_label} approved it alone, without the votes it needs. "
+    body += f"The reason given: {approval.glass_reason}"
+    to = Audience(permission=DECIDE, members=_asker(approval), without=by.member_id)
+    _tell(GLASS, approval, f"Glass broken: {approval.title}", body, to, at)
+
+
+def _asker(approval: Approval) -> tuple[UUID, ...]:
+    return (approval.human_id,) if approval.human_id else ()
+
+
+def _tell(
+    kind: Kind, approval: Approval, title: str, body: str, to: Audience, at: datetime
+) -> None:
+    ref = public_id(APPROVAL, approval.id)
+    tell(
+        kind=kind.code,
+        title=title,
+        body=body,
+        path=f"/approvals/{ref}/",
+        to=to,
+        subject_type="approval",
+        subject_id=ref,
+        at=at,
+    )

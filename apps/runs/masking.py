@@ -1,0 +1,93 @@
+"""What policies oblige to hide of a run, wherever something of it is kept or answered.
+
+The agent works with the whole input. Nobody reads it afterwards: the values at the paths are
+replaced in input and output, and wherever else they turn up among what the run says of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from apps.common.json import Object
+from apps.policies.masking import MASKED, mask
+
+WITHIN_TEXT: Final = 4
+"""Characters from which on a hidden text is looked for within others; a shorter one is replaced
+only where it is the whole value, for it stands by chance in everything.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Paths whose values are hidden, and the hidden values themselves, longest first."""
+
+    paths: tuple[str, ...] = ()
+    hidden: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, paths: Iterable[str], input: Object, *, above: Mask | None = None) -> Mask:
+        """The mask of a run with this input; what is hidden above it is hidden in it too."""
+        paths = tuple(paths)
+        kept = mask(input, paths, root="input")
+        found = {*_hidden(input, kept), *(above.hidden if above else ())}
+        return cls(paths, tuple(sorted(found, key=lambda one: (-len(str(one)), str(one)))))
+
+    def __bool__(self) -> bool:
+        return bool(self.paths or self.hidden)
+
+    def input(self, value: Object) -> Object:
+        """An input as it is kept and shown."""
+        return self._kept(value, root="input")
+
+    def output(self, value: Object) -> Object:
+        """An output as it is kept, shown and answered."""
+        return self._kept(value, root="output")
+
+    def scrub(self, value: Any) -> Any:
+        """A copy in which the hidden values stand nowhere."""
+        if not self.hidden or value is None:
+            return value
+        if isinstance(value, dict):
+            return {self.text(name): self.scrub(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.scrub(item) for item in value]
+        if any(type(value) is type(one) and value == one for one in self.hidden):
+            return MASKED
+        return self.text(value) if isinstance(value, str) else value
+
+    def text(self, text: str) -> str:
+        for one in self.hidden:
+            if len(said := str(one)) >= WITHIN_TEXT:
+                text = text.replace(said, MASKED)
+        return text
+
+    def _kept(self, value: Object, *, root: str) -> Object:
+        scrubbed: Object = self.scrub(mask(value, self.paths, root=root)) if self else value
+        return scrubbed
+
+
+NOTHING_HIDDEN: Final = Mask()
+
+
+def _hidden(value: Any, kept: Any) -> Iterator[Any]:
+    """The single values that stand in one and are masked in the other."""
+    if isinstance(kept, dict) and isinstance(value, dict):
+        for name, item in kept.items():
+            yield from _hidden(value[name], item)
+    elif isinstance(kept, list) and isinstance(value, list):
+        for one, other in zip(value, kept, strict=True):
+            yield from _hidden(one, other)
+    elif kept == MASKED != value:
+        yield from _leaves(value)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
+        yield value

@@ -1,0 +1,139 @@
+"""Who must approve what: the rules, and which of them a request finds."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from apps.approvals.errors import RuleExists
+from apps.approvals.models import Approval, ApprovalRule
+from apps.approvals.selectors import About, find_rule
+from apps.approvals.services import rules
+from apps.common.errors import Invalid, NotFound
+from apps.common.ids import uuid7
+from apps.orgs.models import Project
+from apps.orgs.services import projects
+from tests.approvals.factories import KIND, ask
+from tests.runs.factories import capability, make_agent
+
+
+@pytest.fixture
+def desk(org):
+    return make_agent("desk", tools=[capability("refund"), capability("look")])
+
+
+def create(owner, **fields):
+    values = {"timeout_minutes": 60, **fields}
+    return rules.create_rule(**values, by=owner, at=timezone.now())
+
+
+def test_the_most_specific_rule_counts(org, owner, desk):
+    support = projects.create_project(name="Support", actor=owner.actor, at=timezone.now())
+    made = {
+        "any": create(owner),
+        "kind": create(owner, subject_type=KIND),
+        "project": create(owner, project="support"),
+        "agent": create(owner, agent="desk"),
+        "agent's kind": create(owner, agent="desk", subject_type=KIND),
+        "tool": create(owner, agent="desk", tool="refund"),
+    }
+    names = {rule.id: name for name, rule in made.items()}
+
+    def found(kind=KIND, **about):
+        return names[find_rule(kind, About(**about)).id]
+
+    inside = {"project_id": support.id}
+    assert found(agent_id=desk.id, tool="refund", **inside) == "tool"
+    assert found(agent_id=desk.id, tool="look", **inside) == "agent's kind"
+    assert found("other", agent_id=desk.id, tool="look", **inside) == "agent"
+    assert found(agent_id=uuid7(), tool="refund", **inside) == "project"
+    assert found(project_id=Project.objects.get(is_default=True).id) == "kind"
+    assert found("other") == "any"
+    assert found("other", tool="refund") == "any"
+
+
+def test_no_rule_is_found_where_none_is_meant(org, owner, desk):
+    create(owner, agent="desk", tool="refund")
+    assert find_rule(KIND, About(agent_id=desk.id, tool="look")) is None
+    assert find_rule(KIND, About()) is None
+
+
+def test_a_request_keeps_what_its_rule_said(org, owner, desk):
+    rule = create(owner, agent="desk", quorum=2, role="admin", timeout_minutes=30)
+    approval = ask(about=About(agent_id=desk.id, tool="refund"))
+    rules.update_rule(
+        rule_id=rule.id, fields={"quorum": 3, "role": ""}, by=owner, at=timezone.now()
+    )
+
+    found = Approval.objects.get(id=approval.id)
+    assert (found.quorum, found.role.slug, found.rule_id) == (2, "admin", rule.id)
+    assert (found.agent_id, found.tool) == (desk.id, "refund")
+    assert found.expires_at - found.created_at == timedelta(minutes=30)
+    assert ask(about=About(agent_id=desk.id)).quorum == 3
+
+
+@pytest.mark.parametrize(
+    ("minutes", "wanted"), [(10, timedelta(minutes=10)), (90, timedelta(minutes=60))]
+)
+def test_a_request_ends_at_the_earlier_of_two_times(org, owner, minutes, wanted):
+    create(owner, timeout_minutes=60)
+    now = timezone.now()
+
+    approval = ask(at=now, expires_at=now + timedelta(minutes=minutes))
+
+    assert approval.expires_at - now == wanted
+
+
+def test_a_rule_lives_and_is_on_record(org, owner, desk, events):
+    rule = create(owner, agent="desk", tool="refund")
+    change = {"quorum": 2, "timeout_minutes": 5}
+    rules.update_rule(rule_id=rule.id, fields=change, by=owner, at=timezone.now())
+    rules.update_rule(rule_id=rule.id, fields=change, by=owner, at=timezone.now())
+    rules.remove_rule(rule_id=rule.id, by=owner, at=timezone.now())
+
+    said = events()
+    assert [action for action, _, _ in said] == [
+        "approvals.rule.created",
+        "approvals.rule.updated",
+        "approvals.rule.removed",
+    ]
+    assert (said[1][2]["old"]["quorum"], said[1][2]["new"]["quorum"]) == (1, 2)
+    assert find_rule(KIND, About(agent_id=desk.id, tool="refund")) is None
+    assert ApprovalRule.objects.get().removed_at is not None
+    create(owner, agent="desk", tool="refund")
+    for act in (
+        lambda: rules.remove_rule(rule_id=rule.id, by=owner, at=timezone.now()),
+        lambda: rules.update_rule(rule_id=rule.id, fields={}, by=owner, at=timezone.now()),
+    ):
+        with pytest.raises(NotFound):
+            act()
+
+
+def test_there_is_one_rule_for_a_thing(org, owner, desk):
+    create(owner)
+    create(owner, agent="desk")
+    for fields in ({}, {"agent": "desk"}):
+        with pytest.raises(RuleExists):
+            create(owner, **fields)
+    assert ApprovalRule.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"subject_type": "unheard.of"}, "subject_type"),
+        ({"agent": "nobody"}, "agent"),
+        ({"agent": "agt_zz"}, "agent"),
+        ({"tool": "refund"}, "agent"),
+        ({"agent": "desk", "tool": "fly"}, "tool"),
+        ({"project": "nowhere"}, "project"),
+        ({"agent": "desk", "project": "default"}, "project"),
+        ({"role": "nobody"}, "role"),
+        ({"role": "viewer"}, "role"),
+    ],
+)
+def test_a_rule_names_what_there_is(org, owner, desk, fields, field):
+    with pytest.raises(Invalid) as refusal:
+        create(owner, **fields)
+    assert list(refusal.value.by_field) == [field]
+    assert not ApprovalRule.objects.exists()

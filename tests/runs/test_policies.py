@@ -1,0 +1,181 @@
+"""What policies say of an invocation, and what follows: on record, in one commit, and no step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.agents.models import Agent
+from apps.agents.runtimes.base import CallFailed
+from apps.orgs.models import Project
+from apps.policies.models import Decision, DecisionInput, PolicyHead
+from apps.runs.errors import RunDenied
+from apps.runs.models import Run, Step
+from apps.runs.services.invoke import Ask, invoke
+from tests.orgs.conftest import Api, problem
+from tests.runs.factories import BY, capability, grant, make_agent
+from tests.runs.governing import count_up, in_force
+
+pytestmark = pytest.mark.usefixtures("org")
+
+NO_MEMBERS = """deny contains "Members may not use what is sensitive." if {
+  input.subject.role == "member"
+  "sensitive" in input.resource.project.tags
+}
+"""
+HELLO = {"text": "hello"}
+
+
+def ask(agent: str = "echo", **fields: Any) -> Any:
+    fields.setdefault("input", HELLO)
+    return invoke(Ask(agent=agent, **fields), caller=BY, at=timezone.now())
+
+
+@pytest.fixture
+def echo(scripts: Any) -> Agent:
+    scripts["echo"] = lambda invocation, ctx: invocation.input
+    return make_agent("echo", tools=[capability("echo", annotations={"read_only": True})])
+
+
+@pytest.fixture
+def sensitive() -> Project:
+    project = Project.objects.get(is_default=True)
+    project.tags = ["sensitive"]
+    project.save()
+    return project
+
+
+def test_a_policy_by_role_and_tag_stops_an_invocation_on_record(
+    echo: Agent, sensitive: Project, api_as: Any, api: Api
+) -> None:
+    in_force(NO_MEMBERS)
+    member = api_as("member")
+
+    answer = member.post("/agents/echo/invoke", {"input": HELLO})
+    refused = answer.json()
+    assert problem(answer) == (403, "run_denied")
+    run, decision = Run.objects.get(), Decision.objects.get()
+    assert refused["run"] == f"run_{run.id.hex}"
+    assert refused["decision_id"] == f"dec_{decision.id.hex}"
+    assert "Members may not use what is sensitive." in refused["detail"]
+    assert (run.status, run.reason, run.decision_id) == ("denied", "policy", decision.id)
+    assert (decision.result, decision.run_id, decision.ordinal) == ("deny", run.id, None)
+    assert (decision.agent_id, decision.tool, decision.action) == (echo.id, "echo", "agent.invoke")
+    assert decision.caller.principal == run.principal
+    document = DecisionInput.objects.get(decision=decision).document
+    assert document["subject"]["role"] == "member"
+    assert document["context"]["input_run"] == f"run_{run.id.hex}"
+    assert Step.objects.count() == 0
+    assert member.get(f"/runs/run_{run.id.hex}").json()["decision_id"] == refused["decision_id"]
+
+    # The controls: another role is let through, and so is a member without the tag.
+    assert api.post("/agents/echo/invoke", {"input": HELLO}).json()["status"] == "succeeded"
+    sensitive.tags = []
+    sensitive.save()
+    assert member.post("/agents/echo/invoke", {"input": HELLO}).json()["status"] == "succeeded"
+    assert list(Decision.objects.order_by("at").values_list("result", flat=True)) == [
+        "deny",
+        "allow",
+        "allow",
+    ]
+
+
+def test_without_a_policy_there_is_no_decision_unless_the_org_refuses(echo: Agent) -> None:
+    assert ask().run.decision_id is None
+    PolicyHead.objects.create(bundle=1, default_answer="deny")
+
+    with pytest.raises(RunDenied) as refused:
+        ask()
+    assert refused.value.extra["reason"] == "policy"
+    assert [(d.result, d.policies) for d in Decision.objects.all()] == [("deny", [])]
+
+
+def test_what_cannot_be_evaluated_is_unavailable_and_no_denial(echo: Agent) -> None:
+    in_force('obligations := {"mask": 7}\n')
+
+    with pytest.raises(RunDenied) as refused:
+        ask()
+    assert refused.value.extra["reason"] == "policy_unavailable"
+    assert Decision.objects.get().result == "unavailable"
+    assert Run.objects.get().status == "denied"
+
+
+def test_a_policy_counts_from_its_activation_on_in_every_process(echo: Agent) -> None:
+    """What this process remembers of policies and tags opens nothing."""
+    in_force('deny contains "no" if "closed" in input.resource.project.tags\n')
+    assert ask().run.status == "succeeded"
+
+    Project.objects.filter(is_default=True).update(tags=["closed"])
+    with pytest.raises(RunDenied):
+        ask()
+    Project.objects.filter(is_default=True).update(tags=[])
+    assert ask().run.status == "succeeded"
+    in_force('deny contains "nothing at all" if true\n')
+    with pytest.raises(RunDenied):
+        ask()
+
+
+def test_naming_another_project_loses_no_tag_and_no_policy(echo: Agent) -> None:
+    other = Project.objects.create(
+        name="Other", slug="other", created_at=timezone.now(), updated_at=timezone.now()
+    )
+    home = Project.objects.get(is_default=True)
+    in_force('deny contains "home" if true\n', scope="project", project=home)
+    with pytest.raises(RunDenied, match="home"):
+        ask(project="other")
+    assert Run.objects.get().project_id == other.id
+
+
+def test_a_repeated_request_is_answered_and_decided_once(echo: Agent) -> None:
+    in_force("")
+    first, again = ask(key="k"), ask(key="k")
+    assert (again.replayed, again.run.id) == (True, first.run.id)
+    assert again.run.decision_id == first.run.decision_id == Decision.objects.get().id
+
+
+def test_a_call_between_agents_is_asked_about_too(echo: Agent, scripts: Any) -> None:
+    told: list[CallFailed] = []
+
+    def front(invocation: Any, ctx: Any) -> dict[str, Any]:
+        with pytest.raises(CallFailed) as failed:
+            ctx.call_agent(agent="echo", tool="echo", input=HELLO)
+        told.append(failed.value)
+        return {}
+
+    scripts["front"] = front
+    caller = make_agent("front")
+    in_force(
+        """deny contains "Not through front." if {
+  input.action.name == "agent.call"
+  input.context.caller == "front"
+  input.context.depth == 1
+  input.subject.role == "member"
+}
+"""
+    )
+    assert ask("front").run.status == "succeeded"
+    assert told[0].code == "no_grant"  # who may not call at all learns of no policy
+    grant(caller, echo)
+    run = ask("front").run
+    assert (told[1].code, "Not through front." in told[1].message) == ("policy", True)
+    child = Run.objects.get(parent_id=run.id)
+    assert (child.status, child.reason) == ("denied", "policy")
+    assert Decision.objects.get(run=child).action == "agent.call"
+    assert child.member_id == BY.member_id
+    assert ask("echo").run.status == "succeeded"
+
+
+def test_a_warm_invocation_with_policies_takes_two_round_trips(
+    echo: Agent, django_assert_num_queries: Any
+) -> None:
+    for number in range(3):
+        in_force(f'deny contains "no" if input.context.input.text == "{number}"\n')
+    ask()
+    with django_assert_num_queries(2):
+        ask(input={"text": "other"})
+    count_up()
+    # A stale admission; the agent, the head, texts and attachments; the run, and its end.
+    with django_assert_num_queries(7):
+        ask()
