@@ -17,12 +17,12 @@ from apps.common.models import TenantModel
 from apps.policies.models import PolicyHead
 from apps.runs.models import Run
 from apps.tenants import rls
-from apps.trust.models import AuditEvent, AuditHead, DataKey, SigningKey
+from apps.trust.models import AuditEvent, AuditHead, DataKey, LogRetention, SigningKey
 from apps.trust.services import record_event, rotate_signing_key
 from tests.approvals.factories import ask
 from tests.runs.factories import admit, make_agent
 
-ONE_AN_ORG = frozenset({AuditHead, DataKey, PolicyHead})
+ONE_AN_ORG = frozenset({AuditHead, DataKey, PolicyHead, LogRetention})
 
 
 def fill() -> None:
