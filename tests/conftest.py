@@ -159,7 +159,19 @@ def make_org(slug: str, *, owner: str | None = None) -> Any:
     orgs.provision_org(org_id=org.id, at=timezone.now())
     found = find_org_by_slug(slug)
     assert found is not None and found.is_active, found
+    _detach_starter(found)
     return found
+
+
+def _detach_starter(org: Any) -> None:
+    """No policy counts in a test that attaches none; tests/policies/test_seeding.py has the one
+    that orgs begin with.
+    """
+    from apps.policies.models import Attachment
+    from apps.tenants import keys
+
+    with keys.holding(org.schema, org.id):
+        Attachment.objects.all().delete()
 
 
 @pytest.fixture(autouse=True)

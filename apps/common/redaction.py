@@ -81,6 +81,14 @@ def redact_text(text: str) -> str:
     return text
 
 
+def is_plain(value: Any, name: str) -> bool:
+    """Whether a value can be written down as it is: most can, and are told apart at once."""
+    if _is_secret_name(name):
+        return False
+    kind = type(value)
+    return kind is int or kind is float or (kind is str and not _HINT.search(value))
+
+
 def redact(value: Any, name: str = "") -> Any:
     """Replace secrets in a value of any shape, given the name under which it stands.
 
@@ -88,8 +96,6 @@ def redact(value: Any, name: str = "") -> Any:
     """
     if name and _is_secret_name(name) and value not in (None, "", True, False):
         return REDACTED
-    if type(value) is str:  # as most are: to ask what a value can do is slow
-        return redact_text(value)
     if isinstance(value, Mapping):
         return {str(key): redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

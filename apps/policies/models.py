@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import ClassVar, Final
+from uuid import UUID
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
@@ -15,7 +16,6 @@ from apps.common.fsm import StateModel, states_constraint
 from apps.common.ids import uuid7
 from apps.common.json import JsonDecoder
 from apps.common.models import TenantModel
-from apps.orgs.models import Member
 
 KEEP_INPUTS_DAYS: Final = 30
 KEEP_INPUTS_MAX: Final = 3650
@@ -172,8 +172,8 @@ class OrgPolicy(StateModel, TenantModel):
         self.tested_at = at
 
     @transition(field=status, source=PolicyStatus.TESTED, target=PolicyStatus.ACTIVE)
-    def activate(self, *, by: Member | None, at: datetime) -> None:
-        self.activated_by, self.activated_at = by, at
+    def activate(self, *, by_id: UUID | None, at: datetime) -> None:
+        self.activated_by_id, self.activated_at = by_id, at
         self.shadow_since = None
 
     @transition(
@@ -311,3 +311,60 @@ class DecisionInput(TenantModel):
 
     def __str__(self) -> str:
         return str(self.decision_id)
+
+
+class BacktestStatus(models.TextChoices):
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+
+
+class Backtest(TenantModel):
+    """A text asked about calls that were decided already, the newest first, a part at a time.
+
+    The row is the job: `reached_at` and `reached_id` are the last decision that was looked at, so
+    whoever goes on begins exactly after it. `changed` lists what would be decided otherwise, as far
+    as it is worth reading; `changed_count` counts all of it. `without_input` had no document left.
+    """
+
+    Status = BacktestStatus
+
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    rego_text = models.TextField()
+    days = models.PositiveIntegerField()
+    status = models.CharField(max_length=7, choices=Status.choices, db_default=Status.RUNNING.value)
+    evaluated = models.PositiveIntegerField(default=0)
+    without_input = models.PositiveIntegerField(default=0)
+    changed = models.JSONField(default=list)
+    changed_count = models.PositiveIntegerField(default=0)
+    is_cut = models.BooleanField(default=False, help_text="older decisions were left out")
+    reached_at = models.DateTimeField(null=True, blank=True)
+    reached_id = models.UUIDField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        "orgs.Member", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "policy_backtests"
+        constraints = [
+            states_constraint("status", BacktestStatus, name="policy_backtest_status"),
+            models.CheckConstraint(
+                condition=Q(status="done", finished_at__isnull=False)
+                | Q(status="running", finished_at=None),
+                name="policy_backtest_finished_iff_done",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="policy_backtest_newest"),
+            models.Index(
+                fields=["created_at"],
+                condition=Q(status="running"),
+                name="policy_backtest_running",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.days} days, {self.status}"

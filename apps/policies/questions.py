@@ -12,6 +12,8 @@ from apps.common.ids import public_id
 from apps.common.json import Object
 
 RUN: Final = "run"
+INPUT_RUN: Final = "input_run"
+"""Where a kept document says which run has the input that it was made of."""
 Action = Literal["agent.invoke", "agent.call", "tool.call"]
 
 
@@ -111,5 +113,5 @@ class Question:
             context["input"] = masked_input
         else:
             del context["input"]
-            context["input_run"] = public_id(RUN, self.run_id)
+            context[INPUT_RUN] = public_id(RUN, self.run_id)
         return document

@@ -1,22 +1,37 @@
-"""Reads of policies, what they are attached to, and decisions. All of them need both keys held."""
+"""Reads of policies and what they are attached to. All of them need both keys held."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, cast
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Prefetch, Q, QuerySet
 
+from apps.approvals.models import Approval
 from apps.common.errors import NotFound
-from apps.common.ids import public_id
+from apps.common.ids import parse_id, public_id
 from apps.policies.bundles import POLICY as POLICY
 from apps.policies.bundles import Bundle, Entry, Where, obligations_of_json
 from apps.policies.engine.types import Obligations, Text
-from apps.policies.models import Attachment, Decision, OrgPolicy, PolicyHead, PolicyStatus
+from apps.policies.models import (
+    Attachment,
+    Decision,
+    OrgPolicy,
+    Policy,
+    PolicyHead,
+    PolicyStatus,
+    Scope,
+)
 
-VERSION, DECISION = "plv", "dec"
+VERSION, ATTACHMENT = "plv", "pla"
+ACTIVATION, SETTINGS = "policy.activation", "policy.settings"
+"""What approvals call a version, and the settings, that wait for a second person."""
+RETIRED, EVERY = "retired", "all"
 _UNSEEDED: Final = PolicyHead(bundle=0, default_answer="allow")
+_LIVE: Final = ("draft", "tested", "active")
 
 
 def get_head() -> PolicyHead:
@@ -60,9 +75,123 @@ def text_of(version: OrgPolicy) -> Text:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A policy as it is now: its newest version, the one in force, the one on its way there, and
+    where it counts.
+    """
+
+    policy: Policy
+    newest: OrgPolicy
+    active: OrgPolicy | None
+    waiting: OrgPolicy | None
+    attachments: Sequence[Attachment]
+
+    @property
+    def id(self) -> UUID:
+        return self.policy.id
+
+    @property
+    def is_retired(self) -> bool:
+        return self.policy.retired_at is not None
+
+
+def list_policies(*, q: str = "", status: str = "") -> QuerySet[Policy]:
+    """Policies whose name says `q`, with what `standing_of` needs; retired ones only if `status`
+    is that or `all`, of another status those that have such a version.
+    """
+    rows = _whole()
+    if status in _LIVE:
+        rows = rows.filter(versions__status=status)
+    if status != EVERY:
+        rows = rows.filter(retired_at__isnull=status != RETIRED)
+    return rows.filter(name__icontains=q) if q else rows
+
+
+def get_policy(ref: str) -> Standing:
+    """A policy by its public id; raises NotFound."""
+    found = _whole().filter(id=parse_id(POLICY, ref)).first()
+    if found is None:
+        raise NotFound("There is no such policy.")
+    return standing_of(found)
+
+
+def standing_of(policy: Policy) -> Standing:
+    """What a policy is now; nothing is asked of the database for one that a list has read."""
+    rows = list(policy.versions.all())
+    by_status = {str(row.status): row for row in rows}
+    return Standing(
+        policy=policy,
+        newest=next(row for row in rows if row.version == policy.version),
+        active=by_status.get(PolicyStatus.ACTIVE),
+        waiting=by_status.get(PolicyStatus.TESTED) or by_status.get(PolicyStatus.DRAFT),
+        attachments=list(policy.attachments.all()),
+    )
+
+
+def list_versions(policy_id: UUID) -> QuerySet[OrgPolicy]:
+    """Every version of a policy, the newest first."""
+    rows = OrgPolicy.objects.filter(policy_id=policy_id).select_related(
+        "created_by", "activated_by"
+    )
+    return rows.order_by("-version")
+
+
+def get_version(policy_id: UUID, number: int) -> OrgPolicy:
+    """One version of a policy; raises NotFound."""
+    found = list_versions(policy_id).filter(version=number).first()
+    if found is None:
+        raise NotFound("The policy has no such version.")
+    return found
+
+
+def list_attachments(policy_id: UUID) -> QuerySet[Attachment]:
+    """Where a policy is attached, with the names of what it is attached to."""
+    rows = Attachment.objects.filter(policy_id=policy_id).select_related("project", "agent")
+    return rows.order_by("created_at", "id")
+
+
+def get_attachment(policy_id: UUID, ref: str) -> Attachment:
+    """One attachment of a policy by its public id; raises NotFound."""
+    found = list_attachments(policy_id).filter(id=parse_id(ATTACHMENT, ref)).first()
+    if found is None:
+        raise NotFound("It is not attached there.")
+    return found
+
+
+def name_of(attachment: Attachment) -> str:
+    """What an attachment names, as `find_place` takes it: "" for the org."""
+    if attachment.project is not None:
+        return attachment.project.slug
+    agent = attachment.agent.slug if attachment.agent is not None else ""
+    return f"{agent}/{attachment.tool}" if attachment.tool else agent
+
+
+def label_of(attachment: Attachment) -> str:
+    """An attachment in words."""
+    is_org = attachment.scope == Scope.ORG
+    return "the organization" if is_org else f"{attachment.scope} {name_of(attachment)}"
+
+
+def find_open_request(subject_type: str, subject_id: UUID) -> Approval | None:
+    """The request for a second person that is still open."""
+    rows = Approval.objects.filter(subject_type=subject_type, subject_id=subject_id)
+    return rows.filter(status__in=Approval.OPEN).first()
+
+
 def get_obligations(decision_id: UUID) -> Obligations:
     """What a decision obliges to; raises NotFound."""
     kept = Decision.objects.filter(id=decision_id).values_list("obligations", flat=True).first()
     if kept is None:
         raise NotFound("There is no such decision.")
     return obligations_of_json(kept)
+
+
+def _whole() -> QuerySet[Policy]:
+    """Policies with all that a view of them needs: three queries, however many there are."""
+    wanted = Q(status__in=_LIVE) | Q(version=F("policy__version"))
+    versions = OrgPolicy.objects.select_related("created_by", "activated_by").filter(wanted)
+    attachments = Attachment.objects.select_related("project", "agent").order_by("created_at", "id")
+    return Policy.objects.prefetch_related(
+        Prefetch("versions", versions), Prefetch("attachments", attachments)
+    )

@@ -13,9 +13,11 @@ from django.db.models import QuerySet
 from apps.common.ids import public_id
 from apps.common.pagination import Keyset, Page, paginate
 from apps.common.spreadsheets import csv_lines
+from apps.orgs.principals import Principal
 from apps.runs.errors import RUN
 from apps.runs.models import Run
 from apps.runs.presenting import milliseconds
+from apps.runs.reading import title_for
 from apps.tenants import keys
 from apps.tenants.backend.apart import release_connections
 
@@ -32,7 +34,7 @@ CUT: Final = f"This file ends here, with {EXPORT_MAX} runs. Narrow the filter fo
 
 
 def write_csv(
-    rows: QuerySet[Run], *, keyset: Keyset, most: int | None = None
+    rows: QuerySet[Run], *, by: Principal, keyset: Keyset, most: int | None = None
 ) -> AsyncIterator[bytes]:
     """The runs that `list_run_lines` found, in order; if there are more than `most` (EXPORT_MAX), a
     last line says so.
@@ -41,15 +43,17 @@ def write_csv(
     read with the keys that are held now, whoever draws on the stream.
     """
     read = partial(_read, rows, keyset, keys.current())
-    return _stream(read, EXPORT_MAX if most is None else most)
+    return _stream(read, by, EXPORT_MAX if most is None else most)
 
 
-async def _stream(read: Callable[[str | None, int], Page[Run]], most: int) -> AsyncIterator[bytes]:
+async def _stream(
+    read: Callable[[str | None, int], Page[Run]], by: Principal, most: int
+) -> AsyncIterator[bytes]:
     yield csv_lines([COLUMNS])
     after: str | None = None
     while most > 0:
         page = await sync_to_async(read)(after, min(BATCH, most))
-        yield csv_lines(_cells(run) for run in page.items)
+        yield csv_lines(_cells(run, by) for run in page.items)
         most, after = most - len(page.items), page.next
         if after is None:
             return
@@ -66,12 +70,12 @@ def _read(
             release_connections()
 
 
-def _cells(run: Run) -> list[Any]:
+def _cells(run: Run, by: Principal) -> list[Any]:
     read: Any = run
     usage = run.usage or {}
     return [
         public_id(RUN, run.id),
-        *(run.title, read.agent_slug, run.tool, read.project_slug),
+        *(title_for(by, run), read.agent_slug, run.tool, read.project_slug),
         *(run.status, run.reason, read.error_code),
         *(run.caller_type, run.caller_id, run.caller_label),
         *(run.mode, run.environment, run.session_id),

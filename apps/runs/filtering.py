@@ -17,11 +17,12 @@ from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.links import PROJECT, link, with_query
 from apps.common.pagination import NEWEST_FIRST, Keyset
-from apps.orgs.pages import selected_project
+from apps.orgs.pages import principal_of, selected_project
 from apps.runs import selectors
 from apps.runs.errors import RUN
 from apps.runs.forms import ALL, LOOK_BACK, RANGES, RunFilterForm
 from apps.runs.models import Run
+from apps.runs.reading import READ
 
 FIELDS: Final = (
     *("q", "status", "agent", "caller", "session_id"),
@@ -88,7 +89,8 @@ def read_filter(request: HttpRequest, *, now: datetime) -> Asked:
     query = form.query() if is_valid else _as_typed(request)
     if request.GET.get(SORT) == OLDEST:
         query[SORT] = OLDEST
-    rows = _rows(form, project_id, now) if is_valid else Run.objects.none()
+    in_titles = principal_of(request).may(READ)
+    rows = _rows(form, project_id, now, in_titles) if is_valid else Run.objects.none()
     return Asked(form, query, request.GET.get(PROJECT, ""), rows, now)
 
 
@@ -102,7 +104,9 @@ def _as_typed(request: HttpRequest) -> dict[str, str]:
     return {name: request.GET[name] for name in FIELDS if request.GET.get(name)}
 
 
-def _rows(form: RunFilterForm, project_id: UUID | None, now: datetime) -> QuerySet[Run]:
+def _rows(
+    form: RunFilterForm, project_id: UUID | None, now: datetime, in_titles: bool
+) -> QuerySet[Run]:
     """The runs that a filter means; what names nobody has none."""
     wanted = form.cleaned_data
     words, since = wanted["q"].strip(), form.since(now)
@@ -121,7 +125,8 @@ def _rows(form: RunFilterForm, project_id: UUID | None, now: datetime) -> QueryS
         since=now - LOOK_BACK if words and since is None else since,
         until=form.until(),
     )
-    return selectors.list_run_lines(rows, words=words, only_roots=wanted["level"] != ALL)
+    only_roots = wanted["level"] != ALL
+    return selectors.list_run_lines(rows, words=words, in_titles=in_titles, only_roots=only_roots)
 
 
 def _one(run_id: Any, project_id: UUID | None) -> QuerySet[Run]:

@@ -19,11 +19,12 @@ from apps.approvals.selectors import APPROVAL
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
-from apps.orgs.pages import post_command
+from apps.orgs.pages import post_command, principal_of
 from apps.runs import charting, selectors
 from apps.runs.errors import DECISION, RUN
 from apps.runs.models import Run
 from apps.runs.prefill import example_input
+from apps.runs.reading import shown_to, title_for
 from apps.runs.selectors import RunView
 from apps.runs.states import RunStatus
 from apps.runs.statistics import (
@@ -62,7 +63,7 @@ def row_of(request: HttpRequest, run: Run, *, called: Sequence[str] = ()) -> dic
         "id": public_id(RUN, run.id),
         "short_id": short_id(run.id),
         "url": run_url(request, run.id),
-        "title": run.title,
+        "title": title_for(principal_of(request), run),
         "agent": read.agent_slug,
         "agent_url": _agent_url(request, run.agent_id, read.agent_slug, read.agent_status),
         "called": called[:CALLED_SHOWN],
@@ -90,7 +91,8 @@ def short_id(run_id: UUID) -> str:
 
 
 def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
-    """One run, as its page shows it."""
+    """One run, as its page shows it to who asks."""
+    run = shown_to(principal_of(request), run)
     return {
         "id": public_id(RUN, run.id),
         "url": run_url(request, run.id),
@@ -111,14 +113,16 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "input": run.input,
         "output": run.output,
         "error": run.error,
+        "withheld": run.withheld,
         "status_label": status_label(run.status, run.reason, (run.error or {}).get("code", "")),
         "cost_micros": cost_of(run),
         "usage": run.usage,
         "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
         "waits": run.status == RunStatus.AWAITING_APPROVAL,
-        "decision": public_id(DECISION, run.decision_id) if run.decision_id else None,
-        "approval": public_id(APPROVAL, run.approval_id) if run.approval_id else None,
+        "decision": _named(DECISION, run.decision_id),
+        "approval": _named(APPROVAL, run.approval_id),
+        "approval_url": _approval_url(request, run),
         "manifest": {
             "version": run.manifest_version,
             "digest": run.manifest_digest,
@@ -146,6 +150,20 @@ def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
     if start is None or end is None:
         return None
     return max((end - start).total_seconds() * 1000, 0.0)
+
+
+def _named(prefix: str, row_id: UUID | None) -> dict[str, str] | None:
+    """A row of another app by its id, whole and short."""
+    if row_id is None:
+        return None
+    return {"id": public_id(prefix, row_id), "short": f"{prefix}_…{row_id.hex[-8:]}"}
+
+
+def _approval_url(request: HttpRequest, run: RunView) -> str | None:
+    """What a person is or was asked about a run, for who may read that."""
+    if run.approval_id is None or not principal_of(request).may("approvals.view"):
+        return None
+    return link(request, "approvals:approval", public_id(APPROVAL, run.approval_id))
 
 
 def _agent_url(request: HttpRequest, agent_id: UUID, slug: str, status: str) -> str:

@@ -41,7 +41,7 @@ class RunView:
     mode: str
     environment: str
     session_id: str | None
-    input: Object
+    input: Object | None
     output: Object | None
     error: Object | None
     cost_micros: int
@@ -58,6 +58,7 @@ class RunView:
     started_at: datetime | None
     finished_at: datetime | None
     agent_status: str = AgentStatus.ACTIVE
+    withheld: bool = False
 
     @property
     def is_closed(self) -> bool:
@@ -240,18 +241,18 @@ BULKY = ("input", "output", "error")
 
 
 def list_run_lines(
-    rows: QuerySet[Run], *, words: str = "", only_roots: bool = False
+    rows: QuerySet[Run], *, words: str = "", in_titles: bool = True, only_roots: bool = False
 ) -> QuerySet[Run]:
     """Narrow what `list_runs` found for a list: titles and callers that say `words`, and the
-    session of that name.
+    session of that name. Not `in_titles` for who may not read titles, or words would guess them.
 
     No index answers `words`: give the list a `since`. What a run took and gave isn't read.
     """
     if only_roots:
         rows = rows.filter(parent_id__isnull=True)
     if words:
-        says = Q(title__icontains=words) | Q(caller_label__icontains=words)
-        rows = rows.filter(says | Q(session_id=words))
+        says = Q(caller_label__icontains=words) | Q(session_id=words)
+        rows = rows.filter(says | Q(title__icontains=words) if in_titles else says)
     return rows.annotate(error_code=KT("error__code")).defer(*BULKY)
 
 

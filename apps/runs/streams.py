@@ -60,13 +60,15 @@ class Look:
 class Watch:
     """Somebody who follows a run from the event `after` on.
 
-    `may` asks whether they still may see it; `told` is how they are told its end.
+    `may` asks whether they still may see it; `told` is how they are told its end, and `tells` what
+    of an event, None for one that they aren't told.
     """
 
     run_id: UUID
     after: int
     may: Callable[[], bool]
     told: Callable[[RunView], Object]
+    tells: Callable[[RunEvent], Object | None]
     _asked_at: float = field(default_factory=time.monotonic)
 
     def look(self) -> Look:
@@ -140,15 +142,17 @@ def stream_run(
     principal: str,
     may: Callable[[], bool],
     told: Callable[[RunView], Object],
+    tells: Callable[[RunEvent], Object | None] | None = None,
 ) -> EventStream:
-    """Answer with a run's events after the one that the client names.
+    """Answer with a run's events after the one that the client names; without `tells`, whole.
 
     Raises BadRequest, RateLimited.
     """
     after = read_last_id(request.headers.get(LAST_ID, "0"))
     if not run.is_closed:
         spine.watch_run(run.id)
-    return EventStream(Watch(run.id, after, may, told), principal=principal)
+    watch = Watch(run.id, after, may, told, tells or _whole)
+    return EventStream(watch, principal=principal)
 
 
 def read_last_id(header: str) -> int:
@@ -166,7 +170,8 @@ async def follow(watch: Watch) -> AsyncIterator[bytes]:
         while True:
             look = await _apart(watch.look)
             for event in look.events:
-                yield _event(event.kind, _data_of(event), seq=event.seq)
+                if (data := watch.tells(event)) is not None:
+                    yield _event(event.kind, _data_of(event, data), seq=event.seq)
             if look.run is not None:
                 yield _event("end", watch.told(look.run))
             if look.run is not None or not look.is_allowed or time.monotonic() >= until:
@@ -181,8 +186,13 @@ async def _apart(read: Callable[[], Look]) -> Look:
     return await loop.run_in_executor(_readers, copy_context().run, read)
 
 
-def _data_of(event: RunEvent) -> Object:
-    return {"run": public_id(RUN, event.run_id), "at": event.at, **event.data}
+def _whole(event: RunEvent) -> Object:
+    data: Object = event.data
+    return data
+
+
+def _data_of(event: RunEvent, data: Object) -> Object:
+    return {"run": public_id(RUN, event.run_id), "at": event.at, **data}
 
 
 def _event(kind: str, data: Any, *, seq: int | None = None) -> bytes:

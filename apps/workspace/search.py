@@ -25,6 +25,7 @@ from apps.orgs.settings_pages import TABS
 from apps.runs import selectors as runs
 from apps.runs.errors import RUN
 from apps.runs.presenting import run_url, short_id
+from apps.runs.reading import READ, title_for
 from apps.workspace.context import ACTIONS, NAV
 
 WORDS_MAX: Final = 100
@@ -90,16 +91,17 @@ def _agents(request: HttpRequest, words: str, limit: int) -> Group:
 
 
 def _runs(request: HttpRequest, words: str, limit: int) -> Group:
-    found = list(_run_rows(words)[: limit + 1])
+    by = principal_of(request)
+    found = list(_run_rows(words, in_titles=by.may(READ))[: limit + 1])
     hits = [
-        Hit(run.title, run_url(request, run.id), "activity", _run_note(run), run.status)
+        Hit(title_for(by, run), run_url(request, run.id), "activity", _run_note(run), run.status)
         for run in found[:limit]
     ]
     more = link(request, "runs:runs", q=words, level="all") if len(found) > limit else None
     return Group("Runs", hits, more)
 
 
-def _run_rows(words: str) -> Any:
+def _run_rows(words: str, *, in_titles: bool) -> Any:
     """A run by its id, or those whose title, caller or session says the words."""
     rows = runs.list_runs().order_by("-created_at", "-id")
     if words.startswith(f"{RUN}_"):
@@ -108,7 +110,7 @@ def _run_rows(words: str) -> Any:
         except NotFound:
             return rows.none()
     newest = runs.list_newest_ids(since=timezone.now() - LOOK_BACK, limit=RUNS_LOOKED_AT)
-    return runs.list_run_lines(rows.filter(id__in=newest), words=words)
+    return runs.list_run_lines(rows.filter(id__in=newest), words=words, in_titles=in_titles)
 
 
 def _run_note(run: Any) -> str:

@@ -10,6 +10,7 @@ app_name = "api"
 urlpatterns = [
     path("", include("apps.runs.api.urls")),  # the way of every invocation: no pattern before it
     path("", include("apps.agents.api.urls")),
+    path("", include("apps.policies.api.urls")),
     path("", include("apps.orgs.api.urls")),
     path("", include("apps.approvals.api.urls")),
     path("", include("apps.notify.api.urls")),

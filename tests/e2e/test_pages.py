@@ -89,6 +89,8 @@ WORKSPACE = {
     "members": "/settings/members/",
     "members-none": "/settings/members/?q=zzzz",
     "roles": "/settings/roles/",
+    "role": "/settings/roles/viewer/",
+    "role-new": "/settings/roles/new/?from=viewer",
     "keys": "/settings/keys/",
     "keys-none": "/settings/keys/?q=zzzz",
     "domains": "/settings/domains/",

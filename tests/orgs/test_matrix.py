@@ -39,6 +39,8 @@ from tests.approvals.factories import ask
 from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, ROLES, Api, join, owner_of, problem, token_for
 from tests.orgs.domains import verified_domain
+from tests.policies.factories import govern
+from tests.policies.rows import KINDS, ROWS
 
 URLCONFS = ("config.urls.apex", "config.urls.org")
 
@@ -173,6 +175,7 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/approval-rules/{rule}"): (ALL, None, {200}),
     ("PATCH", "/v1/approval-rules/{rule}"): (ADMINS, {"quorum": 3}, {200}),
     ("DELETE", "/v1/approval-rules/{rule}"): (ADMINS, None, {204}),
+    **ROWS,
     ("GET", "/v1/notices"): (ALL, None, {200}),
     ("POST", "/v1/notices/read"): (ALL, None, {200}),
     ("POST", "/v1/notices/test"): (ALL, None, {204}),
@@ -330,6 +333,7 @@ class World:
             "grant": public_id("gnt", grant.id),
             "holder": public_id("agt", holder.id),
             **self._model(mark),
+            **govern(agent, run, by=self.owner),
             "run": public_id("run", run.id),
             "view": public_id("viw", self._view().id),
         }
@@ -378,7 +382,7 @@ class World:
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
+            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, *KINDS)
             kinds += (Notice, Channel, Delivery, SigningKey)
             kinds += (Approval, ApprovalRule, Vote)
             rows = [kind.objects.order_by("id").values() for kind in kinds]

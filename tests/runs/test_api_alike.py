@@ -101,6 +101,8 @@ TABLE: Final = {
     "a parameter": Asked(422, query=b"dry=1"),
     "an empty parameter": Asked(422, query=b"dry"),
     "no body": Asked(422, body=b""),
+    "a length of nought": Asked(422, body=b"", headers={"Content-Length": "00"}),
+    "a length that is none": Asked(422, headers={"Content-Length": "ten"}),
     "an empty object": Asked(422, body=b"{}"),
     "no JSON": Asked(400, body=b"hello"),
     "JSON and more": Asked(400, body=HELLO + b" x"),
@@ -217,6 +219,7 @@ def long_road() -> Iterator[Callable[[], pytest.MonkeyPatch]]:
     def turn_off() -> pytest.MonkeyPatch:
         patch.setattr(ApiView, "initial", initial)
         patch.setattr(ApiView, "write", write)
+        patch.setattr(ApiView, "body", lambda self: self.request.data)
         for name in ("perform_authentication", "allowed_methods"):
             patch.setattr(ApiView, name, getattr(APIView, name))
         patch.setattr(Chain, "resolve_request", BaseHandler.resolve_request)

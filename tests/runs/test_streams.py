@@ -151,6 +151,21 @@ def test_a_stream_that_was_cut_goes_on_after_what_arrived(world: World) -> None:
         assert uncut[:cut] + rest == uncut
 
 
+def test_who_may_not_read_a_run_is_told_that_it_ran(world: World) -> None:
+    run = world.queue()
+    world.work()
+    with world.inside():
+        narrow = token_for(world.org, world.owner, scopes=["runs.view"])
+
+    async def scenario() -> list[Told]:
+        return await world.whole(world.events(run, Authorization=f"Bearer {narrow}"))
+
+    told = asyncio.run(scenario())
+    assert kinds(told) == ["status", "status", "status", "end"]
+    assert [event.id for event in told] == [1, 2, 7, None]
+    assert (told[-1].data["output"], told[-1].data["withheld"]) == (None, "data.read")
+
+
 def test_waiting_streams_hold_no_thread_and_no_connection(world: World) -> None:
     """Forty of them on four threads and a pool of eight: a query beside them has its place."""
     run = world.queue()

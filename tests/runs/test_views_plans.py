@@ -17,6 +17,7 @@ from django.utils import timezone
 from apps.common.pagination import NEWEST_FIRST
 from apps.runs.filtering import read_filter
 from apps.runs.models import Run
+from tests.orgs.conftest import owner_of
 from tests.runs.factories import CALLER, admit, child_of, grant, make_agent
 from tests.tenants.browsing import Browser
 
@@ -70,7 +71,8 @@ def test_a_full_list_costs_as_many_queries_as_half_of_one(
 @pytest.mark.parametrize(("query", "index"), INDEXES.items())
 def test_each_filter_has_its_index(org: Any, scripts: Any, query: str, index: str) -> None:
     make_agent("echo")
-    request = RequestFactory().get(f"/runs/?{query}")
+    request: Any = RequestFactory().get(f"/runs/?{query}")
+    request.principal = owner_of(org)
     rows = read_filter(request, now=timezone.now()).rows.order_by(*NEWEST_FIRST.order)[:51]
     with connection.cursor() as cursor:
         # What the planner would do with many rows: none of a few is worth an index. That nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,12 @@ from apps.agents.runtimes.base import Annotations, Effect, WorkFailed
 from apps.approvals.errors import OwnRequest
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome, voting
+from apps.orgs.models import Member
 from apps.policies.models import Decision
 from apps.runs import spine
 from apps.runs.models import KnownHost, Run, Step
 from apps.runs.services import control
+from apps.runs.services.context import agent_actor
 from apps.runs.services.invoke import Ask, invoke, work_one
 from tests.orgs.conftest import Api
 from tests.runs.factories import admit, grant, make_agent
@@ -145,6 +148,26 @@ def test_what_has_changed_since_it_was_asked_for_is_refused(
     assert state(run) == ("denied", reason)
     assert not work_one(at=timezone.now()) and effects == [] and Step.objects.count() == 0
     assert Approval.objects.get().status == "approved"  # nothing has used it
+
+
+def test_who_asked_must_still_be_there_and_may(
+    scripts: Any, echo: Agent, asker: Any, boss: Any, effects: list[str]
+) -> None:
+    front = make_agent("front")
+    given = grant(front, echo)
+    by_agent = replace(asker, actor=agent_actor(front.id, "front"), agent_id=front.id)
+    in_force('require_approval contains "A person agrees." if true\n')
+    revoked, left = ask(by_agent).run, ask(asker).run
+    assert Approval.objects.get(subject_id=revoked.id).payload["action"] == "agent.call"
+
+    given.active, given.revoked_at = False, timezone.now()
+    given.save()
+    approve(boss, revoked)
+    assert state(revoked) == ("denied", "no_grant")
+    Member.objects.filter(id=asker.member_id).update(left_at=timezone.now())
+    approve(boss, left)
+    assert state(left) == ("denied", "caller_left")
+    assert not work_one(at=timezone.now()) and effects == []
 
 
 def test_a_rejection_and_an_end_of_time_end_the_run(echo: Agent, asker: Any, boss: Any) -> None:

@@ -22,7 +22,7 @@ from apps.trust.services import record_event, rotate_signing_key
 from tests.approvals.factories import ask
 from tests.runs.factories import admit, make_agent
 
-ONE_AN_ORG = frozenset({AuditHead, DataKey, PolicyHead, LogRetention})
+ONE_AN_ORG = frozenset({AuditHead, DataKey, LogRetention, PolicyHead})
 
 
 def fill() -> None:

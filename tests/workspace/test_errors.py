@@ -37,7 +37,7 @@ def test_a_refusal_names_what_is_missing_the_role_and_who_can_change_it(org: Any
     page = as_member(org, join(org, "viewer")).get("/agents/new/")
     text = page.content.decode()
     assert page.status_code == 403 and is_page(page)
-    assert "agents.edit" in text and "Your role here is Viewer." in text
+    assert "agents.edit: register" in text and "you are Viewer." in text
     assert 'aria-label="Main"' in text
 
 

@@ -65,8 +65,8 @@ def bearer_token(header: str) -> str | None:
     return match[1] if match and is_token(match[1]) else None
 
 
-def still_may(request: Request, code: str) -> Callable[[], bool]:
-    """Asks, whenever it is called, whether this request's key works still and may that: for what
+def still_may(request: Request, *codes: str) -> Callable[[], bool]:
+    """Asks, whenever it is called, whether this request's key works still and may these: for what
     lasts longer than a request. Needs the org's keys held.
     """
     token = bearer_token(request.headers.get("Authorization", ""))
@@ -74,7 +74,7 @@ def still_may(request: Request, code: str) -> Callable[[], bool]:
 
     def ask() -> bool:
         found = selectors.find_key_principal(key_hash=key_hash, at=timezone.now())
-        return found is not None and found[0].may(code)
+        return found is not None and found[0].permissions.issuperset(codes)
 
     return ask
 

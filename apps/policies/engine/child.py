@@ -3,8 +3,9 @@
 `apps.policies.engine.process` starts it by `python -I -S child.py SITE PROGRESS` with an empty
 environment: SITE is the folder that has regorus, PROGRESS a file of one byte in which the child
 keeps which text it is at. Standard input is the socket. A message is its length in four bytes, a
-line of JSON, and in a request the input document as another. The child imports regorus and the
-standard library only. It ends with its socket, and by its own timer if it is busy then.
+line of JSON, and in a request the input document as another. The child imports regorus, the
+standard library and two modules beside it. It ends with its socket, and by its own timer if it is
+busy then.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import json
 import math
 import mmap
 import os
+import re
 import resource
 import signal
 import struct
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any, Final
 
 Json = dict[str, Any]
@@ -31,66 +34,98 @@ CACHED_BYTES: Final = 2 * 2**20
 """Rego whose compiled form is kept."""
 ANSWER_BYTES: Final = 64 * 2**10
 """The largest document that a policy may answer with."""
+ROUNDS: Final = 5
+"""Negations within operands of negations."""
+PLACE: Final = re.compile(r"(\S+\.rego):(\d+):(\d+)")
 POLICY: Final = "policy.rego"
 TESTS: Final = "tests.rego"
 ANSWER: Final = "data.mandate_answer.document"
-ANSWER_MODULE: Final = """package mandate_answer
-
-document := {
-    "allow": [x | x := data.mandate.allow],
-    "deny": [x | x := data.mandate.deny],
-    "require_approval": [x | x := data.mandate.require_approval],
-    "obligations": [x | x := data.mandate.obligations],
-}
-"""
+FOLDER: Final = __file__.removesuffix("child.py")
 
 
 class PolicyError(Exception):
     """The engine refused a text or failed to evaluate it; says where, in the engine's words."""
 
 
-def attempt(work: Callable[[], Any]) -> Any:
-    """What the engine answers; its failures, its panics included, as one kind of error."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-        raise PolicyError(str(error).partition("\n\nStack backtrace")[0].strip()) from None
-    except BaseException as panic:  # noqa: BLE001 - a panic of Rust's is one
-        Service.broken = True
-        raise PolicyError(f"the engine broke: {panic}") from None
+class Rego:
+    """Texts that the engine has read, with every negation as the language means it."""
+
+    def __init__(self, modules: dict[str, str]) -> None:
+        self._rounds: dict[str, list[Any]] = {}
+        self.engine = new_engine()
+        for name, text in modules.items():
+            rewritten = self._rewritten(name, text)
+            self.attempt(partial(self.engine.add_policy, name, rewritten))
+
+    def attempt(self, work: Callable[[], Any]) -> Any:
+        """What the engine answers; its failures, its panics included, as one kind of error."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            raise PolicyError(self._placed(str(error))) from None
+        except BaseException as panic:  # noqa: BLE001 - a panic of Rust's is one
+            Service.broken = True
+            raise PolicyError(f"the engine broke: {panic}") from None
+
+    def tree(self, name: str, text: str) -> Json:
+        """The engine's tree of a text; raises PolicyError where it can't be read."""
+        engine = new_engine()
+        self.attempt(partial(engine.add_policy, name, text))
+        tree: Json = json.loads(self.attempt(engine.get_ast_as_json))[0]
+        return tree
+
+    def _rewritten(self, name: str, text: str) -> str:
+        rounds = self._rounds[name] = []
+        while "not" in text and (found := negation.rewrite(self.tree(name, text))).edits:
+            rounds.append(found)
+            text = found.text.decode()
+            if len(rounds) > ROUNDS:
+                raise PolicyError("negations are nested too deeply")
+        return text
+
+    def _placed(self, message: str) -> str:
+        """The engine's words, with places in the text as it was written."""
+
+        def place(match: re.Match[str]) -> str:
+            name, line, column = match[1], int(match[2]), int(match[3])
+            for found in reversed(self._rounds.get(name, [])):
+                line, column = found.place(line, column)
+            return f"{name}:{line}:{column}"
+
+        return PLACE.sub(place, message.partition("\n\nStack backtrace")[0].strip())
 
 
-def engine_of(modules: dict[str, str]) -> Any:
-    """An engine that has read the modules."""
+def new_engine() -> Any:
     import regorus
 
     engine = regorus.Engine()
     engine.set_gather_prints(True)
-    for name, text in modules.items():
-        attempt(partial(engine.add_policy, name, text))
     return engine
 
 
 class Compiled:
-    """Engines ready to be cloned, by their text's digest; those used last, as space allows.
+    """Texts ready to be evaluated, by their digest; those used last, as space allows.
 
     A text that can't be read is kept as the error that says so.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Rego | PolicyError, int]] = OrderedDict()
         self._size = 0
 
     def __contains__(self, digest: str) -> bool:
         return digest in self._kept
 
-    def clone(self, digest: str) -> Any:
-        """An engine for one evaluation: what it leaves behind is seen by nobody."""
+    def evaluate(self, digest: str, document: str) -> str:
+        """The answer's JSON, by an engine of its own: what that leaves behind is seen by nobody."""
         self._kept.move_to_end(digest)
-        engine = self._kept[digest][0]
-        if isinstance(engine, PolicyError):
-            raise engine
-        return engine.clone()
+        rego = self._kept[digest][0]
+        if isinstance(rego, PolicyError):
+            raise rego
+        engine = rego.engine.clone()
+        rego.attempt(lambda: engine.set_input_json(document))
+        answer: str = rego.attempt(lambda: engine.eval_rule_as_json(ANSWER))
+        return answer
 
     def add(self, digest: str, rego: str) -> None:
         self._kept[digest] = self._compile(rego), len(rego)
@@ -98,15 +133,15 @@ class Compiled:
         while self._size > CACHED_BYTES and len(self._kept) > 1:
             self._size -= self._kept.popitem(last=False)[1][1]
 
-    def _compile(self, rego: str) -> Any:
+    def _compile(self, text: str) -> Rego | PolicyError:
         """Evaluated once without a document, an engine has done what its clones needn't do."""
         try:
-            engine = engine_of({POLICY: rego, "answer.rego": ANSWER_MODULE})
+            rego = Rego({POLICY: text, "answer.rego": ANSWER_MODULE})
         except PolicyError as error:
             return error
         with contextlib.suppress(PolicyError):  # said again, to whoever asks with a document
-            attempt(lambda: engine.eval_rule_as_json(ANSWER))
-        return engine
+            rego.attempt(lambda: rego.engine.eval_rule_as_json(ANSWER))
+        return rego
 
 
 class Service:
@@ -134,9 +169,7 @@ class Service:
 
     def _answer(self, digest: str, document: str) -> str:
         try:
-            engine = self._compiled.clone(digest)
-            attempt(lambda: engine.set_input_json(document))
-            answer: str = attempt(lambda: engine.eval_rule_as_json(ANSWER))
+            answer = self._compiled.evaluate(digest, document)
         except PolicyError as error:
             return json.dumps({"error": str(error)})
         if len(answer) > ANSWER_BYTES:
@@ -146,164 +179,42 @@ class Service:
     def inspect(self, request: Json, document: str) -> str:
         """What a text consists of, for whoever judges it; `name` is told in errors."""
         try:
-            engine = engine_of({request["name"]: request["rego"]})
-            tree = attempt(engine.get_ast_as_json)
+            tree = Rego({}).tree(request["name"], request["rego"])
         except PolicyError as error:
             return json.dumps({"error": str(error)})
-        return json.dumps({"facts": facts_of(json.loads(tree)[0])})
+        return json.dumps({"facts": facts.facts_of(tree)})
 
     def test(self, request: Json, document: str) -> str:
         """What each named rule of the tests is, by its name: true is passed."""
         try:
-            engine = engine_of({POLICY: request["rego"], TESTS: request["tests"]})
+            rego = Rego({POLICY: request["rego"], TESTS: request["tests"]})
         except PolicyError as error:
             return json.dumps({"error": str(error)})
-        outcomes = {}
-        for index, name in enumerate(request["names"]):
-            self._progress[0] = min(index, 255)
-            outcomes[name] = self._outcome(engine.clone(), name)
-        return json.dumps({"outcomes": outcomes})
+        return json.dumps({"outcomes": {n: self._outcome(rego, n) for n in request["names"]}})
 
-    def _outcome(self, engine: Any, name: str) -> Json:
+    def _outcome(self, rego: Rego, name: str) -> Json:
+        rule = f"data.mandate_test.{name}"
         try:
-            value = attempt(lambda: engine.eval_rule_as_json(f"data.mandate_test.{name}"))
+            value = rego.attempt(partial(rego.engine.clone().eval_rule_as_json, rule))
         except PolicyError as error:
             return {"error": str(error)}
         return {"passed": value.strip() == "true"}
 
 
-# What a text consists of
-
-
-def facts_of(module: Json) -> Json:
-    """Package, imports, rules, calls and uses of `data`, each with line and column."""
-    tree = module["ast"]
-    found = Findings(module["source"]["contents"].encode())
-    return {
-        "package": {
-            "name": _dotted(tree["package"]["refr"]),
-            "at": _start(tree["package"]["refr"]),
-        },
-        "imports": [{"name": _dotted(i["refr"]), "at": _start(i["refr"])} for i in tree["imports"]],
-        "rules": [found.rule(rule) for rule in tree["rules"]],
-        "calls": found.calls,
-        "data": found.data,
-    }
-
-
-class Findings:
-    """What is found in the rules of one text, one after another."""
-
-    def __init__(self, source: bytes) -> None:
-        self._source = source
-        self.calls: list[Json] = []
-        self.data: list[list[int]] = []
-
-    def rule(self, rule: Json) -> Json:
-        """A rule's name, its kind, its parameters where it is a function, and whom it mentions."""
-        ((kind, body),) = rule.items()
-        head = body
-        if kind == "Spec":
-            ((kind, head),) = body["head"].items()
-        parts = [*_indexes(head["refr"]), {n: v for n, v in head.items() if n != "refr"}]
-        parameters = head.get("args") or []
-        mentioned, local = set[str](), _variables(parameters)
-        for node in _nodes([*parts, body.get("bodies")]):
-            self._note(node, mentioned)
-            local |= self._declared(node)
-        return {
-            "name": _dotted(head["refr"]),
-            "kind": kind,
-            "arity": len(parameters) or None,
-            "uses": sorted(mentioned - local),
-            "at": _at(body),
-        }
-
-    def _note(self, node: Json, mentioned: set[str]) -> None:
-        if isinstance(variable := node.get("Var"), dict):
-            mentioned.add(variable["value"])
-            if variable["value"] == "data":
-                self.data.append(_at(variable))
-        elif isinstance(call := node.get("Call"), dict):
-            self._call(call["fcn"], len(call["params"]))
-        for replaced in node.get("with_mods") or ():
-            self._call(replaced["refr"], None)
-
-    def _call(self, function: Json, arity: int | None) -> None:
-        """A function that is called, or one that is replaced by `with` and has no arguments."""
-        self.calls.append({"name": _dotted(function), "arity": arity, "at": _start(function)})
-
-    def _declared(self, node: Json) -> set[str]:
-        """The variables that a node makes its rule's own."""
-        if isinstance(assignment := node.get("AssignExpr"), dict) and assignment["op"] == "ColEq":
-            return _variables(assignment["lhs"])
-        if isinstance(some := node.get("SomeIn"), dict):
-            return _variables([some["key"], some["value"]])
-        if isinstance(some := node.get("SomeVars"), dict):
-            return {self._word(span) for span in some["vars"]}
-        if isinstance(every := node.get("Every"), dict):
-            return {self._word(span) for span in (every["key"], every["value"]) if span}
-        return set()
-
-    def _word(self, span: Json) -> str:
-        return self._source[span["start"] : span["end"]].decode()
-
-
-def _variables(tree: Any) -> set[str]:
-    return {node["Var"]["value"] for node in _nodes(tree) if "Var" in node}
-
-
-def _nodes(tree: Any) -> Iterator[Json]:
-    """Every object within, in order; without recursion, since a text may be nested deeply."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(reversed(list(node.values())))
-        elif isinstance(node, list):
-            waiting.extend(reversed(node))
-
-
-def _dotted(node: Json) -> str:
-    """`a.b.c` of a reference; what is in brackets and no name is left out."""
-    parts: list[str] = []
-    while True:
-        ((kind, value),) = node.items()
-        if kind == "RefDot":
-            parts.append(value["field"][1])
-        elif kind == "Var":
-            return ".".join([value["value"], *reversed(parts)])
-        elif kind != "RefBrack":
-            return ".".join(reversed(parts))
-        elif "String" in value["index"]:
-            parts.append(value["index"]["String"]["value"])
-        node = value["refr"]
-
-
-def _indexes(node: Json) -> Iterator[Json]:
-    """What stands in the brackets of a reference."""
-    while "Var" not in node:
-        ((kind, value),) = node.items()
-        if kind == "RefBrack":
-            yield value["index"]
-        node = value["refr"]
-
-
-def _start(node: Json) -> list[int]:
-    """Where a reference begins; its own place is its last dot."""
-    while "span" not in node:
-        node = next(iter(node.values()))
-        node = node.get("refr", node)
-    return _at(node)
-
-
-def _at(node: Json) -> list[int]:
-    """Line and column."""
-    return [node["span"]["line"], node["span"]["col"]]
-
-
 # The process
+
+
+def load(name: str) -> Any:
+    """A module beside this file. Its folder stays out of the path: it has a `types` of its own."""
+    spec: Any = spec_from_file_location(name, f"{FOLDER}{name}.py")
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+facts, negation = load("facts"), load("negation")
+with open(f"{FOLDER}answer.rego") as file:  # noqa: PTH123 - a child starts without pathlib
+    ANSWER_MODULE = file.read()
 
 
 def import_engine(site: str) -> None:

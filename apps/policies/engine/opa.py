@@ -16,12 +16,12 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from apps.common.json import Object
 from apps.policies.engine import flaws
 from apps.policies.engine.asking import POLICY_FILE, Answer, Failure, Reader, draft
-from apps.policies.engine.child import ANSWER_MODULE
 from apps.policies.engine.opa_client import (
     LateError,
     NotReachedError,
@@ -46,6 +46,7 @@ _NAMES: Final = re.compile(
 )
 LATE: Final = Failure("OPA didn't answer in time.")
 LATE_BY_TEXT: Final = Failure("It doesn't come to an end in time.", is_by_text=True)
+ANSWER: Final = Path(__file__).with_name("answer.rego").read_text()
 NOT_REACHED: Final = Failure("OPA can't be reached in time, or its answer can't be read.")
 NOT_THERE: Final = Failure("OPA gave no document.")
 
@@ -83,7 +84,7 @@ class OpaServer:
     def compile(self, org: Hashable, rego: str) -> Sequence[Flaw]:
         """What OPA's own compiler says: it knows types, and variables before it meets them."""
         try:
-            self._send(draft(rego).digest, {"policy": rego, "answer": ANSWER_MODULE})
+            self._send(draft(rego).digest, {"policy": rego, "answer": ANSWER})
         except RefusedError as error:
             return _flaws(error) or [Flaw(1, 1, NOT_REACHED.words)]
         except NotReachedError as error:
@@ -106,7 +107,7 @@ class OpaServer:
 
     def _send_beside(self, text: Text) -> None:
         """Send it as long as it takes, and wait no longer than whoever asks may."""
-        modules = {"policy": text.rego, "answer": ANSWER_MODULE}
+        modules = {"policy": text.rego, "answer": ANSWER}
         with self._lock:
             sending = self._sending.get(text.digest)
             if sending is None or sending.done():

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from apps.common.ids import uuid7
 from apps.common.json import Object
 from apps.common.lru import WeighedCache
 from apps.policies.bundles import Bundle, Entry, obligations_as_json, opinion_as_json
+from apps.policies.engine import get_engine
 from apps.policies.engine.combining import combine
 from apps.policies.engine.types import Engine, Obligations, Opinion, Verdict
 from apps.policies.masking import mask
@@ -98,9 +98,7 @@ def decide(question: Question, *, fresh: bool = False) -> Answer:
 
     Never raises for what a policy does: what fails is unavailable, which is a denial.
     """
-    bundle = _bundle(fresh=fresh)
-    engine: Any = import_module("apps.policies.engine").get_engine() if bundle.entries else None
-    return answer(question, bundle, engine)
+    return answer(question, _bundle(fresh=fresh), get_engine())
 
 
 def answer(question: Question, bundle: Bundle, engine: Engine) -> Answer:

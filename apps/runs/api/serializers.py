@@ -13,7 +13,8 @@ from apps.common.json import Object
 from apps.common.schemas import compile_schema, find_errors
 from apps.orgs.api.fields import Moment, PublicId
 from apps.runs.errors import DECISION, RUN
-from apps.runs.models import SESSION_MAX, SESSION_RULE, Run
+from apps.runs.models import SESSION_MAX, SESSION_RULE, Run, Step
+from apps.runs.reading import READ, bare_step, shown_to
 from apps.runs.selectors import RunView, view_of
 from apps.runs.states import RunStatus, StepStatus
 
@@ -144,10 +145,15 @@ class RunRead(Read):
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     duration_ms = serializers.FloatField(allow_null=True)
+    withheld = serializers.CharField(
+        required=False,
+        help_text="The permission that you lack, where something was left out: title, input, "
+        "output and the error's message.",
+    )
 
-    def to_representation(self, instance: RunView | Run) -> Object:
+    def to_representation(self, instance: Run) -> Object:
         """Written out, for it stands in every invocation's answer."""
-        return run_object(view_of(instance) if isinstance(instance, Run) else instance)
+        return run_object(shown_to(self.context["request"].auth, view_of(instance)))
 
 
 def run_object(run: RunView) -> Object:
@@ -180,6 +186,7 @@ def run_object(run: RunView) -> Object:
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "duration_ms": run.duration.total_seconds() * 1000 if run.duration is not None else None,
+        **({"withheld": READ} if run.withheld else {}),
     }
 
 
@@ -213,6 +220,15 @@ class StepRead(Read):
     child = serializers.SerializerMethodField()
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
+    withheld = serializers.CharField(
+        required=False, help_text="The permission that you lack to read what is null here."
+    )
+
+    def to_representation(self, instance: Step) -> Object:
+        if self.context["request"].auth.may(READ):
+            whole: Object = super().to_representation(instance)
+            return whole
+        return {**super().to_representation(bare_step(instance)), "withheld": READ}
 
     def get_child(self, step: Any) -> str | None:
         """The run of the called agent."""

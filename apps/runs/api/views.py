@@ -20,6 +20,7 @@ from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.authentication import still_may
 from apps.orgs.api.base import OrgView
 from apps.orgs.api.idempotency import REPLAYED, key_of
+from apps.orgs.denials import needed
 from apps.orgs.selectors import get_project
 from apps.orgs.services.idempotency import check_key
 from apps.runs import selectors, streams
@@ -27,6 +28,7 @@ from apps.runs.api import examples
 from apps.runs.api import serializers as s
 from apps.runs.errors import RUN
 from apps.runs.models import Run
+from apps.runs.reading import READ, shown_to, told_event
 from apps.runs.services.control import cancel_run
 from apps.runs.services.invoke import Ask, invoke
 
@@ -81,7 +83,7 @@ class InvokeView(OrgView):
         ask = Ask(
             agent=agent,
             key=check_key(key) if key is not None else None,
-            **s.read_invocation(request.data),
+            **s.read_invocation(self.body()),
         )
         if isinstance(request.accepted_renderer, EventRenderer):
             ask = replace(ask, mode=Run.Mode.ASYNC)
@@ -120,7 +122,8 @@ class RunView(OrgView):
         operation_id="runs_get", tags=["runs"], responses=s.RunRead, examples=examples.RUN
     )
     def get(self, request: Request, run: str) -> Response:
-        return Response(s.run_object(selectors.get_run(parse_id(RUN, run))))
+        found = selectors.get_run(parse_id(RUN, run))
+        return Response(s.run_object(shown_to(self.by, found)))
 
 
 class RunCancelView(OrgView):
@@ -136,7 +139,7 @@ class RunCancelView(OrgView):
     def post(self, request: Request, run: str) -> Response:
         """End an open run and every run below it; what they were doing is discarded."""
         ended = cancel_run(run_id=parse_id(RUN, run), actor=self.by.actor, at=timezone.now())
-        return Response(s.run_object(ended))
+        return Response(s.run_object(shown_to(self.by, ended)))
 
 
 class RunEventsView(OrgView):
@@ -187,19 +190,24 @@ class RunLogsView(OrgView):
 
     @extend_schema(operation_id="runs_logs", tags=["runs"], responses=page_of(s.LogRead))
     def get(self, request: Request, run: str) -> Response:
-        """What the run wrote while it worked, the oldest line first."""
+        """What the run wrote while it worked, the oldest line first. Needs `data.read` besides."""
+        if not self.by.may(READ):
+            raise needed(READ)
         rows = selectors.list_logs(_existing(run))
         return self.answer_page(s.LogRead, rows, keyset=BY_TIME)
 
 
 def _events(view: OrgView, request: Request, run: selectors.RunView, code: str) -> HttpResponseBase:
-    """A run's events, as long as the key may what `code` says."""
+    """A run's events, as long as the key may what `code` says, and what it may read of them."""
+    by = view.by
+    codes = (code, READ) if by.may(READ) else (code,)
     return streams.stream_run(
         request._request,
         run,
         principal=view.by.rate_limit_key,
-        may=still_may(request, code),
-        told=s.run_object,
+        may=still_may(request, *codes),
+        told=lambda ended: s.run_object(shown_to(by, ended)),
+        tells=partial(told_event, by, run),
     )
 
 

@@ -95,6 +95,8 @@ def on_decided(approval: Approval) -> None:
 
 def _begin(row: Run, at: datetime) -> None:
     """Queue a run that has done nothing yet, if everything is as it was agreed to."""
+    if row.member_id is not None and caller_of(row).role is None:
+        return _deny(row, "caller_left", UNASKED, at)
     for _ in range(LOOKS):
         decision = ask(_question(row, at), caller=caller_of(row).actor, meter=None, fresh=True)
         if decision.refusal is not None:

@@ -21,10 +21,11 @@ from apps.common.links import PROJECT, link
 from apps.orgs.errors import IdempotencyInFlight
 from apps.orgs.pages import check, needs, post_command, principal_of
 from apps.runs import selectors
-from apps.runs.errors import RUN, RunDenied
+from apps.runs.errors import RUN, RunDenied, RunRateLimited
 from apps.runs.forms import ConsoleForm, new_nonce
 from apps.runs.prefill import example_input
 from apps.runs.presenting import facts_of, run_url
+from apps.runs.reading import shown_to
 from apps.runs.selectors import RunView
 from apps.runs.services.invoke import Ask, fingerprint_of, invoke
 from apps.runs.views.detail import STOP_POLLING
@@ -59,7 +60,7 @@ def _run(
     ask = _ask(agent, form)
     try:
         run = invoke(ask, caller=caller, at=timezone.now()).run
-    except RunDenied as error:
+    except (RunDenied, RunRateLimited) as error:
         return _denied(request, agent, tool, form, error)
     except IdempotencyInFlight:
         return _already(request, principal=caller.actor.principal, key=ask.key or "")
@@ -104,7 +105,7 @@ def _denied(
     agent: Agent,
     tool: Capability | None,
     form: ConsoleForm,
-    error: RunDenied,
+    error: RunDenied | RunRateLimited,
 ) -> HttpResponse:
     """A refusal, explained where one is, with its run on record."""
     denied = {
@@ -146,7 +147,9 @@ def _first_input(request: HttpRequest, tool: Capability | None) -> dict[str, Any
     session = request.GET.get("session_id", "")
     if like := request.GET.get("like"):
         run = _seen(request, like)
-        value, session = run.input, run.session_id or ""
+        if run.input is not None:  # what may not be read is begun with the example
+            value = run.input
+        session = run.session_id or ""
     return {
         "tool": tool.name if tool else "",
         "project": request.GET.get(PROJECT, ""),
@@ -157,11 +160,11 @@ def _first_input(request: HttpRequest, tool: Capability | None) -> dict[str, Any
 
 
 def _seen(request: HttpRequest, ref: str) -> RunView:
-    """A run that this person may look at: any by `runs.view`, without it their own."""
-    run = selectors.get_run(parse_id(RUN, ref))
-    if run.caller.principal != principal_of(request).actor.principal:
+    """A run that this person may look at, as they see it: any by `runs.view`, else their own."""
+    run, by = selectors.get_run(parse_id(RUN, ref)), principal_of(request)
+    if run.caller.principal != by.actor.principal:
         check(request, "runs.view")
-    return run
+    return shown_to(by, run)
 
 
 def _result(request: HttpRequest, agent: Agent, run: RunView) -> HttpResponse:

@@ -22,6 +22,7 @@ from apps.runs import selectors, trace
 from apps.runs.errors import RUN
 from apps.runs.models import Run, RunLog, Step
 from apps.runs.presenting import cost_of, facts_of, milliseconds, run_url, tokens_of
+from apps.runs.reading import READ, bare_step, may_read
 from apps.runs.selectors import RunView
 from apps.runs.services.control import cancel_run
 from apps.runs.streams import stream_run
@@ -48,18 +49,24 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """
     run, now = selectors.get_run(parse_id(RUN, ref)), timezone.now()
     tree, steps_of_tree = selectors.list_trace(run.root_id, limit=SHOWN)
-    logs = list(selectors.list_logs(run.id)[:SHOWN])
+    reads = principal_of(request).may(READ)
+    logs = list(selectors.list_logs(run.id)[:SHOWN]) if reads else []
     seen = _version(run, tree, len(steps_of_tree), len(logs))
     if wants_partial(request) and request.GET.get("seen") == seen and not run.is_closed:
         return HttpResponse(status=204)
+    facts = facts_of(request, run)
     context = {
-        "crumbs": [("Runs", link(request, "runs:runs")), (run.title, None)],
-        "run": {**facts_of(request, run), "so_far_ms": _so_far(run, now)},
+        "crumbs": [("Runs", link(request, "runs:runs")), (facts["title"], None)],
+        "run": {**facts, "so_far_ms": _so_far(run, now)},
+        "reads": reads,
         "why": why(run.reason),
         "mending": mending(run.reason, (run.error or {}).get("code", "")),
         "kin": _kin(request, run, tree),
         **_drawn(request, run, tree, steps_of_tree, now),
-        "steps": [_step(request, step) for step in selectors.list_steps(run.id)[:SHOWN]],
+        "steps": [
+            _step(request, step if reads else bare_step(step))
+            for step in selectors.list_steps(run.id)[:SHOWN]
+        ],
         "logs": [_line(line) for line in logs],
         "shown": SHOWN,
         "is_live": wants_partial(request),
@@ -84,11 +91,12 @@ def _actions(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, A
     principal, ref = principal_of(request), public_id(RUN, run.id)
     may, agent = principal.may, public_id("agt", run.agent_id)
     is_own = run.parent_id is None and run.caller.principal == principal.actor.principal
+    like = {"like": ref} if may_read(principal, run) else {}
     below = sum(row.finished_at is None for row in tree if run.id != row.id)
     return {
         "can_cancel": may("runs.cancel"),
         "cancel_text": _cancel_text(below if run.parent_id is None else 0),
-        "again_url": link(request, "runs:try", agent, tool=run.tool, like=ref)
+        "again_url": link(request, "runs:try", agent, tool=run.tool, **like)
         if may("agents.invoke")
         else None,
         "continue_url": link(request, "runs:try", agent, tool=run.tool, session_id=run.session_id)

@@ -20,6 +20,7 @@ from apps.runs import selectors
 from apps.runs.errors import RUN
 from apps.runs.forms import FeedbackForm
 from apps.runs.presenting import run_url
+from apps.runs.reading import shown_to
 from apps.runs.services.feedback import give_feedback, take_feedback_back
 
 LATEST: Final = 20
@@ -85,7 +86,7 @@ def _refused(request: HttpRequest, run: selectors.RunView, form: FeedbackForm) -
         "feedback": feedback_card(request, run.id, form),
         "crumbs": [
             ("Runs", link(request, "runs:runs")),
-            (run.title, run_url(request, run.id)),
+            (shown_to(principal_of(request), run).title, run_url(request, run.id)),
             ("Feedback", None),
         ],
     }

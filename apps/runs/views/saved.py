@@ -51,7 +51,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseRedirect(asked.address())  # where it is told what can't be read
     name = f"runs-{org_of(request).slug}-{asked.now:%Y-%m-%d}.csv"
     return StreamingHttpResponse(
-        write_csv(asked.rows, keyset=asked.keyset),
+        write_csv(asked.rows, by=principal_of(request), keyset=asked.keyset),
         content_type="text/csv; charset=utf-8",
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',

@@ -1,0 +1,83 @@
+"""Reads of decisions, and what is kept of the calls they were about. Both keys must be held."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from apps.common.errors import NotFound
+from apps.common.ids import parse_id, public_id
+from apps.common.json import Object
+from apps.common.pagination import Keyset
+from apps.policies.bundles import POLICY
+from apps.policies.models import Decision, DecisionInput
+from apps.policies.questions import INPUT_RUN
+
+DECISION: Final = "dec"
+NEWEST: Final = Keyset(("at", "id"))
+
+
+def list_decisions(
+    *,
+    result: str = "",
+    agent_id: UUID | None = None,
+    policy_id: UUID | None = None,
+    run_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    shadowed: bool = False,
+) -> QuerySet[Decision]:
+    """Decisions with the slug of the agent that each was about; `shadowed` for those only that a
+    draft would have made otherwise.
+
+    Those of one policy are picked from the newest on: row-level security keeps Postgres from
+    looking into a document by an index, so give `since` for a policy that rarely counts.
+    """
+    rows: QuerySet[Decision] = Decision.objects.annotate(agent=F("run__agent__slug"))
+    if result:
+        rows = rows.filter(result=result)
+    if agent_id:
+        rows = rows.filter(agent_id=agent_id)
+    if run_id:
+        rows = rows.filter(run_id=run_id)
+    if since:
+        rows = rows.filter(at__gte=since)
+    if until:
+        rows = rows.filter(at__lt=until)
+    if policy_id:
+        rows = _of_policy(rows, policy_id, shadowed=shadowed)
+    return rows.filter(shadows__isnull=False) if shadowed else rows
+
+
+def get_decision(ref: str) -> Decision:
+    """A decision by its public id; raises NotFound."""
+    found = list_decisions().filter(id=parse_id(DECISION, ref)).first()
+    if found is None:
+        raise NotFound("There is no such decision.")
+    return found
+
+
+def find_document(decision: Decision) -> Object | None:
+    """The document that a decision was made of, with the run's input as it is kept; None once it
+    is erased.
+    """
+    row = DecisionInput.objects.select_related("decision__run").filter(decision=decision).first()
+    return whole_document(row) if row else None
+
+
+def whole_document(kept: DecisionInput) -> Object:
+    """A kept document with the input of its run in its place."""
+    document: Object = kept.document
+    context = document["context"]
+    if INPUT_RUN not in context:
+        return document
+    rest = {name: value for name, value in context.items() if name != INPUT_RUN}
+    return {**document, "context": {**rest, "input": kept.decision.run.input}}
+
+
+def _of_policy(rows: QuerySet[Decision], policy_id: UUID, *, shadowed: bool) -> QuerySet[Decision]:
+    said = [{"policy": public_id(POLICY, policy_id)}]
+    return rows.filter(shadows__contains=said) if shadowed else rows.filter(policies__contains=said)

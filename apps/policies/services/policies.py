@@ -1,0 +1,197 @@
+"""Writing policies, their next versions, and their end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from copy import copy
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.approvals.services.requests import cancel_for
+from apps.common.actors import Actor
+from apps.common.errors import Invalid, PreconditionFailed
+from apps.policies.engine import get_engine
+from apps.policies.errors import RegoInvalid
+from apps.policies.models import Attachment, OrgPolicy, Policy, PolicyStatus
+from apps.policies.places import Place
+from apps.policies.selectors import ACTIVATION
+from apps.policies.services.changing import (
+    count_up,
+    facts_of,
+    hold_head,
+    newest_of,
+    open_policy,
+    record,
+    save_move,
+    version_of,
+)
+
+NAME_MAX: Final = 80
+PURPOSE_MAX: Final = 200
+_SAYS: Final = ("name", "purpose", "rego_text", "tests")
+
+
+def create_policy(
+    *,
+    name: str,
+    rego_text: str,
+    purpose: str = "",
+    tests: str = "",
+    attach: Place | None = None,
+    by_member_id: UUID | None,
+    actor: Actor,
+    at: datetime,
+) -> OrgPolicy:
+    """Write a policy's first version, a draft. Attached or not, it counts once it is active.
+
+    Raises Invalid, RegoInvalid with the place of each flaw.
+    """
+    says = {"name": name, "purpose": purpose, "rego_text": rego_text, "tests": tests}
+    checked = check(says)
+    with transaction.atomic():
+        hold_head()
+        policy = Policy.objects.create(name=checked["name"], created_at=at)
+        version = _write(policy, checked, by_member_id, at)
+        if attach is not None:
+            _attach_new(policy, attach, at)
+        record(
+            policy,
+            "created",
+            actor,
+            at,
+            new={**facts_of(version), "attached": attach.label if attach else None},
+        )
+    return version
+
+
+def revise_policy(
+    *,
+    policy_id: UUID,
+    says: Mapping[str, str],
+    read_version: int | None = None,
+    by_member_id: UUID | None,
+    actor: Actor,
+    at: datetime,
+) -> OrgPolicy:
+    """Write the policy's next version from what is given and what the newest says; the same again
+    is no new version. One that was on its way to be active is put away.
+
+    Raises NotFound, PolicyStateConflict, Invalid, RegoInvalid, and PreconditionFailed if the newest
+    isn't the version that was read.
+    """
+    given = {name: says[name] for name in _SAYS if name in says}
+    check(given)
+    with transaction.atomic():
+        head, policy = hold_head(), open_policy(policy_id)
+        newest = newest_of(policy)
+        if read_version not in (None, policy.version):
+            raise PreconditionFailed(f"Version {policy.version} was written meanwhile. Read it.")
+        whole = {name: getattr(newest, name) for name in _SAYS}
+        merged = _tidy({**whole, **given})
+        if merged == whole and newest.status != PolicyStatus.RETIRED:
+            return newest
+        waiting = _put_away(policy, at)
+        if waiting is not None and waiting.shadow_since is not None:
+            count_up(head)
+        policy.version, policy.name = policy.version + 1, merged["name"]
+        policy.save(update_fields=["version", "name"])
+        version = _write(policy, merged, by_member_id, at)
+        _take_back(waiting, at)
+        record(policy, "revised", actor, at, old=facts_of(newest), new=facts_of(version))
+    return version
+
+
+def retire_policy(*, policy_id: UUID, actor: Actor, at: datetime) -> None:
+    """End a policy for good: no version of it counts any more; what it decided stays on record.
+
+    Raises NotFound, PolicyStateConflict.
+    """
+    with transaction.atomic():
+        head, policy = hold_head(), open_policy(policy_id)
+        active = version_of(policy, PolicyStatus.ACTIVE)
+        waiting = _put_away(policy, at)
+        if active is not None:
+            active.retire(at=at)
+            save_move(active, "retired_at")
+        policy.retired_at = at
+        policy.save(update_fields=["retired_at"])
+        count_up(head)
+        _take_back(waiting, at)
+        old = {"name": policy.name, "active": active.version if active else None}
+        record(policy, "retired", actor, at, old=old)
+
+
+def check(says: Mapping[str, str]) -> dict[str, str]:
+    """What a version would say, tidied, if it can be taken: the text read, compiled and evaluated
+    on examples. Raises Invalid, RegoInvalid.
+    """
+    found = _tidy(says)
+    if "name" in found and not 1 <= len(found["name"]) <= NAME_MAX:
+        raise Invalid.of("name", f"Use 1 to {NAME_MAX} characters.")
+    if len(found.get("purpose", "")) > PURPOSE_MAX:
+        raise Invalid.of("purpose", f"Use at most {PURPOSE_MAX} characters.")
+    engine = get_engine()
+    if "rego_text" in found and (flaws := engine.find_flaws(found["rego_text"])):
+        raise RegoInvalid.of_flaws("rego_text", flaws)
+    if found.get("tests") and (flaws := engine.find_test_flaws(found["tests"])):
+        raise RegoInvalid.of_flaws("tests", flaws)
+    return found
+
+
+def digest_of(rego: str) -> str:
+    """What names a text: SHA-256 in hex."""
+    return hashlib.sha256(rego.encode()).hexdigest()
+
+
+def _tidy(says: Mapping[str, str]) -> dict[str, str]:
+    """Line ends as they are kept, and nothing around a name."""
+    texts = {name: text.replace("\r\n", "\n") for name, text in says.items()}
+    lines = {name: text.strip() for name, text in texts.items() if name in ("name", "purpose")}
+    tests = {"tests": texts["tests"]} if texts.get("tests", "").strip() else {}
+    blank = {"tests": ""} if "tests" in texts else {}
+    return {**texts, **lines, **blank, **tests}
+
+
+def _write(
+    policy: Policy, says: Mapping[str, str], by_member_id: UUID | None, at: datetime
+) -> OrgPolicy:
+    return OrgPolicy.objects.create(
+        policy=policy,
+        version=policy.version,
+        digest=digest_of(says["rego_text"]),
+        created_by_id=by_member_id,
+        created_at=at,
+        **says,
+    )
+
+
+def _attach_new(policy: Policy, place: Place, at: datetime) -> None:
+    Attachment.objects.create(
+        policy=policy,
+        scope=place.scope,
+        project_id=place.project_id,
+        agent_id=place.agent_id,
+        tool=place.tool,
+        created_at=at,
+    )
+
+
+def _put_away(policy: Policy, at: datetime) -> OrgPolicy | None:
+    """Retire the version that was on its way, if there is one; given as it was."""
+    waiting = version_of(policy, PolicyStatus.DRAFT, PolicyStatus.TESTED)
+    if waiting is None:
+        return None
+    was = copy(waiting)
+    waiting.retire(at=at)
+    save_move(waiting, "retired_at")
+    return was
+
+
+def _take_back(waiting: OrgPolicy | None, at: datetime) -> None:
+    """Ask nobody any more to activate a version that was put away."""
+    if waiting is not None:
+        cancel_for(subject_type=ACTIVATION, subject_id=waiting.id, at=at)

@@ -1,0 +1,100 @@
+"""Policies made by the services, and decisions as `admit` writes them, the short way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.common.ids import public_id
+from apps.common.json import Object
+from apps.policies.engine.samples import INVOKE
+from apps.policies.models import Attachment, Backtest, Decision, DecisionInput, OrgPolicy
+from apps.policies.places import find_place
+from apps.policies.services import activating, attaching
+from apps.policies.services.policies import create_policy
+from apps.runs.models import Run
+from tests.orgs.conftest import AT
+
+ALLOW = "package mandate\n\ndefault allow := true\n"
+DENY = 'package mandate\n\ndefault allow := false\n\ndeny contains "never" if true\n'
+FLAWED = "package mandate\n\ndefault allow := true\n\nallow if {\n\trole == 1\n}\n"
+TESTS = """package mandate_test
+
+import data.mandate
+
+test_it_allows if mandate.allow with input as {}
+"""
+
+
+def make_policy(owner: Any, *, scope: str = "", ref: str = "", **fields: Any) -> OrgPolicy:
+    """A draft that allows everything unless told otherwise; attached if a scope is given."""
+    given = {"name": "Guard", "rego_text": ALLOW, **fields}
+    place = find_place(scope, ref) if scope else None
+    who = {"by_member_id": owner.member_id, "actor": owner.actor, "at": AT}
+    return create_policy(**given, attach=place, **who)
+
+
+def activate(owner: Any, version: OrgPolicy) -> Any:
+    return activating.activate_policy(
+        policy_id=version.policy_id, by_member_id=owner.member_id, actor=owner.actor, at=AT
+    )
+
+
+def attach(owner: Any, version: OrgPolicy, scope: str, ref: str = "") -> Attachment:
+    place = find_place(scope, ref)
+    return attaching.attach_policy(
+        policy_id=version.policy_id, place=place, actor=owner.actor, at=AT
+    )
+
+
+def said(version: OrgPolicy, result: str, *reasons: str) -> Object:
+    """What a version said, as a decision keeps it."""
+    return {
+        "id": public_id("plv", version.id),
+        "policy": public_id("pol", version.policy_id),
+        "name": version.name,
+        "version": version.version,
+        "result": result,
+        "reasons": list(reasons),
+    }
+
+
+def decide(run: Any, *, document: Object | None = INVOKE, **fields: Any) -> Decision:
+    """A decision about a run, with its document unless that is None."""
+    run = Run.objects.get(id=run.id)
+    facts: dict[str, Any] = {
+        "agent_id": run.agent_id,
+        "tool": run.tool,
+        "action": "agent.invoke",
+        "result": "allow",
+        "bundle": 1,
+        "input_digest": b"d" * 32,
+        "micros": 90,
+        "caller_type": run.caller_type,
+        "caller_id": run.caller_id,
+        "caller_label": run.caller_label,
+        "at": AT,
+    }
+    made = Decision.objects.create(run=run, **{**facts, **fields})
+    if document is not None:
+        DecisionInput.objects.create(decision=made, document=document, at=made.at)
+    return made
+
+
+def govern(agent: Any, run: Any, *, by: Any) -> dict[str, str]:
+    """One of each thing of policies, by its public id: for tests over all addresses."""
+    version = make_policy(by, scope="agent", ref=agent.slug, tests=TESTS)
+    attachment = Attachment.objects.get(policy=version.policy_id)
+    backtest = Backtest.objects.create(
+        rego_text=ALLOW,
+        days=1,
+        status="done",
+        finished_at=AT,
+        created_at=AT,
+        created_by_id=by.member_id,
+    )
+    return {
+        "policy": public_id("pol", version.policy_id),
+        "attachment": public_id("pla", attachment.id),
+        "decision": public_id("dec", decide(run, policies=[said(version, "allow")]).id),
+        "backtest": public_id("pbt", backtest.id),
+    }

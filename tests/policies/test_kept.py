@@ -1,0 +1,131 @@
+"""What orgs begin with, what is asked about calls that are over, and what is forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.common.errors import Invalid
+from apps.common.ids import public_id
+from apps.policies import selectors
+from apps.policies.engine import get_engine
+from apps.policies.engine.samples import INVOKE, TOOL
+from apps.policies.models import Backtest, Decision, DecisionInput, Policy, PolicyHead
+from apps.policies.services import backtesting, library, retention, seeding
+from apps.policies.services.backtesting import go_on, start_backtest
+from apps.runs.models import Run
+from tests.orgs.conftest import AT
+from tests.policies.factories import ALLOW, DENY, decide, make_policy, said
+from tests.runs.factories import admit, make_agent
+
+
+@pytest.fixture
+def run(org: Any) -> Run:
+    return Run.objects.get(id=admit(make_agent("one")).run_id)
+
+
+def test_an_org_begins_with_the_starter_policy_and_keeps_what_it_makes_of_it(org: Any) -> None:
+    (starter,) = Policy.objects.all()
+    now = selectors.get_policy(public_id("pol", starter.id))
+    assert now.active is not None and now.active.created_by is None
+    assert now.active.rego_text == library.get_template("starter").rego_text
+    before = (PolicyHead.objects.get().bundle, Policy.objects.count())
+    seeding.seed_policies(org, AT)
+    assert (PolicyHead.objects.get().bundle, Policy.objects.count()) == before
+
+
+def test_every_template_can_be_taken_and_passes_its_tests(org: Any) -> None:
+    engine = get_engine()
+    found = library.list_templates()
+    assert found[0].slug == "starter" and len(found) >= 6
+    for template in found:
+        assert template.title and template.purpose and len(template.title) <= 80
+        assert list(engine.find_flaws(template.rego_text)) == []
+        outcomes = engine.run_tests(template.rego_text, template.tests)
+        assert outcomes and all(outcome.passed for outcome in outcomes), template.slug
+
+
+def test_a_backtest_lists_what_would_be_decided_otherwise(org: Any, owner: Any, run: Run) -> None:
+    allowed, denied = decide(run), decide(run, result="deny", reasons=["no"])
+    decide(run, document=None)
+    decide(run, at=AT - timedelta(days=3))
+    done = start_backtest(rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now())
+    assert (done.status, done.evaluated, done.without_input) == ("done", 2, 1)
+    assert done.changed_count == 1 and not done.is_cut
+    (change,) = done.changed
+    assert (change["decision"], change["was"], change["would_be"], change["reasons"]) == (
+        *(public_id("dec", allowed.id), "allow", "deny"),
+        ["never"],
+    )
+    assert Decision.objects.get(id=denied.id).result == "deny"
+
+
+def test_a_policys_draft_takes_its_place_among_the_opinions_then(
+    org: Any, owner: Any, run: Run
+) -> None:
+    mine, other = make_policy(owner, rego_text=DENY), make_policy(owner, name="Other")
+    no = {"result": "deny", "reasons": ["never"]}
+    decide(run, policies=[said(mine, "deny", "never")], **no)
+    decide(run, policies=[said(mine, "deny", "never"), said(other, "deny", "too")], **no)
+    decide(run, policies=[said(other, "allow")])  # neither counted nor attached: not looked at
+    done = start_backtest(
+        rego_text=ALLOW,
+        days=2,
+        policy_id=mine.policy_id,
+        by_member_id=owner.member_id,
+        at=timezone.now(),
+    )
+    assert (done.evaluated, done.changed_count) == (2, 1)
+    assert done.changed[0]["would_be"] == "allow"
+
+
+def test_a_runs_input_is_read_from_the_run(org: Any, owner: Any, run: Run) -> None:
+    context = {name: value for name, value in INVOKE["context"].items() if name != "input"}
+    kept = {**INVOKE, "context": {**context, "input_run": public_id("run", run.id)}}
+    decide(run, document=kept)
+    assert run.input
+    name = next(iter(run.input))
+    text = f'{ALLOW}\ndeny contains "seen" if "{name}" in object.keys(input.context.input)\n'
+    done = start_backtest(rego_text=text, days=2, by_member_id=owner.member_id, at=timezone.now())
+    assert (done.evaluated, done.changed_count) == (1, 1)
+
+
+def test_what_takes_long_goes_on_where_it_stopped(
+    org: Any, owner: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtesting, "_PART", 1)
+    for _ in range(3):
+        decide(run)
+    begun = start_backtest(
+        rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now(), seconds=0
+    )
+    assert (begun.status, begun.evaluated, begun.finished_at) == ("running", 1, None)
+    ended = go_on(backtest_id=begun.id, at=timezone.now())
+    assert (ended.status, ended.evaluated, ended.changed_count) == ("done", 3, 3)
+    assert len({change["decision"] for change in ended.changed}) == 3
+    assert go_on(backtest_id=begun.id, at=timezone.now()).evaluated == 3
+    monkeypatch.setattr(backtesting, "MOST", 2)
+    cut = start_backtest(rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now())
+    assert (cut.status, cut.evaluated, cut.is_cut) == ("done", 2, True)
+    with pytest.raises(Invalid):
+        start_backtest(rego_text=DENY, days=0, by_member_id=owner.member_id, at=timezone.now())
+
+
+def test_documents_are_erased_after_the_orgs_days_and_decisions_never(org: Any, run: Run) -> None:
+    old = decide(run, document=TOOL, at=AT - timedelta(days=31))
+    new = decide(run, at=AT - timedelta(days=29))
+    retention.sweep_inputs(AT)
+    assert list(DecisionInput.objects.values_list("decision_id", flat=True)) == [new.id]
+    assert Decision.objects.filter(id__in=[old.id, new.id]).count() == 2
+
+
+def test_old_backtests_are_forgotten(org: Any, owner: Any) -> None:
+    facts = {"rego_text": ALLOW, "days": 1, "status": "done", "created_by_id": owner.member_id}
+    for days in (29, 31):
+        when = AT - timedelta(days=days)
+        Backtest.objects.create(**facts, created_at=when, finished_at=when)
+    backtesting.sweep_backtests(AT)
+    assert Backtest.objects.count() == 1
