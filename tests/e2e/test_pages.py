@@ -206,6 +206,13 @@ def test_pages_of_domains(product: Product, owner: Person) -> None:
     sweep(owner, product.org("acme"), found)
 
 
+@finds("orgs:audit_entry")
+def test_pages_of_an_entry_of_the_audit_log(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/audit/")
+    entry = owner.page.locator("main a[href^='/audit/evt_']").first
+    sweep(owner, product.org("acme"), {"audit-entry": str(entry.get_attribute("href"))})
+
+
 @finds("runs:view")
 def test_pages_of_a_saved_view(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/runs/?status=failed")

@@ -77,7 +77,10 @@ def test_a_refusal_leaves_its_run_and_its_decision(api: Api, scripts: Any) -> No
     scripts["echo"] = lambda invocation, ctx: invocation.input
     make_agent("echo", tools=[capability("echo", annotations={"read_only": True})])
     in_force('deny contains "Never." if true\n')
-    assert problem(api.post("/agents/echo/invoke", {"input": {"text": "hi"}})) == (403, "run_denied")
+    assert problem(api.post("/agents/echo/invoke", {"input": {"text": "hi"}})) == (
+        403,
+        "run_denied",
+    )
     run, decision = Run.objects.get(), Decision.objects.get()
     text = records.tell_decision(decision.id) or ""
 
