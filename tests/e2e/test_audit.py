@@ -1,4 +1,4 @@
-"""The audit log and the signing keys in the browser: looked through, verified, taken away, rotated."""
+"""The audit log and the signing keys in the browser: filtered, verified, taken away, rotated."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_signing_key_is_announced_rotated_and_the_log_still_verifies(
     product: Product, owner: Person
 ) -> None:
     # Given the owner, who announces the next key
-    owner.sign_in("globex", path="/settings/signing-keys/")
+    owner.sign_in("acme", path="/settings/signing-keys/")
     owner.page.get_by_role("button", name="Announce next key", exact=True).first.click()
     owner.press("Announce next key", within=owner.page.locator("#next"))
     owner.prove_if_asked("Announce next key", done="Signing keys")
@@ -50,5 +50,5 @@ def test_a_signing_key_is_announced_rotated_and_the_log_still_verifies(
     owner.prove_if_asked("Rotate signing key", done="Signing keys")
     # Then the old one only verifies, and so the log holds
     expect(owner.page.locator("main tbody")).to_contain_text("Verify only")
-    owner.go(f"{product.org('globex')}/audit/check/")
+    owner.go(f"{product.org('acme')}/audit/check/")
     expect(owner.page.locator("#audit-report")).to_contain_text("The log holds")
