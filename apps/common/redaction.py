@@ -72,13 +72,22 @@ _HINT: Final = re.compile(
 )
 
 
+_SHORT: Final = 80
+_CLEAN_MAX: Final = 1000
+_clean: Final[set[str]] = set()
+"""Short texts that were looked through and hold no secret: a route stands in every line."""
+
+
 def redact_text(text: str) -> str:
     """Replace what looks like a secret in free text."""
-    if not _HINT.search(text):
+    if text in _clean or not _HINT.search(text):
         return text
+    redacted = text
     for shape, replacement in _SHAPES:
-        text = shape.sub(replacement, text)
-    return text
+        redacted = shape.sub(replacement, redacted)
+    if redacted == text and len(text) <= _SHORT and len(_clean) < _CLEAN_MAX:
+        _clean.add(text)
+    return redacted
 
 
 def is_plain(value: Any, name: str) -> bool:

@@ -24,6 +24,7 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**53 - 1  # beyond it a double skips integers (RFC 7493 §2.2)
 _DIGITS: Final = len("-100000000000000000000")  # from 1e21 on JCS writes an exponent
+_SCALARS: Final = frozenset({str, bool, type(None)})
 _write: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -33,12 +34,12 @@ def dumps(value: object) -> bytes:
     Raises JsonInvalid for what has none: NaN, integers beyond ±(2^53 - 1), keys that aren't text,
     lone surrogates, types that JSON doesn't know, and nesting beyond MAX_DEPTH.
     """
-    is_plain = _is_plain(value)
-    if not is_plain:
-        _check_depth(value)
     try:
-        return _write(value).encode() if is_plain else rfc8785.dumps(cast("JsonObject", value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        if _is_plain(value):
+            return _write(value).encode()
+        _check_depth(value)
+        return rfc8785.dumps(cast("JsonObject", value))
+    except (TypeError, rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise JsonInvalid("a value that JSON can't hold exactly") from error
 
 
@@ -126,8 +127,10 @@ def _is_plain(value: object) -> bool:
         below: list[Any] = []
         for item in level:
             kind = type(item)
+            if kind in _SCALARS:
+                continue
             if kind is dict:
-                if not all(type(name) is str and name.isascii() for name in item):
+                if not "".join(item).isascii():  # which raises for a name that is no text
                     return False
                 below.extend(item.values())
             elif kind is list or kind is tuple:
@@ -135,7 +138,7 @@ def _is_plain(value: object) -> bool:
             elif kind is int:
                 if not -MAX_INTEGER <= item <= MAX_INTEGER:
                     return False
-            elif not (kind is str or kind is bool or item is None):
+            elif not isinstance(item, str):
                 return False
         if not below:
             return True

@@ -1,3 +1,4 @@
+import enum
 import hashlib
 
 import pytest
@@ -7,6 +8,11 @@ from hypothesis import strategies as st
 
 from apps.trust import canonical
 from apps.trust.errors import JsonInvalid
+
+
+class Mode(enum.StrEnum):
+    SYNC = "sync"
+
 
 DEEPEST = "[" * canonical.MAX_DEPTH + "]" * canonical.MAX_DEPTH
 NUMBERS = st.integers(-canonical.MAX_INTEGER, canonical.MAX_INTEGER) | st.floats(
@@ -139,6 +145,7 @@ def test_the_quick_way_to_write_spells_everything_as_the_standard_does(document)
         [1.0, -0.0, 1e21, 1e-7],
         "\ud83d\ude02".encode("utf-16", "surrogatepass").decode("utf-16"),
         {},
+        [Mode.SYNC, {Mode.SYNC: Mode.SYNC}],
     ],
 )
 def test_the_quick_way_and_the_standard_agree_at_the_edges(document):

@@ -34,6 +34,15 @@ class Annotations:
     idempotent: bool = False
     open_world: bool = True
 
+    def as_json(self) -> dict[str, bool]:
+        """Written out, for it stands in what policies are asked of every call."""
+        return {
+            "read_only": self.read_only,
+            "destructive": self.destructive,
+            "idempotent": self.idempotent,
+            "open_world": self.open_world,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:

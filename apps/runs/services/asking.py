@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -91,7 +91,7 @@ class Charge:
             agent_id=agent_id,
             agent=self.lineage[-1],
             tool=tool,
-            annotations=asdict(annotations),
+            annotations=annotations.as_json(),
             project_id=self.place.id,
             project=self.place.slug,
             tags=tuple(dict.fromkeys((*self.place.tags, *self.home.tags))),
