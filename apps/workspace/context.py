@@ -28,6 +28,7 @@ NAV = (
     ("Project", "Agents", "/agents/", "bot", "agents.view"),
     ("Project", "Runs", "/runs/", "activity", "runs.view"),
     ("Governance", "Approvals", "/approvals/", "stamp", "approvals.view"),
+    ("Governance", "Audit log", "/audit/", "scroll-text", "audit.view"),
     ("Organization", "Projects", "/projects/", "folder", "projects.view"),
     ("Organization", "Members", "/settings/members/", "users", "members.view"),
     ("Organization", "API keys", "/settings/keys/", "key-round", None),
@@ -56,6 +57,7 @@ ACTIONS: Final = (
     ),
     ("New project", "/projects/#new-project", "folder-plus", "projects.create", "create add"),
     ("Invite someone", "/settings/members/#invite", "user-plus", "invitations.manage", "member"),
+    ("Verify the audit log", "/audit/check/", "shield-check", "audit.view", "chain proof check"),
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
 )
 NO_COUNTS: Final[Mapping[str, str]] = {}

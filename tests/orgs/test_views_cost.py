@@ -68,6 +68,10 @@ QUERIES = {
     "orgs:domain": 7,
     "orgs:keys": 7,
     "orgs:settings_danger": 9,
+    "orgs:signing_keys": 7,
+    "orgs:audit": 10,
+    "orgs:audit_entry": 9,
+    "orgs:audit_check": 20,
     "notify:inbox": 7,
     "notify:preferences": 8,
     "notify:channels": 7,
@@ -78,7 +82,7 @@ LISTS = {
     *("approvals:approvals", "approvals:rules"),
     *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
     *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
-    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),
+    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains", "orgs:audit"),
     *("notify:inbox", "notify:channels", "notify:org_channels"),
 }
 """Pages that show a row for each of something."""

@@ -36,6 +36,7 @@ NO_PAGE_OF_AN_ORG: Final = {
     "jwks": "the public keys, for programs",
     "runs:events": "a stream, for the page of a run",
     "runs:export": "a file",
+    "orgs:audit_file": "a file",
 }
 NO_PAGE_OF_THE_APEX: Final = {
     "None": "what probes ask",
