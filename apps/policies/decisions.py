@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db.models import F, QuerySet
+from django.utils import timezone
 
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id, public_id
@@ -18,6 +22,8 @@ from apps.policies.questions import INPUT_RUN
 
 DECISION: Final = "dec"
 NEWEST: Final = Keyset(("at", "id"))
+DAY_LOOKED_AT: Final = 1_000
+"""How many decisions are looked at to count by policy."""
 
 
 def list_decisions(
@@ -81,3 +87,45 @@ def whole_document(kept: DecisionInput) -> Object:
 def _of_policy(rows: QuerySet[Decision], policy_id: UUID, *, shadowed: bool) -> QuerySet[Decision]:
     said = [{"policy": public_id(POLICY, policy_id)}]
     return rows.filter(shadows__contains=said) if shadowed else rows.filter(policies__contains=said)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """How often each policy counted in the last 24 hours, as far as the newest decisions tell."""
+
+    by_policy: Mapping[str, int]
+    is_cut: bool
+
+
+def count_day(*, at: datetime) -> Day:
+    """Count by policy, over the newest decisions of a day and no more of them than a page needs."""
+    rows = Decision.objects.filter(at__gt=at - timedelta(days=1)).order_by("-at", "-id")
+    said = list(rows.values_list("policies", flat=True)[: DAY_LOOKED_AT + 1])
+    counted = Counter(one["policy"] for opinions in said[:DAY_LOOKED_AT] for one in opinions)
+    return Day(counted, len(said) > DAY_LOOKED_AT)
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCount:
+    """How often a draft would have decided otherwise since it shadows, and a few of those."""
+
+    differ: int
+    is_cut: bool
+    newest: Sequence[Decision]
+
+
+def count_shadowed(policy_id: UUID, *, since: datetime) -> ShadowCount:
+    """What a shadow has found, over the newest decisions that any draft would have changed."""
+    rows = list_decisions(policy_id=policy_id, since=since, shadowed=True).order_by("-at", "-id")
+    found = list(rows[: DAY_LOOKED_AT + 1])
+    return ShadowCount(min(len(found), DAY_LOOKED_AT), len(found) > DAY_LOOKED_AT, found[:10])
+
+
+def find_recent_document(policy_id: UUID) -> Object | None:
+    """The newest call that a policy decided and whose document is still kept, in the last day."""
+    said = [{"policy": public_id(POLICY, policy_id)}]
+    rows = DecisionInput.objects.select_related("decision__run").filter(
+        decision__policies__contains=said, at__gt=timezone.now() - timedelta(days=1)
+    )
+    kept = rows.order_by("-at").first()
+    return whole_document(kept) if kept else None

@@ -30,6 +30,7 @@ VERSION, ATTACHMENT = "plv", "pla"
 ACTIVATION, SETTINGS = "policy.activation", "policy.settings"
 """What approvals call a version, and the settings, that wait for a second person."""
 RETIRED, EVERY = "retired", "all"
+NAMES: Final = 200
 _UNSEEDED: Final = PolicyHead(bundle=0, default_answer="allow")
 _LIVE: Final = ("draft", "tested", "active")
 
@@ -90,6 +91,15 @@ class Standing:
     @property
     def id(self) -> UUID:
         return self.policy.id
+
+    @property
+    def active_label(self) -> str:
+        return f"v{self.active.version} active" if self.active else ""
+
+    @property
+    def waiting_label(self) -> str:
+        waiting = self.waiting
+        return f"v{waiting.version} {waiting.get_status_display().lower()}" if waiting else ""
 
     @property
     def is_retired(self) -> bool:
@@ -195,3 +205,9 @@ def _whole() -> QuerySet[Policy]:
     return Policy.objects.prefetch_related(
         Prefetch("versions", versions), Prefetch("attachments", attachments)
     )
+
+
+def list_names() -> list[tuple[UUID, str]]:
+    """Ids and names of policies, also of retired ones, as many as a filter can offer."""
+    rows = Policy.objects.order_by("name", "id")
+    return list(rows.values_list("id", "name")[:NAMES])

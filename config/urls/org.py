@@ -23,4 +23,5 @@ urlpatterns = [
     path("", include("apps.notify.urls")),
     path("", include("apps.runs.urls")),
     path("", include("apps.agents.urls")),
+    path("", include("apps.policies.urls")),
 ]

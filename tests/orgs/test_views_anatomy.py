@@ -34,6 +34,7 @@ WITHOUT_API = {
 COSTLY = {
     *("agents:tool_remove", "agents:grant_revoke", "agents:key_revoke", "agents:kill"),
     *("agents:secret", "agents:provider_remove", "agents:price_remove"),
+    *("policies:activate", "policies:retire"),
     *("approvals:break_glass", "approvals:cancel", "approvals:rule_remove"),
     *("runs:view_delete", "runs:cancel", "orgs:project_archive", "orgs:member_remove"),
     "orgs:role_delete",
@@ -49,6 +50,9 @@ HARMLESS = {
     *("agents:tools", "agents:tool", "agents:grants", "agents:grant", "agents:keys"),
     *("agents:settings", "agents:activate", "agents:suspend"),
     *("agents:models", "agents:provider", "agents:price_add"),
+    *("policies:new", "policies:edit", "policies:settings", "policies:backtest"),
+    *("policies:check", "policies:shadow", "policies:unshadow"),
+    *("policies:attach", "policies:detach"),
     *("approvals:approve", "approvals:reject", "approvals:rules", "approvals:rule"),
     *("runs:views", "runs:view", "runs:try", "runs:feedback", "runs:feedback_take_back"),
     *("orgs:projects", "orgs:project", "orgs:project_restore", "orgs:settings_general"),
@@ -63,6 +67,8 @@ NO_VERB = {"ok", "yes", "no", "submit", "continue", "confirm"}
 NO_MATCH = {
     "agents:agents": "?q=zzzz",
     "runs:runs": "?q=zzzz",
+    "policies:policies": "?q=zzzz",
+    "policies:decisions": "?result=unavailable",
     "workspace:search": "?q=zzzz",
     "orgs:projects": "?q=zzzz",
     "orgs:members": "?q=zzzz",
@@ -72,6 +78,7 @@ NO_MATCH = {
 """Lists with a filter, and a filter that nothing passes."""
 NOTHING_YET = {
     "approvals": "/approvals/",
+    "decisions": "/policies/decisions/",
     "approval rules": "/approvals/rules/",
     "agents": "/agents/",
     "runs": "/runs/",

@@ -38,6 +38,8 @@ from tests.approvals.furnishing import furnish_approvals
 from tests.notify.furnishing import DISCORD, furnish_notices
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
+from tests.policies import rows as policy_rows
+from tests.policies.factories import furnish_policies
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
 
 ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
@@ -115,6 +117,7 @@ TABLE = {
     "runs:cancel": Row(post=WORKERS),
     "runs:try": Row(WORKERS, WORKERS, {"tool": "echo", "input": '{"text": "hi"}', "mode": "sync"}),
     "runs:of_agent": Row(get=ALL),
+    **policy_rows.pages(Row),
     "approvals:approvals": Row(get=ALL),
     "approvals:approval": Row(get=ALL),
     "approvals:approve": Row(post=ADMINS, data={"comment": "Fine"}),
@@ -190,6 +193,7 @@ REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
     *("orgs:member_role", "orgs:member_remove"),
     *(n for n in TABLE if n.startswith("approvals:") and n not in BARE),
+    *(n for n in TABLE if n.startswith("policies:") and n not in policy_rows.BARE),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke", "orgs:role", "orgs:role_delete"),
     *("orgs:signing_key_revoke", "orgs:audit_entry"),
@@ -217,6 +221,8 @@ TAILS = {
     "agents:grant": "grant",
     "agents:grant_revoke": "grant",
     "agents:key_revoke": "agent_key",
+    "policies:diff": "policy_versions",
+    "policies:detach": "policy_attachment",
 }
 
 
@@ -265,6 +271,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         **furnish_notices(org, who),
         **furnish_work(org, owner, who),
         **furnish_approvals(org, owner, who, REFS),
+        **furnish_policies(org, owner, REFS),
     }
 
 
@@ -374,6 +381,7 @@ def picture(org: Any) -> list[Any]:
         kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, RolePermission)
         kinds += (Notice, Channel, Delivery, Digest)
         kinds += (Approval, ApprovalRule, Vote, SigningKey, LogRetention)
+        kinds += policy_rows.KINDS
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

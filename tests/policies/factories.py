@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
+
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.policies.engine.samples import INVOKE
 from apps.policies.models import Attachment, Backtest, Decision, DecisionInput, OrgPolicy
 from apps.policies.places import find_place
 from apps.policies.services import activating, attaching
-from apps.policies.services.policies import create_policy
+from apps.policies.services.policies import create_policy, revise_policy
 from apps.runs.models import Run
+from apps.tenants import keys
 from tests.orgs.conftest import AT
 
 ALLOW = "package mandate\n\ndefault allow := true\n"
@@ -97,4 +100,30 @@ def govern(agent: Any, run: Any, *, by: Any) -> dict[str, str]:
         "attachment": public_id("pla", attachment.id),
         "decision": public_id("dec", decide(run, policies=[said(version, "allow")]).id),
         "backtest": public_id("pbt", backtest.id),
+    }
+
+
+def furnish_policies(org: Any, owner: Any, pages: Any) -> dict[str, str]:
+    """A policy with a second version on its way, one whose draft shadows, and a decision."""
+    who: dict[str, Any] = {"actor": owner.actor, "at": AT}
+    with keys.holding(org.schema, org.id):
+        guard = make_policy(owner, scope="org", tests=TESTS)
+        revise_policy(
+            policy_id=guard.policy_id,
+            says={"purpose": "Lets all pass."},
+            by_member_id=owner.member_id,
+            **who,
+        )
+        shadowed = make_policy(owner, name="Shadow")
+        activating.shadow_policy(policy_id=shadowed.policy_id, on=True, **who)
+        run = Run.objects.order_by("created_at").last()
+        decision = decide(run, policies=[said(guard, "allow")], at=timezone.now())
+        attachment = Attachment.objects.get(policy=guard.policy_id)
+    policy = public_id("pol", guard.policy_id)
+    return {
+        **{name: policy for name in pages if name.startswith("policies:")},
+        "policies:unshadow": public_id("pol", shadowed.policy_id),
+        "policies:decision": public_id("dec", decision.id),
+        "policy_versions": "1..2",
+        "policy_attachment": public_id("pla", attachment.id),
     }

@@ -1,4 +1,4 @@
-"""Who may what of policies, over the API: rows of tests/orgs/test_matrix.py."""
+"""Who may what of policies: rows of tests/orgs/test_matrix.py and test_views_matrix.py."""
 
 from __future__ import annotations
 
@@ -36,3 +36,30 @@ ROWS: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/decisions"): (ALL, None, {200}),
     ("GET", "/v1/decisions/{decision}"): (ALL, None, {200}),
 }
+
+
+def pages(row: Any) -> dict[str, Any]:
+    """The pages, as `row` (tests/orgs/test_views_matrix.py) says who may."""
+    says = {"name": "Renamed", "rego_text": OPEN_TO_ALL}
+    settings = {"default_answer": "deny", "keep_inputs_days": "30"}
+    return {
+        "policies:policies": row(get=ALL),
+        "policies:new": row(ADMINS, ADMINS, says),
+        "policies:settings": row(ALL, ADMINS, settings),
+        "policies:decisions": row(get=ALL),
+        "policies:decision": row(get=ALL),
+        "policies:policy": row(get=ALL),
+        "policies:edit": row(ADMINS, ADMINS, {**says, "version": "2"}),
+        "policies:diff": row(get=ALL),
+        "policies:backtest": row(ALL, ADMINS, {"days": "7"}),
+        "policies:check": row(post=ADMINS),
+        "policies:activate": row(post=ADMINS),
+        "policies:shadow": row(post=ADMINS),
+        "policies:unshadow": row(post=ADMINS),
+        "policies:retire": row(post=ADMINS),
+        "policies:attach": row(post=ADMINS, data={"place": "project:default"}),
+        "policies:detach": row(post=ADMINS),
+    }
+
+
+BARE = {"policies:policies", "policies:new", "policies:settings", "policies:decisions"}

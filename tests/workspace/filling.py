@@ -14,7 +14,7 @@ from apps.agents.models import Agent, Grant
 from apps.approvals.models import Approval, ApprovalRule, Vote
 from apps.common.actors import SYSTEM
 from apps.common.models import TenantModel
-from apps.policies.models import PolicyHead
+from apps.policies.models import OrgPolicy, PolicyHead
 from apps.runs.models import Run
 from apps.tenants import rls
 from apps.trust.models import AuditEvent, AuditHead, Checkpoint, DataKey, LogRetention, SigningKey
@@ -44,6 +44,8 @@ def make(model: type[TenantModel]) -> Any:
         return _row(model, caller=make_agent(word), callee=make_agent(f"{word}2"))
     if model is ApprovalRule:
         return _row(model, tool="")
+    if model is OrgPolicy:
+        return _row(model, version=1)
     if model is SigningKey:
         return rotate_signing_key(actor=SYSTEM, at=timezone.now())
     if model is Checkpoint:

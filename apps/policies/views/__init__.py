@@ -1,0 +1,1 @@
+"""The pages of policies and of what they decided."""

@@ -1,0 +1,116 @@
+"""`/v1` of policies and decisions: the shapes that programs rely on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from apps.common.ids import public_id
+from apps.policies.engine.samples import INVOKE
+from apps.policies.models import OrgPolicy, Policy
+from apps.runs.models import Run
+from tests.orgs.conftest import AT, Api, problem
+from tests.policies.factories import ALLOW, DENY, FLAWED, decide, make_policy, said
+from tests.runs.factories import admit, make_agent
+
+
+def test_a_policy_is_written_activated_revised_and_retired(api: Api, org: Any) -> None:
+    body = {"name": "Guard", "rego_text": ALLOW, "attach": {"scope": "project", "id": "default"}}
+    made = api.post("/policies", body)
+    assert made.status_code == 201
+    told = made.json()
+    assert told["id"].startswith("pol_") and (told["version"], told["status"]) == (1, "draft")
+    assert [(row["scope"], row["name"]) for row in told["attachments"]] == [("project", "default")]
+    path = f"/policies/{told['id']}"
+    assert api.post(f"{path}/activate").json()["status"] == "active"
+    next_one = api("PUT", path, {"rego_text": DENY}).json()
+    assert (next_one["version"], next_one["status"], next_one["active_version"]) == (2, "draft", 1)
+    assert [row["version"] for row in api.get(f"{path}/versions").json()["results"]] == [2, 1]
+    assert problem(api("PUT", path, {"rego": "x"}))[0] == 422
+    assert api.delete(path).status_code == 204
+    assert api.get(path).json()["status"] == "retired"
+    assert problem(api.post(f"{path}/activate")) == (409, "policy_state")
+
+
+@pytest.mark.parametrize("path", ["/policies", "/policies/test", "/policies/backtest"])
+def test_a_flaw_is_told_by_line_and_column(api: Api, org: Any, path: str) -> None:
+    more = {"/policies": {"name": "x"}, "/policies/test": {"input": {}}}.get(path, {"days": 1})
+    before = Policy.objects.count()
+    answer = api.post(path, {"rego_text": FLAWED, **more})
+    assert problem(answer) == (422, "rego_invalid")
+    (flaw,) = answer.json()["errors"]
+    assert flaw["line"] == 6 and flaw["column"] >= 1 and flaw["message"]
+    assert Policy.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    ("attach", "field"),
+    [
+        ({"scope": "agent", "id": "nobody"}, "attach.id"),
+        ({"scope": "tool", "id": "one"}, None),
+        ({"scope": "tool", "id": "one/other"}, "attach.id"),
+        ({"scope": "org", "id": "x"}, "attach.id"),
+        ({"scope": "planet"}, "attach.scope"),
+    ],
+)
+def test_an_attachment_names_what_is_there(
+    api: Api, org: Any, attach: dict[str, str], field: str | None
+) -> None:
+    make_agent("one")
+    answer = api.post("/policies", {"name": "x", "rego_text": ALLOW, "attach": attach})
+    if field is None:
+        assert answer.json()["attachments"][0]["name"] == "one/one"
+        return
+    assert problem(answer)[0] == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_text_is_tried_without_being_kept(api: Api, org: Any) -> None:
+    before = OrgPolicy.objects.count()
+    told = api.post("/policies/test", {"rego_text": DENY, "input": INVOKE}).json()
+    assert (told["result"], told["reasons"], told["flaw"]) == ("deny", ["never"], "")
+    assert problem(api.post("/policies/test", {"rego_text": DENY, "input": 1}))[0] == 422
+    assert OrgPolicy.objects.count() == before
+
+
+def test_decisions_are_filtered_and_their_documents_are_for_who_may_read_data(
+    api: Api, api_as: Any, org: Any, owner: Any
+) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    guard = make_policy(owner)
+    allowed = decide(run, policies=[said(guard, "allow")])
+    denied = decide(run, result="deny", reasons=["no"], at=AT + timedelta(minutes=1))
+    ids = [public_id("dec", row.id) for row in (denied, allowed)]
+
+    def found(query: str) -> list[str]:
+        answer = api.get(f"/decisions{query}")
+        assert answer.status_code == 200, answer.content
+        return [row["id"] for row in answer.json()["results"]]
+
+    late = (AT + timedelta(seconds=30)).isoformat().replace("+00:00", "Z")
+    assert found("") == ids
+    assert found("?result=deny") == ids[:1] and found(f"?since={late}") == ids[:1]
+    assert found(f"?until={late}") == ids[1:]
+    assert found(f"?policy={public_id('pol', guard.policy_id)}") == ids[1:]
+    assert found("?agent=one") == ids and found(f"?run={public_id('run', run.id)}") == ids
+    assert found("?shadowed=true") == []
+    assert problem(api.get("/decisions?agent=nobody"))[0] == 422
+
+    told = api.get(f"/decisions/{ids[1]}").json()
+    assert {"id", "result", "reasons", "policies", "run", "at"} <= set(told)
+    assert (told["run"], told["input"], told["agent"]) == (public_id("run", run.id), INVOKE, "one")
+    blind = api_as("owner", scopes=["decisions.view"])
+    assert blind.get(f"/decisions/{ids[1]}").json()["input"] is None
+
+
+def test_settings_are_changed_by_who_may_activate(api: Api, org: Any) -> None:
+    told = api.patch("/policies/settings", {"default_answer": "deny", "keep_inputs_days": 7})
+    assert told.json()["approval_id"] is None
+    assert api.get("/policies/settings").json() == {
+        "bundle": told.json()["bundle"],
+        "default_answer": "deny",
+        "keep_inputs_days": 7,
+        "two_person": False,
+    }

@@ -1,0 +1,136 @@
+"""What the pages of policies show beyond what every page is tested for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.common.ids import public_id
+from apps.policies.models import Backtest, Decision, OrgPolicy
+from apps.runs.models import Run
+from tests.orgs.conftest import join
+from tests.policies.factories import (
+    ALLOW,
+    DENY,
+    FLAWED,
+    TESTS,
+    activate,
+    decide,
+    make_policy,
+    said,
+)
+from tests.runs.factories import admit, make_agent
+from tests.tenants.browsing import as_member
+
+
+@pytest.fixture
+def guard(org: Any, owner: Any) -> OrgPolicy:
+    return make_policy(owner, tests=TESTS, scope="org")
+
+
+def path(version: OrgPolicy, rest: str = "") -> str:
+    return f"/policies/{public_id('pol', version.policy_id)}/{rest}"
+
+
+def form(version: OrgPolicy, **fields: str) -> dict[str, str]:
+    says = {"name": version.name, "rego_text": version.rego_text, "tests": version.tests}
+    return {**says, "version": str(version.version), **fields}
+
+
+def test_a_flaw_stands_below_its_editor_which_marks_the_line(
+    browser: Any, guard: OrgPolicy
+) -> None:
+    answer = browser.post(path(guard, "edit/"), form(guard, rego_text=FLAWED))
+    html = answer.content.decode()
+    assert answer.status_code == 422 and "Line 6, column" in html
+    assert 'data-error-line="6"' in html
+    assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
+
+
+def test_an_editor_of_an_older_version_overwrites_nothing(browser: Any, guard: OrgPolicy) -> None:
+    assert browser.post(path(guard, "edit/"), form(guard, name="Second")).status_code == 303
+    answer = browser.post(path(guard, "edit/"), form(guard, name="Third"))
+    assert answer.status_code == 422 and "nothing was overwritten" in answer.content.decode()
+    assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).name == "Second"
+
+
+def test_a_text_is_tried_with_its_tests_and_not_kept(browser: Any, guard: OrgPolicy) -> None:
+    answer = browser.post(path(guard, "edit/"), form(guard, rego_text=DENY, do="try"))
+    html = answer.content.decode()
+    assert answer.status_code == 200 and "never" in html and "0 of 1 pass" in html
+    assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
+
+
+def test_a_retired_policy_has_no_editor(browser: Any, guard: OrgPolicy) -> None:
+    assert browser.post(path(guard, "retire/")).status_code == 303
+    assert browser.get(path(guard, "edit/")).status_code == 409
+    assert "Retired" in browser.get(path(guard)).content.decode()
+
+
+def test_a_diff_shows_two_versions_and_only_those_there_are(browser: Any, guard: OrgPolicy) -> None:
+    browser.post(path(guard, "edit/"), form(guard, rego_text=f"{ALLOW}\n# more\n"))
+    assert "# more" in browser.get(path(guard, "versions/1..2/")).content.decode()
+    for wrong in ("1..3", "1-2", "x", "1..99999999999"):
+        assert browser.get(path(guard, f"versions/{wrong}/")).status_code == 404
+
+
+def test_a_shadow_counts_what_it_would_change(
+    browser: Any, org: Any, owner: Any, guard: OrgPolicy
+) -> None:
+    browser.post(path(guard, "shadow/"))
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    differs = {**said(guard, "deny", "no"), "would_be": "deny", "would_reasons": ["no"]}
+    decide(run, shadows=[differs], at=timezone.now() + timedelta(seconds=1))
+    html = browser.get(path(guard)).content.decode()
+    assert "It would have decided 1 call otherwise" in html and "A draft differs" in html
+
+
+def test_a_document_is_shown_to_who_may_read_data(
+    browser: Any, org: Any, acme: Any, owner: Any
+) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    kept = decide(run, policies=[said(make_policy(owner), "allow")])
+    gone = decide(run, document=None)
+    at = "/policies/decisions/{}/".format
+    shown = browser.get(at(public_id("dec", kept.id))).content.decode()
+    assert "customer-data" in shown and "Guard" in shown
+    erased = browser.get(at(public_id("dec", gone.id))).content.decode()
+    assert "Its document is erased" in erased
+    assert Decision.objects.count() == 2
+
+
+def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> None:
+    deny = make_policy(owner, rego_text=DENY, scope="org")
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    decide(run)
+    sent = browser.post(path(deny, "backtest/"), {"days": "2"})
+    made = Backtest.objects.get()
+    assert sent.status_code == 303 and public_id("pbt", made.id) in sent["Location"]
+    html = browser.get(sent["Location"]).content.decode()
+    assert "1 of 1 would change" in html and "Denied" in html
+    assert browser.post(path(deny, "backtest/"), {"days": "0"}).status_code == 422
+
+
+def test_with_two_people_the_button_asks_for_approval(
+    browser: Any, org: Any, owner: Any, guard: OrgPolicy
+) -> None:
+    settings = {"default_answer": "allow", "keep_inputs_days": "30", "two_person": "on"}
+    assert browser.post("/policies/settings/", settings).status_code == 303
+    assert "Request approval" in browser.get(path(guard)).content.decode()
+    browser.post(path(guard, "activate/"))
+    html = browser.get(path(guard)).content.decode()
+    assert "waits for a second person" in html and "Request approval" not in html
+    assert OrgPolicy.objects.get(id=guard.id).status == "tested"
+
+
+def test_a_viewer_reads_and_is_offered_nothing(acme: Any, org: Any, owner: Any) -> None:
+    guard = make_policy(owner, scope="org")
+    activate(owner, guard)
+    viewer = as_member(acme, join(acme, "viewer"))
+    html = viewer.get(path(guard)).content.decode()
+    assert "Attached to" in html
+    for offer in ("Detach", "Retire policy", "Start shadow mode"):
+        assert offer not in html
