@@ -19,13 +19,13 @@ from apps.common import telemetry  # noqa: E402
 from apps.tenants import keys  # noqa: E402
 from apps.tenants.middleware import ANY_HOST  # noqa: E402
 from config import celery  # noqa: E402, F401
-from config.handler import Handler, leave_connections_alone  # noqa: E402
+from config.handler import Handler, leave_ends_alone  # noqa: E402
 from config.serving import refuse_contradictions  # noqa: E402
 
 refuse_contradictions()
 telemetry.configure()
 if not settings.DEBUG:
-    leave_connections_alone()
+    leave_ends_alone()
 django_application = Handler()
 # What was imported stays, so no collection looks through it again; and a request makes thousands of
 # objects that it drops itself, so young ones are looked through every few requests (measured).

@@ -26,14 +26,15 @@ from typing import IO, Any, Final, TypeVar, cast
 from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core import signals
+from django.core.cache import close_caches
 from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
-from django.core.handlers.base import BaseHandler
+from django.core.handlers.base import BaseHandler, reset_urlconf
 from django.core.handlers.exception import convert_exception_to_response
 from django.db import close_old_connections, connections, reset_queries
 from django.http import HttpRequest, HttpResponseBadRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlconf
+from django.urls import ResolverMatch, get_resolver, set_script_prefix
 from django.utils.module_loading import import_string
 
 from apps.common.turns import Turns
@@ -85,11 +86,13 @@ class Chain(BaseHandler):
         self._match = lru_cache(maxsize=PATHS)(_match)
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
-        """Find the view as Django does; what a short path leads to is remembered."""
+        """Find the view as Django does; what a short path leads to is remembered.
+
+        Whoever set the request's URLconf turned to it, too.
+        """
         urlconf, path = getattr(request, "urlconf", None), request.path_info
         if urlconf is None or len(path) > SHORT:
             return super().resolve_request(request)
-        set_urlconf(urlconf)
         match = request.resolver_match = self._match(urlconf, path)
         return match
 
@@ -130,7 +133,8 @@ class Handler:
         return _ended(partial(self._respond, scope, body))
 
     def _respond(self, scope: Message, body: IO[bytes]) -> Answer:
-        set_script_prefix(get_script_prefix(scope))
+        if (prefix := get_script_prefix(scope)) != "/":  # which each context begins with
+            set_script_prefix(prefix)
         signals.request_started.send(sender=type(self), scope=scope)
         response = self._response_to(scope, body)
         if isinstance(response, StreamingHttpResponse) and response.is_async:
@@ -160,13 +164,16 @@ def _match(urlconf: str, path: str) -> ResolverMatch:
     return get_resolver(urlconf).resolve(path)
 
 
-def leave_connections_alone() -> None:
-    """Spare every request what Django does at its ends and `_ended` does here: it gives back all
-    connections; the log of statements that it empties is only written while DEBUG.
+def leave_ends_alone() -> None:
+    """Spare every request what Django does at its ends and is done here: `_ended` gives back all
+    connections, and the URLconf goes with the request's context. The log of statements is only
+    written while DEBUG, and our cache's connections are its pool's.
     """
     signals.request_started.disconnect(reset_queries)
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)
+    for receiver in (reset_urlconf, close_caches):
+        signals.request_finished.disconnect(receiver)
 
 
 def is_call(path: str) -> bool:
@@ -228,7 +235,8 @@ def _measured(request: ASGIRequest, body: IO[bytes]) -> None:
 
 
 def _start(response: HttpResponseBase) -> Message:
-    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
+    told = response.headers._store.values()  # items() would look each name up again
+    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in told]
     headers += [
         (b"Set-Cookie", cookie.output(header="").encode("ascii").strip())
         for cookie in response.cookies.values()

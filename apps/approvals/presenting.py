@@ -8,9 +8,10 @@ from django.http import HttpRequest
 
 from apps.approvals import registry
 from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Verdict
-from apps.approvals.selectors import APPROVAL, RULE
+from apps.approvals.selectors import APPROVAL, RULE, title_for
 from apps.common.ids import public_id
 from apps.common.links import carried, link
+from apps.orgs.pages import principal_of
 from apps.orgs.selectors import AGENT
 
 # What a state is called by its look (apps.common.templatetags.ui), and by its word.
@@ -35,7 +36,7 @@ def row_of(request: HttpRequest, approval: Approval) -> dict[str, Any]:
     return {
         "id": public_id(APPROVAL, approval.id),
         "url": approval_url(request, approval),
-        "title": approval.title,
+        "title": title_for(approval, principal_of(request)),
         "kind": subject.label if subject else approval.subject_type,
         "look": look,
         "word": word,

@@ -118,6 +118,13 @@ def may_read(approval: Approval, by: Principal) -> bool:
     return by.may(DECIDE) or by.may("data.read") or is_own(approval, by)
 
 
+def title_for(approval: Approval, by: Principal) -> str:
+    """What a request is called by somebody: a title may repeat what a run takes."""
+    if may_read(approval, by):
+        return approval.title
+    return f"A call of {approval.tool}" if approval.tool else "A request"
+
+
 def count_waiting(by: Principal) -> int:
     """How many wait for a member in a browser, at most COUNTED; they were read with the member."""
     return len(by.beside.get(WAITING) or ()) if by.may(DECIDE) else 0

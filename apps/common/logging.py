@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from apps.common.redaction import redact
+from apps.common.redaction import is_plain, redact
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -27,7 +27,8 @@ _TIME: Processor = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at
 
 def redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Take the secrets out; stands after the traceback was made text and before the rendering."""
-    return {key: redact(value, key) for key, value in event.items()}
+    plain = is_plain
+    return {key: value if plain(value, key) else redact(value, key) for key, value in event.items()}
 
 
 class RouteInsteadOfPath(logging.Filter):

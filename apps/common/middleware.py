@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 
 from apps.common import metrics, problem, telemetry, tracecontext
 from apps.common.errors import Unavailable
+from apps.common.headers import put
 from apps.common.tracecontext import TraceContext
 
 log = structlog.get_logger("mandate.request")
@@ -111,8 +112,8 @@ def _own_span(request: HttpRequest) -> TraceContext:
 
 def _signed(answer: HttpResponseBase, request_id: str, trace: TraceContext) -> HttpResponseBase:
     """Tell the caller both names; `traceresponse` is what the next Trace Context calls it."""
-    answer["X-Request-Id"] = request_id
-    answer["traceparent"] = answer["traceresponse"] = trace.traceparent
+    place = trace.traceparent
+    put(answer, {"X-Request-Id": request_id, "traceparent": place, "traceresponse": place})
     return answer
 
 

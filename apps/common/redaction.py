@@ -72,13 +72,30 @@ _HINT: Final = re.compile(
 )
 
 
+_SHORT: Final = 80
+_CLEAN_MAX: Final = 1000
+_clean: Final[set[str]] = set()
+"""Short texts that were looked through and hold no secret: a route stands in every line."""
+
+
 def redact_text(text: str) -> str:
     """Replace what looks like a secret in free text."""
-    if not _HINT.search(text):
+    if text in _clean or not _HINT.search(text):
         return text
+    redacted = text
     for shape, replacement in _SHAPES:
-        text = shape.sub(replacement, text)
-    return text
+        redacted = shape.sub(replacement, redacted)
+    if redacted == text and len(text) <= _SHORT and len(_clean) < _CLEAN_MAX:
+        _clean.add(text)
+    return redacted
+
+
+def is_plain(value: Any, name: str) -> bool:
+    """Whether a value can be written down as it is: most can, and are told apart at once."""
+    if _is_secret_name(name):
+        return False
+    kind = type(value)
+    return kind is int or kind is float or (kind is str and not _HINT.search(value))
 
 
 def redact(value: Any, name: str = "") -> Any:
@@ -88,8 +105,6 @@ def redact(value: Any, name: str = "") -> Any:
     """
     if name and _is_secret_name(name) and value not in (None, "", True, False):
         return REDACTED
-    if type(value) is str:  # as most are: to ask what a value can do is slow
-        return redact_text(value)
     if isinstance(value, Mapping):
         return {str(key): redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -68,7 +68,8 @@ def read_traceparent(header: str | None) -> TraceContext | None:
 
 def new_trace() -> TraceContext:
     """Begin a trace of our own; unrecorded until an exporter says otherwise."""
-    return TraceContext(secrets.token_hex(16), secrets.token_hex(8))
+    digits = secrets.token_hex(24)
+    return TraceContext(digits[:32], digits[32:])
 
 
 def enter(context: TraceContext | None) -> None:

@@ -95,8 +95,8 @@ class Channel(StateModel, TenantModel):
     """A place outside that notices go to: the org's, or one member's own.
 
     Its address is a secret (it opens the place to whoever has it), so it lies in the secret store
-    and `hint` is all that is shown of it. Too many failures in a row and it is paused: nothing else
-    suffers from a place that is gone.
+    and `hint` is all that is shown of it. Too many failures in a row, for too long, and it is
+    paused: nothing else suffers from a place that is gone.
     """
 
     class State(models.TextChoices):
@@ -117,6 +117,7 @@ class Channel(StateModel, TenantModel):
     kinds = models.JSONField(default=list, help_text="codes that go there; none means all")
     state = FSMField(default=State.ACTIVE, choices=State.choices, protected=True, max_length=8)
     failures = models.PositiveSmallIntegerField(default=0, help_text="in a row")
+    failing_since = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=ERROR_MAX, blank=True)
     last_sent_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
@@ -154,7 +155,7 @@ class Channel(StateModel, TenantModel):
 
     @transition(field=state, source=State.PAUSED, target=State.ACTIVE)
     def resume(self) -> None:
-        self.paused_at = None
+        self.paused_at = self.failing_since = None
         self.failures = 0
 
 

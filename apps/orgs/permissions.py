@@ -61,7 +61,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "grants.manage": ("Let agents call each other, and stop it", _ADMINS),
     "models.view": ("See providers of language models and their prices", _EVERYONE),
     "models.manage": ("Change providers, their keys and prices", _ADMINS),
-    "runs.view": ("See runs, their steps and logs", _EVERYONE),
+    "runs.view": ("See runs: their states, times, steps and costs", _EVERYONE),
     "runs.cancel": ("Cancel runs", _WORKERS),
     "members.view": ("See who is a member", _EVERYONE),
     "members.manage": ("Change members' roles and remove members", _ADMINS),

@@ -18,6 +18,7 @@ TABS = (
     ("Domains", "/settings/domains/", "org.manage"),
     ("Models", "/settings/models/", "models.view"),
     ("Notifications", "/settings/notifications/", "notify.manage"),
+    ("Signing keys", "/settings/signing-keys/", "signing_keys.view"),
     ("Close", "/settings/danger/", "org.close"),
 )
 

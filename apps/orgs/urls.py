@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from apps.orgs.views import domains, keys, members, projects, role_forms, roles, settings
+from apps.orgs.views import (
+    audit,
+    domains,
+    keys,
+    members,
+    projects,
+    role_forms,
+    roles,
+    settings,
+    signing_keys,
+)
 
 app_name = "orgs"
 urlpatterns = [
@@ -29,5 +39,13 @@ urlpatterns = [
     path("settings/domains/<str:ref>/check/", domains.check_now, name="domain_check"),
     path("settings/domains/<str:ref>/primary/", domains.set_primary, name="domain_primary"),
     path("settings/domains/<str:ref>/remove/", domains.remove, name="domain_remove"),
+    path("settings/signing-keys/", signing_keys.index, name="signing_keys"),
+    path("settings/signing-keys/rotate/", signing_keys.rotate, name="signing_key_rotate"),
+    path("settings/signing-keys/<str:kid>/revoke/", signing_keys.revoke, name="signing_key_revoke"),
+    path("audit/", audit.index, name="audit"),
+    path("audit/check/", audit.check, name="audit_check"),
+    path("audit/file/", audit.file, name="audit_file"),
+    path("audit/retention/", audit.keep, name="audit_keep"),
+    path("audit/<str:ref>/", audit.entry, name="audit_entry"),
     path("settings/danger/", settings.danger, name="settings_danger"),
 ]

@@ -15,6 +15,7 @@ class PoliciesConfig(AppConfig):
         from apps.policies.services import approved, backtesting, retention, seeding
         from apps.tenants import provisioning, sweeping
 
+        health.register("policies", checks.ask_engine, serves=False)
         activation = registry.Subject(
             "Activation of a policy", links.url_of_version, approved.on_activation_decided
         )
@@ -26,4 +27,3 @@ class PoliciesConfig(AppConfig):
         provisioning.on_provision(seeding.seed_policies)
         sweeping.every_visit(retention.sweep_inputs)
         sweeping.every_visit(backtesting.sweep_backtests)
-        health.register("policies", checks.ask_engine, serves=False)

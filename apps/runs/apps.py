@@ -11,11 +11,14 @@ class RunsConfig(AppConfig):
         from apps.agents.services import kill_switch
         from apps.approvals import registry as approvals
         from apps.orgs import demo
+        from apps.runs import records as own
         from apps.runs.demo import seed_agents
         from apps.runs.demo_history import seed_history
+        from apps.runs.errors import DECISION, RUN
         from apps.runs.presenting import RunActivity, run_path
         from apps.runs.services import control, resuming, sealing, waiting
         from apps.tenants import sweeping
+        from apps.trust import records
 
         activity.register(RunActivity())
         pages.add_tab(pages.Tab(20, "Try it", "runs:try", "agents.invoke"))
@@ -26,4 +29,7 @@ class RunsConfig(AppConfig):
         sweeping.every_visit(control.sweep_runs)
         sweeping.every_visit(control.forget_keys)
         sweeping.every_visit(sealing.erase_inputs)
-        approvals.register(waiting.SUBJECT, approvals.Subject("Run", run_path, resuming.on_decided))
+        subject = approvals.Subject("Run", run_path, resuming.on_decided, prefix="run")
+        approvals.register(waiting.SUBJECT, subject)
+        records.register("run", prefix=RUN, tell=own.tell_run)
+        records.register("decision", prefix=DECISION, tell=own.tell_decision)

@@ -20,6 +20,7 @@ REASONS: Final = {
     "agent_retired": "The agent is retired.",
     "no_grant": "There is no grant for this call. An admin can give one at the called agent.",
     "caller_stopped": "The calling agent is not active any more.",
+    "caller_left": "Who asked for it has left the organization.",
     "cycle": "The call would come back to an agent that is already at work in it.",
     "too_deep": "The call passes through too many agents.",
     "auth_agent": "This tool is only for other agents that hold a grant.",

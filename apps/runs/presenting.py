@@ -120,8 +120,9 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
         "waits": run.status == RunStatus.AWAITING_APPROVAL,
-        "decision": public_id(DECISION, run.decision_id) if run.decision_id else None,
-        "approval": public_id(APPROVAL, run.approval_id) if run.approval_id else None,
+        "decision": _named(DECISION, run.decision_id),
+        "approval": _named(APPROVAL, run.approval_id),
+        "approval_url": _approval_url(request, run),
         "manifest": {
             "version": run.manifest_version,
             "digest": run.manifest_digest,
@@ -149,6 +150,20 @@ def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
     if start is None or end is None:
         return None
     return max((end - start).total_seconds() * 1000, 0.0)
+
+
+def _named(prefix: str, row_id: UUID | None) -> dict[str, str] | None:
+    """A row of another app by its id, whole and short."""
+    if row_id is None:
+        return None
+    return {"id": public_id(prefix, row_id), "short": f"{prefix}_…{row_id.hex[-8:]}"}
+
+
+def _approval_url(request: HttpRequest, run: RunView) -> str | None:
+    """What a person is or was asked about a run, for who may read that."""
+    if run.approval_id is None or not principal_of(request).may("approvals.view"):
+        return None
+    return link(request, "approvals:approval", public_id(APPROVAL, run.approval_id))
 
 
 def _agent_url(request: HttpRequest, agent_id: UUID, slug: str, status: str) -> str:

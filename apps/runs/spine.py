@@ -37,8 +37,11 @@ LEASE: Final = timedelta(seconds=settings.RUN_LEASE_SECONDS)
 TRIES: Final = 3
 GRACE: Final = timedelta(seconds=5)
 """How late an execution may be in ending a run that is out of time by itself."""
+# The last column has its effect at the commit: Postgres goes on before that is on disk.
 _ADMIT: Final = """
-select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at from admit(
+select outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at,
+  case when %s and outcome = 'admitted' then set_config('synchronous_commit', 'off', true) end
+from admit(
   p_run => %s, p_agent => %s, p_manifest => %s, p_project => %s, p_tool => %s, p_title => %s,
   p_mode => %s, p_input => %s, p_timeout => %s::int, p_caller_type => %s, p_caller_id => %s,
   p_caller_label => %s, p_member => %s, p_principal => %s, p_key => %s, p_fingerprint => %s,
@@ -54,6 +57,7 @@ def admit(order: Order, *, at: datetime) -> Admission:
     parent = order.parent
     row = _one(
         _ADMIT,
+        order.is_flushed_by_its_end,
         order.run_id,
         order.agent_id,
         order.manifest_id,
@@ -89,7 +93,7 @@ def admit(order: Order, *, at: datetime) -> Admission:
         LEASE,
         at,
     )
-    outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at = row
+    outcome, run_id, lease_no, status, reason, root_id, lineage, deadline_at, _ = row
     return Admission(
         outcome, run_id, lease_no, status, reason, root_id, tuple(lineage or ()), deadline_at
     )

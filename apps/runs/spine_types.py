@@ -80,6 +80,10 @@ class Order:
     `decision` is kept with the run; it counts while the org's policies are those of `bundle` and
     the projects' tags are `tags`. Without a bundle nothing was asked. One that `awaits` a person's
     word doesn't begin; of one that `is_sealed` the input is masked here.
+
+    One that only computes and is answered after its end `is_flushed_by_its_end`: nobody is told of
+    it, and nothing outside can happen, before a later commit has put this one on disk as well. What
+    a power cut takes back of it in between, nobody has seen the result of.
     """
 
     run_id: UUID
@@ -105,6 +109,7 @@ class Order:
     decision: Object | None = None
     awaits: bool = False
     is_sealed: bool = False
+    is_flushed_by_its_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import rfc8785
 
@@ -24,6 +24,8 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**53 - 1  # beyond it a double skips integers (RFC 7493 §2.2)
 _DIGITS: Final = len("-100000000000000000000")  # from 1e21 on JCS writes an exponent
+_SCALARS: Final = frozenset({str, bool, type(None)})
+_write: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def dumps(value: object) -> bytes:
@@ -32,10 +34,12 @@ def dumps(value: object) -> bytes:
     Raises JsonInvalid for what has none: NaN, integers beyond ±(2^53 - 1), keys that aren't text,
     lone surrogates, types that JSON doesn't know, and nesting beyond MAX_DEPTH.
     """
-    _check_depth(value)
     try:
+        if _is_plain(value):
+            return _write(value).encode()
+        _check_depth(value)
         return rfc8785.dumps(cast("JsonObject", value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+    except (TypeError, rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise JsonInvalid("a value that JSON can't hold exactly") from error
 
 
@@ -112,6 +116,34 @@ def _float(digits: str) -> float:
 
 def _constant(name: str) -> JsonValue:
     raise JsonInvalid(f"{name} is not JSON")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether Python's own writer spells it as RFC 8785 does, several times as fast: it has no
+    floats, no integer that a double can't hold, and member names whose order is the same in UTF-16.
+    """
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind in _SCALARS:
+                continue
+            if kind is dict:
+                if not "".join(item).isascii():  # which raises for a name that is no text
+                    return False
+                below.extend(item.values())
+            elif kind is list or kind is tuple:
+                below.extend(item)
+            elif kind is int:
+                if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                    return False
+            elif not isinstance(item, str):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def _check_depth(value: object) -> None:

@@ -15,10 +15,10 @@ from apps.trust.entries import newest_checkpoint
 from apps.trust.errors import SignatureInvalid
 from apps.trust.leaves import hash_of_event, hash_of_leaf
 from apps.trust.merkle import HASH, WIDTH
-from apps.trust.models import AuditEvent, Checkpoint, CheckpointCopy, Leaf, Tile
+from apps.trust.models import AuditEvent, Checkpoint, CheckpointCopy, Leaf
 from apps.trust.note import note_keys, verify
 from apps.trust.selectors import ChainReport, jwks, verify_chain
-from apps.trust.tree import open_tree
+from apps.trust.tree import open_tree, read_leaves
 
 EVENTS: Final = 5_000
 """How many of the newest events one check recomputes; the offline verifier takes them all."""
@@ -88,37 +88,34 @@ def _leaves(newest: Checkpoint, start: int, end: int) -> Check:
 
 
 def _misplaced(newest: Checkpoint, start: int, end: int) -> Iterator[str]:
-    tiles = _Leaves()
+    wanted = [*_events(start, end), *_records(newest)]
+    places = [place for place, _, _ in wanted]
+    tiles = read_leaves(min(places) // WIDTH, max(places) // WIDTH) if places else {}
+    for place, value, name in wanted:
+        at = place % WIDTH * HASH
+        if tiles.get(place // WIDTH, b"")[at : at + HASH] != value:
+            yield name
+
+
+def _events(start: int, end: int) -> Iterator[tuple[int, bytes, str]]:
+    """Of each sealed event its place, hash and name."""
     seals = Checkpoint.objects.filter(seq_to__gte=start, seq_from__lt=end).order_by("number")
-    for seal in seals.iterator():
-        events = AuditEvent.objects.filter(
-            seq__gt=max(seal.seq_from, start - 1), seq__lte=min(seal.seq_to, end)
-        )
-        for seq, value in events.values_list("seq", "hash"):
-            if tiles.at(seal.size_before + seq - seal.seq_from - 1) != hash_of_event(bytes(value)):
-                yield f"Entry {seq}"
+    found = AuditEvent.objects.filter(seq__gte=start, seq__lte=end).order_by("seq")
+    events = list(found.values_list("seq", "hash"))[::-1]
+    for size_before, seq_from, seq_to in seals.values_list("size_before", "seq_from", "seq_to"):
+        while events and events[-1][0] <= seq_to:
+            seq, value = events.pop()
+            yield size_before + seq - seq_from - 1, hash_of_event(bytes(value)), f"Entry {seq}"
+
+
+def _records(newest: Checkpoint) -> Iterator[tuple[int, bytes, str]]:
+    """The same of what the newest checkpoint took in besides events."""
     index = newest.size_before + newest.seq_to - newest.seq_from
-    records = Leaf.objects.filter(xid__gte=newest.xid_from, xid__lt=newest.xid_to)
-    for place, leaf in enumerate(records.order_by("xid", "id").iterator(), index):
+    left = Leaf.objects.filter(xid__gte=newest.xid_from, xid__lt=newest.xid_to)
+    for place, leaf in enumerate(left.order_by("xid", "id").iterator(), index):
         digest = bytes(leaf.digest)
         value = hash_of_leaf(kind=leaf.kind, subject_id=leaf.subject_id, digest=digest)
-        if tiles.at(place) != value:
-            yield f"The record of {leaf.kind} {leaf.subject_id}"
-
-
-class _Leaves:
-    """The hashes of the tree's leaves, read a tile at a time."""
-
-    def __init__(self) -> None:
-        self._index, self._hashes = -1, b""
-
-    def at(self, place: int) -> bytes:
-        if place // WIDTH != self._index:
-            self._index = place // WIDTH
-            rows = Tile.objects.filter(level=0, index=self._index).values_list("hashes", flat=True)
-            self._hashes = bytes(rows.first() or b"")
-        start = place % WIDTH * HASH
-        return self._hashes[start : start + HASH]
+        yield place, value, f"The record of {leaf.kind} {leaf.subject_id}"
 
 
 def _tree(newest: Checkpoint) -> Check:
@@ -135,7 +132,7 @@ def _tree(newest: Checkpoint) -> Check:
 def _heads(newest: Checkpoint) -> Check:
     """That the tree only grew since the checkpoints before the newest."""
     older = list(Checkpoint.objects.order_by("-number")[1 : HEADS + 1])
-    tree = open_tree(newest.size)
+    tree = open_tree(newest.size, sizes=[head.size for head in older])
     for head in older:
         if tree.root(head.size) != bytes(head.root):
             detail = f"Checkpoint {head.number} signed another tree than the log has now."

@@ -17,6 +17,9 @@ _HEIGHT: Final = 8  # of a tile: 2**8 == WIDTH
 EMPTY: Final = hashlib.sha256(b"").digest()
 """The root of a tree without leaves."""
 
+LOST: Final = bytes(HASH)
+"""Stands for what a lost or cut tile held: no hash, so that nothing over it comes out right."""
+
 Place = tuple[int, int]
 Read = Callable[[int, int], bytes]
 """Gives the hashes of the tile at (level, index); nothing if there is none yet."""
@@ -110,7 +113,21 @@ class Tree:
         level, inside = divmod(height, _HEIGHT)
         first = index << inside
         tile, start = self._tile(level, first // WIDTH), first % WIDTH
-        return _fold(tile[HASH * start : HASH * (start + (1 << inside))])
+        found = tile[HASH * start : HASH * (start + (1 << inside))]
+        return _fold(found) if len(found) == HASH << inside else LOST
+
+
+def places_of_root(size: int) -> set[Place]:
+    """The tiles that the root over `size` leaves is made of: the last of each level."""
+    levels = range((size.bit_length() + _HEIGHT - 1) // _HEIGHT)
+    ends = ((level, (size >> _HEIGHT * level) - 1) for level in levels)
+    return {(level, end // WIDTH) for level, end in ends if end >= 0}
+
+
+def places_above(index: int, size: int) -> set[Place]:
+    """The tiles that a proof for the leaf `index` needs besides those of the root."""
+    levels = range((size.bit_length() + _HEIGHT - 1) // _HEIGHT)
+    return {(level, (index >> _HEIGHT * level) // WIDTH) for level in levels}
 
 
 def verify_inclusion(

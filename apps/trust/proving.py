@@ -84,10 +84,12 @@ def prove_growth(*, old: Checkpoint, new: Checkpoint) -> Consistency:
     """Raises NotFound if the older one is the newer one."""
     if old.number > new.number:
         raise NotFound
-    return Consistency(old, new, open_tree(new.size).consistency(old.size, new.size))
+    return Consistency(
+        old, new, open_tree(new.size, sizes=[old.size]).consistency(old.size, new.size)
+    )
 
 
 def _prove(index: int, value: bytes) -> Inclusion:
     newest = newest_checkpoint()
-    path = open_tree(newest.size).inclusion(index, newest.size)
+    path = open_tree(newest.size, leaf=index).inclusion(index, newest.size)
     return Inclusion(index, value, path, newest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from django.db.models import Max, Q, QuerySet
 
@@ -13,7 +14,7 @@ from apps.trust.canonical import dumps
 from apps.trust.chain import GENESIS, link
 from apps.trust.entries import facts_of
 from apps.trust.jwk import KeyRing
-from apps.trust.models import AuditEvent, AuditHead, Checkpoint, SigningKey
+from apps.trust.models import AuditEvent, AuditHead, Checkpoint, CheckpointCopy, SigningKey
 
 MAX_BREAKS: Final = 20
 ERASED: Final = "trust.audit.erased"
@@ -60,6 +61,25 @@ def get_key(kid: str) -> SigningKey:
     if found is None:
         raise NotFound
     return found
+
+
+def get_event_by_id(event_id: UUID) -> AuditEvent:
+    """Raises NotFound."""
+    found = AuditEvent.objects.filter(id=event_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def neighbours(event: AuditEvent) -> tuple[AuditEvent | None, AuditEvent | None]:
+    """The events right before and after it."""
+    around = {e.seq: e for e in AuditEvent.objects.filter(seq__in=(event.seq - 1, event.seq + 1))}
+    return around.get(event.seq - 1), around.get(event.seq + 1)
+
+
+def list_copies() -> QuerySet[CheckpointCopy]:
+    """How far the checkpoints have left the database, for each place that they go to."""
+    return CheckpointCopy.objects.order_by("sink")
 
 
 def list_checkpoints() -> QuerySet[Checkpoint]:

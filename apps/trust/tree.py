@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apps.trust.merkle import Place, Tree
+from django.db.models import Q
+
+from apps.trust.merkle import Place, Tree, places_above, places_of_root
 from apps.trust.models import Tile
 
 
-def open_tree(size: int) -> Tree:
-    """The tree of the first `size` leaves; tiles are read when they are needed."""
-    return Tree(size, _read)
+def open_tree(size: int, *, sizes: Iterable[int] = (), leaf: int | None = None) -> Tree:
+    """The tree of the first `size` leaves, with what its root takes at hand by one query.
+
+    So are the tiles of the roots at other `sizes` and of a proof for a `leaf`; any other is read
+    when it is needed.
+    """
+    places = set().union(*map(places_of_root, {size, *sizes}))
+    if leaf is not None:
+        places |= places_above(leaf, size)
+    held = dict.fromkeys(places, b"") | _read_all(places)
+    return Tree(size, lambda level, index: held.get((level, index)) or _read(level, index))
 
 
 def keep(tiles: Iterable[tuple[Place, bytes]]) -> None:
@@ -22,6 +32,22 @@ def keep(tiles: Iterable[tuple[Place, bytes]]) -> None:
         update_fields=["hashes"],
         unique_fields=["org_id", "level", "index"],
     )
+
+
+def read_leaves(first: int, last: int) -> dict[int, bytes]:
+    """The lowest tiles, by their index, by one query."""
+    rows = Tile.objects.filter(level=0, index__gte=first, index__lte=last)
+    return {index: bytes(data) for index, data in rows.values_list("index", "hashes")}
+
+
+def _read_all(places: set[Place]) -> dict[Place, bytes]:
+    if not places:
+        return {}
+    wanted = Q()
+    for level, index in sorted(places):
+        wanted |= Q(level=level, index=index)
+    rows = Tile.objects.filter(wanted).values_list("level", "index", "hashes")
+    return {(level, index): bytes(data) for level, index, data in rows}
 
 
 def _read(level: int, index: int) -> bytes:

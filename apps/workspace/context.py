@@ -29,6 +29,7 @@ NAV = (
     ("Project", "Runs", "/runs/", "activity", "runs.view"),
     ("Governance", "Approvals", "/approvals/", "stamp", "approvals.view"),
     ("Governance", "Policies", "/policies/", "scale", "policies.view"),
+    ("Governance", "Audit log", "/audit/", "scroll-text", "audit.view"),
     ("Organization", "Projects", "/projects/", "folder", "projects.view"),
     ("Organization", "Members", "/settings/members/", "users", "members.view"),
     ("Organization", "API keys", "/settings/keys/", "key-round", None),
@@ -60,6 +61,7 @@ ACTIONS: Final = (
     ("Decisions of policies", "/policies/decisions/", "gavel", "decisions.view", "log denied"),
     ("New project", "/projects/#new-project", "folder-plus", "projects.create", "create add"),
     ("Invite someone", "/settings/members/#invite", "user-plus", "invitations.manage", "member"),
+    ("Verify the audit log", "/audit/check/", "shield-check", "audit.view", "chain proof check"),
     ("New API key", "/settings/keys/#new-key", "key-round", "keys.own", "create token"),
 )
 NO_COUNTS: Final[Mapping[str, str]] = {}

@@ -62,6 +62,28 @@ def test_a_request_says_what_will_happen_and_who_asked(api: Api, owner: Any) -> 
     }
 
 
+def test_what_would_happen_is_for_who_decides_asked_or_reads_data(
+    api: Api, api_as: Any, owner: Any
+) -> None:
+    path = f"/approvals/{ref(ask(by=owner))}"
+    narrow, reader, asker = (
+        api_as("member", scopes=["approvals.view"]),
+        api_as("member", scopes=["approvals.view", "data.read"]),
+        api_as("owner", scopes=["approvals.view"]),
+    )
+    decider = api_as("admin", scopes=["approvals.view", "approvals.decide"])
+
+    hidden = narrow.get(path).json()
+    assert (hidden["payload"], hidden["evidence"]) == (None, None)
+    assert hidden["payload_digest"] == digest(PAYLOAD).hex()
+    titles = {who.get(path).json()["title"] for who in (reader, asker, decider)}
+    assert len(titles) == 1 and hidden["title"] not in titles
+    assert hidden["title"] in ("A request", f"A call of {hidden['tool']}")
+    for who in (reader, asker, decider):
+        assert who.get(path).json()["payload"] == PAYLOAD
+    assert narrow.get("/approvals").json()["results"][0]["payload"] is None
+
+
 def test_two_of_three_approve_by_the_api(api: Api, api_as: Any, owner: Any, events: Any) -> None:
     rules.create_rule(quorum=2, timeout_minutes=60, by=owner, at=timezone.now())
     approval = ask()

@@ -29,7 +29,7 @@ TARGETS = (
     Target("(a) bare view", "/bench/bare", stock=True),
     Target("(a′) bare view, our handler", "/bench/bare"),
     Target("(b) plain ORM", "/v1/bench/plain", b'{"input":{"text":"hello"}}'),
-    Target("(c) echo", "/v1/agents/echo/invoke", b'{"input":{"text":"hello"}}'),
+    Target("(c) echo", "/v1/agents/echo/invoke", b'{"input":{"text":"hello $N"}}'),
     Target(
         "(d) concierge",
         "/v1/agents/concierge/invoke",
@@ -37,10 +37,16 @@ TARGETS = (
             {"input": {"question": f"What is 17 * 23, and summarize this: {TEXT}"}}
         ).encode(),
     ),
+    Target(
+        "(e) echo, three policies",
+        "/v1/agents/governed/invoke",
+        b'{"input":{"text":"hello $N"}}',
+    ),
 )
 # How many rows an answer of 200 leaves.
-ROWS = {"(b) plain ORM": 1, "(c) echo": 1, "(d) concierge": 3}
+ROWS = {"(b) plain ORM": 1, "(c) echo": 1, "(d) concierge": 3, "(e) echo, three policies": 1}
 CONNECTIONS = (1, 16, 64)
+PREPARE = "from tests.bench.governed import prepare; prepare(); print('ready')"
 DURABLE = ("fsync", "synchronous_commit")
 
 Table = dict[tuple[str, int], Figures]
@@ -53,6 +59,7 @@ def main() -> None:
         product.PASSED_ON = (*product.PASSED_ON, "DJANGO_SETTINGS_MODULE", "WEB_WORKERS")
         running = product.start(Path(folder) / "home")
         try:
+            _manage(running, "shell", "--no-imports", "-c", PREPARE)
             with serving(running) as stock:
                 report = _bench(running, stock, rounds=options.rounds, seconds=options.seconds)
         finally:
@@ -120,9 +127,9 @@ def _lines(table: Table) -> list[str]:
 
 def _verdicts(table: Table, warm: dict[str, Figures], rows: int) -> list[str]:
     """The promises in figures; whoever reads decides."""
-    a, _, b, c, _ = (table[target.name, 16] for target in TARGETS)
-    idle_c, idle_d = (table[target.name, 1] for target in TARGETS[-2:])
-    cpu = c.cpu(c.web + c.postgres)
+    a, _, b, c, _, e = (table[target.name, 16] for target in TARGETS)
+    idle_c, idle_d = (table[target.name, 1] for target in TARGETS[3:5])
+    cpu, governed_cpu = (found.cpu(found.web + found.postgres) for found in (c, e))
     owed = sum(
         ROWS.get(name, 0) * (len(found.latencies) - found.errors)
         for name, found in [*((n, f) for (n, _), f in table.items()), *warm.items()]
@@ -133,6 +140,8 @@ def _verdicts(table: Table, warm: dict[str, Figures], rows: int) -> list[str]:
         f"- (c) costs {cpu / 1000:.2f} ms of CPU, web and Postgres together (at most 3)",
         f"- (c)'s p99 is {c.quantile(0.99) / c.quantile(0.5):.1f} × its p50 (at most 5)",
         f"- (d)'s p50 is {idle_d.quantile(0.5) / idle_c.quantile(0.5):.1f} × (c)'s (at most 4)",
+        f"- (e)'s three policies add {(governed_cpu - cpu) / 1000:.2f} ms of CPU to (c), web, its "
+        "policy processes and Postgres together (at most 1.5)",
         f"- rows {rows}, owed by answers of 200: {owed}",
     ]
 

@@ -13,7 +13,9 @@ import psutil
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of request; `body` makes it a POST with an Idempotency-Key of its own each time."""
+    """One kind of request; `body` makes it a POST with an Idempotency-Key of its own each time,
+    and `$N` in it a text of its own.
+    """
 
     name: str
     path: str
@@ -85,23 +87,29 @@ class Client:
             f"Host: localhost:{self._ports[target.stock]}",
             f"Authorization: Bearer {self._key}",
         ]
-        if target.body:
+        number = uuid.uuid4().hex
+        body = target.body.replace(b"$N", number.encode())
+        if body:
             lines += [
-                f"Idempotency-Key: {uuid.uuid4().hex}",
+                f"Idempotency-Key: {number}",
                 "Content-Type: application/json",
-                f"Content-Length: {len(target.body)}",
+                f"Content-Length: {len(body)}",
             ]
-        return "\r\n".join([*lines, "", ""]).encode() + target.body
+        return "\r\n".join([*lines, "", ""]).encode() + body
 
     def _cpu(self) -> tuple[float, float]:
-        """Seconds of CPU that the web processes and Postgres have used."""
+        """Seconds of CPU that the web processes and Postgres have used. What a web process has
+        started, policies' processes, counts as its own.
+        """
         web = postgres = 0.0
+        webs: set[int] = set()
         for process in chain(*(root.children(recursive=True) for root in self._roots)):
             try:
                 used = sum(process.cpu_times()[:2])
                 if process.name() == "postgres":
                     postgres += used
-                elif process.environ().get("MANDATE_PROCESS") == "web":
+                elif process.ppid() in webs or process.environ().get("MANDATE_PROCESS") == "web":
+                    webs.add(process.pid)
                     web += used
             except psutil.Error:
                 continue

@@ -102,6 +102,10 @@ WORKSPACE = {
     "keys-none": "/settings/keys/?q=zzzz",
     "domains": "/settings/domains/",
     "models": "/settings/models/",
+    "signing-keys": "/settings/signing-keys/",
+    "audit": "/audit/",
+    "audit-none": "/audit/?subject=zzzz",
+    "audit-check": "/audit/check/",
     "close": "/settings/danger/",
     "org-channels": "/settings/notifications/",
     "notices": "/notifications/",
@@ -207,6 +211,13 @@ def test_pages_of_domains(product: Product, owner: Person) -> None:
         owner.page.get_by_role("heading", name="Records to publish").wait_for()
         found[f"domain-{kind}"] = urlsplit(owner.page.url).path
     sweep(owner, product.org("acme"), found)
+
+
+@finds("orgs:audit_entry")
+def test_pages_of_an_entry_of_the_audit_log(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/audit/")
+    entry = owner.page.locator("main a[href^='/audit/evt_']").first
+    sweep(owner, product.org("acme"), {"audit-entry": str(entry.get_attribute("href"))})
 
 
 @finds("runs:view")

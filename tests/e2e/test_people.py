@@ -39,6 +39,41 @@ def test_stranger_gets_an_org_and_a_key_that_opens_only_it(
     assert key not in stranger.page.content()
 
 
+def test_a_role_of_the_orgs_own_opens_exactly_what_it_holds(
+    product: Product, new_person: NewPerson, new_slug: str
+) -> None:
+    # Given a role that sees what a viewer sees, except projects
+    host = new_person()
+    host.found_org(new_slug)
+    org = product.org(new_slug)
+    page = host.go(f"{org}/settings/roles/new/?from=viewer")
+    host.fill(name="Auditor")
+    page.get_by_label("See projects", exact=True).uncheck()
+    host.press("Create role")
+    host.prove_if_asked("Create role Auditor", done="Auditor")
+    # When somebody joins who is invited to it
+    guest = new_person()
+    host.invite(new_slug, guest.email, "auditor")
+    _join(guest, new_slug)
+    # Then they see the runs, and of projects who could let them
+    guest.go(f"{org}/runs/")
+    guest.has_heading("Runs")
+    nav = guest.page.locator("#nav")
+    expect(nav.get_by_role("link", name="Members")).to_have_count(1)
+    expect(nav.get_by_role("link", name="Projects")).to_have_count(0)
+    guest.go(f"{org}/projects/")
+    guest.has_heading("You may not do this")
+    expect(guest.page.locator("main")).to_contain_text("projects.view: see projects")
+    expect(guest.page.locator("main")).to_contain_text("you are Auditor")
+    expect(guest.page.get_by_role("link", name="What each role may do")).to_be_visible()
+    # And as soon as the role holds it, they see projects too
+    host.go(f"{org}/settings/roles/auditor/").get_by_label("See projects", exact=True).check()
+    host.press("Save changes")
+    expect(host.page.get_by_text("Your changes were saved.").first).to_be_visible()
+    guest.go(f"{org}/projects/")
+    guest.has_heading("Projects")
+
+
 def test_colleague_joins_by_invitation_and_leaves_by_removal(
     product: Product, new_person: NewPerson, new_slug: str
 ) -> None:

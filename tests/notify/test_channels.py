@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.utils import timezone
 
 from apps.common import egress
 from apps.common.egress import EgressResponse
@@ -21,7 +22,7 @@ from apps.notify.models import Channel, Delivery, Notice
 from apps.notify.selectors import get_channel, list_channels
 from apps.notify.services import addresses, delivering, sweeping, telling
 from apps.notify.services import channels as services
-from apps.notify.services.delivering import PAUSED_AFTER, deliver
+from apps.notify.services.delivering import PAUSED_AFTER, PAUSED_SINCE, deliver
 from apps.notify.services.pauses import MOST_TRIES, after_try
 from apps.notify.services.preferences import Ways, save_preferences
 from apps.notify.services.telling import Audience
@@ -249,7 +250,8 @@ def test_a_delivery_arrives_once(owner: Any, outside: list[int]) -> None:
     delivery.refresh_from_db()
     assert (delivery.state, delivery.tries, delivery.error) == ("sent", 1, "")
     found = reread(channel)
-    assert (found.failures, found.last_error) == (0, "") and found.last_sent_at is not None
+    assert (found.failures, found.failing_since, found.last_error) == (0, None, "")
+    assert found.last_sent_at is not None
 
 
 def test_a_failed_one_is_tried_again_and_given_up(owner: Any, outside: list[int]) -> None:
@@ -287,9 +289,10 @@ def test_after_too_many_failures_in_a_row_it_is_paused_and_its_owner_told(
     outside[:] = [500]
     for _ in range(PAUSED_AFTER + 2):
         said(Audience())
+    first = timezone.now()
     for n, delivery in enumerate(owed()[:PAUSED_AFTER], start=1):
         assert reread(channel).state == "active"
-        assert not deliver(delivery_id=delivery.id, at=AT)
+        assert not deliver(delivery_id=delivery.id, at=first + timedelta(minutes=n * 9))
         assert reread(channel).failures == n
 
     found = reread(channel)
@@ -310,12 +313,22 @@ def test_of_a_members_own_only_that_member_is_told(
 ) -> None:
     member = somebody("member")
     channel = add(member, "Phone")
-    Channel.objects.update(failures=PAUSED_AFTER - 1)
+    Channel.objects.update(failures=PAUSED_AFTER - 1, failing_since=AT - PAUSED_SINCE)
     outside[:] = [500]
     delivery = services.test_channel(channel_id=channel.id, by=member, at=AT)
     deliver(delivery_id=delivery.id, at=AT)
     (notice,) = Notice.objects.filter(kind=kinds.CHANNEL_PAUSED.code)
     assert notice.member_id == member.member_id
+
+
+def test_a_burst_of_failures_pauses_nothing(owner: Any, outside: list[int]) -> None:
+    channel = add(owner, "Room", own=False)
+    outside[:] = [500]
+    for _ in range(PAUSED_AFTER + 2):
+        said(Audience())
+    for delivery in owed():
+        deliver(delivery_id=delivery.id, at=AT)
+    assert (reread(channel).state, reread(channel).failures) == ("active", PAUSED_AFTER + 2)
 
 
 def test_one_that_arrives_begins_the_count_anew(owner: Any, outside: list[int]) -> None:

@@ -163,7 +163,6 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("DELETE", "/v1/runs/views/{view}"): (WORKERS, None, {204}),
     ("GET", "/v1/runs/{run}/steps"): (ALL, None, {200}),
     ("GET", "/v1/runs/{run}/logs"): (ALL, None, {200}),
-    **ROWS,
     ("GET", "/v1/approvals"): (ALL, None, {200}),
     ("GET", "/v1/approvals/{approval}"): (ALL, None, {200}),
     ("POST", "/v1/approvals/{approval}/approve"): (ADMINS, {"comment": "Fine"}, {200}),
@@ -176,6 +175,7 @@ TABLE: dict[tuple[str, str], tuple[tuple[str, ...], Any, set[int]]] = {
     ("GET", "/v1/approval-rules/{rule}"): (ALL, None, {200}),
     ("PATCH", "/v1/approval-rules/{rule}"): (ADMINS, {"quorum": 3}, {200}),
     ("DELETE", "/v1/approval-rules/{rule}"): (ADMINS, None, {204}),
+    **ROWS,
     ("GET", "/v1/notices"): (ALL, None, {200}),
     ("POST", "/v1/notices/read"): (ALL, None, {200}),
     ("POST", "/v1/notices/test"): (ALL, None, {204}),
@@ -382,8 +382,7 @@ class World:
         with keys.holding(self.org.schema, self.org.id):
             unused = ApiKey.objects.values("id", "name", "revoked_at", "grace_until").order_by("id")
             kinds = (Project, Member, Invitation, Agent, Capability, Grant, Run, Feedback)
-            kinds += KINDS
-            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role)
+            kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, *KINDS)
             kinds += (Notice, Channel, Delivery, SigningKey)
             kinds += (Approval, ApprovalRule, Vote)
             rows = [kind.objects.order_by("id").values() for kind in kinds]

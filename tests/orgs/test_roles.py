@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from apps.common.errors import Invalid, NotFound, PreconditionFailed
@@ -20,6 +21,7 @@ from apps.orgs.errors import (
     RoleNameInUse,
     TooManyRoles,
 )
+from apps.orgs.management.commands.apikey import scopes_of
 from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS, OWNERS_ONLY, codes_of
 from apps.orgs.services import invitations, keys, members, roles
@@ -261,6 +263,14 @@ def test_the_last_owner_stays_whatever_roles_there_are(owner: Any) -> None:
     with pytest.raises(LastOwner):
         members.change_member_role(member_id=owner.member_id, role=role.slug, by=owner, at=AT)
     assert now(owner).permissions == frozenset(MATRIX)
+
+
+def test_a_key_on_the_command_line_can_be_narrowed_to_a_role_of_the_org(owner: Any) -> None:
+    make(owner)
+    assert scopes_of(now(owner), "auditor", "") == READING
+    assert scopes_of(now(owner), "auditor", "runs.view") == ["runs.view"]
+    with pytest.raises(CommandError, match="there is no role emperor"):
+        scopes_of(now(owner), "emperor", "")
 
 
 def test_an_agents_key_makes_no_roles() -> None:

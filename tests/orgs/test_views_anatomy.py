@@ -40,6 +40,7 @@ COSTLY = {
     "orgs:role_delete",
     *("orgs:invitation_revoke", "orgs:key_rotate", "orgs:key_revoke", "orgs:domain_remove"),
     "notify:channel_remove",
+    *("orgs:signing_keys", "orgs:signing_key_rotate", "orgs:signing_key_revoke", "orgs:audit_keep"),
 }
 # Of these the name is typed.
 FINAL = {"agents:retire", "orgs:settings_danger"}
@@ -72,6 +73,7 @@ NO_MATCH = {
     "orgs:projects": "?q=zzzz",
     "orgs:members": "?q=zzzz",
     "orgs:keys": "?q=zzzz",
+    "orgs:audit": "?subject=zzzz",
 }
 """Lists with a filter, and a filter that nothing passes."""
 NOTHING_YET = {

@@ -31,7 +31,8 @@ from apps.runs.services.views import create_view
 from apps.tenants import keys
 from apps.tenants.models import Org, User
 from apps.tenants.services import membership
-from apps.trust.models import AuditEvent
+from apps.trust.models import AuditEvent, LogRetention, SigningKey
+from apps.trust.selectors import get_active_key
 from config.urls import org as urlconf
 from tests.approvals.furnishing import furnish_approvals
 from tests.notify.furnishing import DISCORD, furnish_notices
@@ -150,6 +151,14 @@ TABLE = {
     "orgs:key_rotate": Row(post=ALL, done=200),
     "orgs:key_revoke": Row(post=ALL),
     "orgs:settings_danger": Row(OWNERS, OWNERS, {"name": "Acme"}),
+    "orgs:signing_keys": Row(ALL, ADMINS),
+    "orgs:signing_key_rotate": Row(post=ADMINS),
+    "orgs:signing_key_revoke": Row(post=ADMINS, data={"reason": "Lost"}),
+    "orgs:audit": Row(get=ADMINS),
+    "orgs:audit_entry": Row(get=ADMINS),
+    "orgs:audit_check": Row(get=ADMINS),
+    "orgs:audit_file": Row(get=ADMINS),
+    "orgs:audit_keep": Row(post=OWNERS, data={"keep_days": "90"}),
     "notify:inbox": Row(get=ALL),
     "notify:read_all": Row(post=ALL),
     "notify:open": Row(post=ALL),
@@ -164,7 +173,7 @@ TABLE = {
     "notify:channel_resume": Row(post=ALL),
     "notify:channel_remove": Row(post=ALL),
 }
-STREAMS = {"runs:events", "runs:export"}
+STREAMS = {"runs:events", "runs:export", "orgs:audit_file"}
 FORMS = [name for name, row in TABLE.items() if row.post]
 GETS = [name for name, row in TABLE.items() if row.get]
 DOCUMENTS = [name for name in GETS if name not in STREAMS]
@@ -187,6 +196,7 @@ REFS = {
     *(n for n in TABLE if n.startswith("policies:") and n not in policy_rows.BARE),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
     *("orgs:key_rotate", "orgs:key_revoke", "orgs:role", "orgs:role_delete"),
+    *("orgs:signing_key_revoke", "orgs:audit_entry"),
     *(n for n in TABLE if n.startswith("orgs:domain") and n != "orgs:domains"),
     *(n for n in TABLE if n.startswith("agents:") and n not in BARE),
     *(
@@ -239,6 +249,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         key = api_keys.create_key(name="Import", by=who, at=AT).key
         domain = public_id("dom", verified_domain(f"{org.slug}.x.example", by=owner).id)
         role = roles.create_role(name="Reader", permissions=["runs.view"], by=owner, at=AT)
+        kid, event = get_active_key().kid, AuditEvent.objects.latest("seq")
     member = public_id("mem", join(org, "member").member_id)
     invitation, own_key = public_id("inv", invited.id), public_id("key", key.id)
     return {
@@ -252,6 +263,8 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         **{name: domain for name in REFS if name.startswith("orgs:domain")},
         "orgs:key_rotate": own_key,
         "orgs:key_revoke": own_key,
+        "orgs:signing_key_revoke": kid,
+        "orgs:audit_entry": public_id("evt", event.id),
         "orgs:role": public_id("rol", role.id),
         "orgs:role_delete": public_id("rol", role.id),
         "version": projects.version_of(live),
@@ -367,7 +380,8 @@ def picture(org: Any) -> list[Any]:
         kinds = (Project, Member, Invitation, ApiKey, Agent, Capability, Grant, Run, Feedback)
         kinds += (ModelProvider, ModelPrice, SavedView, OrgDomain, Role, RolePermission)
         kinds += (Notice, Channel, Delivery, Digest)
-        kinds += (Approval, ApprovalRule, Vote, *policy_rows.KINDS)
+        kinds += (Approval, ApprovalRule, Vote, SigningKey, LogRetention)
+        kinds += policy_rows.KINDS
         rows = [list(kind.objects.order_by("pk").values()) for kind in kinds]
         events = list(AuditEvent.objects.exclude(action=REFUSED).order_by("seq").values())
         return [*rows, events, Org.objects.filter(id=org.id).values("name", "state").get()]

@@ -24,6 +24,10 @@ GUARDED = {
     "orgs:role_new": "Create role ",
     "orgs:role": "Change role ",
     "orgs:settings_danger": "Close organization",
+    "orgs:signing_keys": "Announce next key",
+    "orgs:signing_key_rotate": "Rotate signing key",
+    "orgs:signing_key_revoke": "Revoke signing key",
+    "orgs:audit_keep": "Change retention",
     "agents:keys": "Create key",
     "agents:key_revoke": "Revoke ",
 }

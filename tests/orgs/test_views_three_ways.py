@@ -24,6 +24,7 @@ WHOLE = {
     *("notify:preferences", "notify:channels", "notify:org_channels"),
     *("orgs:domains", "orgs:roles", "orgs:role_new", "orgs:role"),
     *("orgs:settings_danger", "orgs:settings_general"),
+    *("orgs:signing_keys", "orgs:audit_entry"),
 }
 # A page that asks for its own part until nothing changes any more is told so (htmx: 286).
 PARTS = {"runs:run": 286}

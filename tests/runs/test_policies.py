@@ -84,7 +84,8 @@ def test_a_policy_by_role_and_tag_stops_an_invocation_on_record(
 
 def test_without_a_policy_there_is_no_decision_unless_the_org_refuses(echo: Agent) -> None:
     assert ask().run.decision_id is None
-    PolicyHead.objects.create(bundle=1, default_answer="deny")
+    PolicyHead.objects.update(default_answer="deny")
+    count_up()
 
     with pytest.raises(RunDenied) as refused:
         ask()

@@ -16,6 +16,7 @@ from apps.runs.models import Run, Step
 from apps.runs.services.invoke import Ask, invoke
 from apps.runs.wording import filter_words, mending, status_label
 from tests.runs.factories import BY, admit, grant, make_agent
+from tests.runs.governing import in_force
 from tests.tenants.browsing import Browser, is_part
 
 
@@ -149,3 +150,17 @@ def test_words_of_a_filter() -> None:
     )
     days = {"range": "custom", "from": "2026-01-31", "level": "all"}
     assert filter_words(days) == "from 2026-01-31, with calls between agents"
+
+
+def test_a_run_that_waits_leads_to_what_is_asked(
+    browser: Browser, scripts: Any, somebody: Any
+) -> None:
+    make_agent("echo")
+    in_force('require_approval contains "A person agrees." if true\n')
+    run = invoke(Ask(agent="echo", input={}), caller=somebody("member"), at=timezone.now()).run
+    page = browser.get(url_of(run.id)).content.decode()
+
+    assert run.approval_id and run.decision_id
+    assert "A person has to agree first." in page
+    assert f'href="/approvals/apr_{run.approval_id.hex}/"' in page
+    assert f"dec_…{run.decision_id.hex[-8:]}" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,12 @@ from apps.agents.runtimes.base import Annotations, Effect, WorkFailed
 from apps.approvals.errors import OwnRequest
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome, voting
+from apps.orgs.models import Member
 from apps.policies.models import Decision
 from apps.runs import spine
 from apps.runs.models import KnownHost, Run, Step
 from apps.runs.services import control
+from apps.runs.services.context import agent_actor
 from apps.runs.services.invoke import Ask, invoke, work_one
 from tests.orgs.conftest import Api
 from tests.runs.factories import admit, grant, make_agent
@@ -147,6 +150,26 @@ def test_what_has_changed_since_it_was_asked_for_is_refused(
     assert Approval.objects.get().status == "approved"  # nothing has used it
 
 
+def test_who_asked_must_still_be_there_and_may(
+    scripts: Any, echo: Agent, asker: Any, boss: Any, effects: list[str]
+) -> None:
+    front = make_agent("front")
+    given = grant(front, echo)
+    by_agent = replace(asker, actor=agent_actor(front.id, "front"), agent_id=front.id)
+    in_force('require_approval contains "A person agrees." if true\n')
+    revoked, left = ask(by_agent).run, ask(asker).run
+    assert Approval.objects.get(subject_id=revoked.id).payload["action"] == "agent.call"
+
+    given.active, given.revoked_at = False, timezone.now()
+    given.save()
+    approve(boss, revoked)
+    assert state(revoked) == ("denied", "no_grant")
+    Member.objects.filter(id=asker.member_id).update(left_at=timezone.now())
+    approve(boss, left)
+    assert state(left) == ("denied", "caller_left")
+    assert not work_one(at=timezone.now()) and effects == []
+
+
 def test_a_rejection_and_an_end_of_time_end_the_run(echo: Agent, asker: Any, boss: Any) -> None:
     in_force(INVOKES)
     rejected, late, cancelled, killed = (ask(asker).run for _ in range(4))
@@ -262,6 +285,35 @@ def test_who_comes_to_another_call_than_was_agreed_to_has_to_ask_again(
     assert (state(run), len(effects)) == (("succeeded", ""), 2)
 
 
+def test_who_agreed_to_a_run_is_not_asked_again_for_all_that_it_does(
+    scripts: Any, asker: Any, boss: Any, effects: list[str]
+) -> None:
+    def post(invocation: Any, ctx: Any) -> dict[str, Any]:
+        return ctx.call_tool(
+            name="POST",
+            input=invocation.input,
+            call=lambda key: effects.append(key) or {"ok": True},
+            effect=Effect("desk", WORSE, "mail.example", is_all=True),
+        )
+
+    scripts["desk"] = post
+    make_agent("desk")
+    in_force('require_approval contains "It reaches outside." if true\n')
+    run = ask(asker, "desk").run
+    assert (run.status, run.attempt) == ("awaiting_approval", 0)
+    approve(boss, run)
+    assert work_one(at=timezone.now())
+    assert (state(run), len(effects)) == (("succeeded", ""), 1)
+    assert Decision.objects.filter(action="tool.call").count() == 1
+
+    in_force(NEW_HOSTS)
+    scripts["desk"] = calling(effects, host="other.example", is_all=True)
+    again = ask(asker, "desk").run
+    approve(boss, again)
+    assert work_one(at=timezone.now())  # another reason, which nobody has agreed to
+    assert state(again) == ("awaiting_approval", "")
+
+
 def test_a_refused_tool_call_is_a_failed_step_with_its_decision(
     scripts: Any, asker: Any, effects: list[str]
 ) -> None:
@@ -358,3 +410,18 @@ def test_an_agent_that_is_stopped_leaves_nothing_that_waits(
     assert spine.stop_runs([waiting.id], status="cancelled", reason="x", at=timezone.now()) == {  # type: ignore[arg-type]
         waiting.id
     }
+
+
+def test_by_the_api_somebody_else_agrees_and_the_run_goes_on(
+    echo: Agent, api: Api, api_as: Any, effects: list[str]
+) -> None:
+    in_force(INVOKES)
+    run = api_as("member").post("/agents/echo/invoke", {"input": HELLO}).json()
+
+    approved = api.post(f"/approvals/{run['approval_id']}/approve", {"comment": "Fine."})
+    assert (approved.status_code, approved.json()["status"]) == (200, "approved")
+    tell(Approval.objects.get().id)
+    assert work_one(at=timezone.now())
+    done = api.get(f"/runs/{run['id']}").json()
+    assert (done["status"], done["output"], effects) == ("succeeded", HELLO, ["echo"])
+    assert api.get(f"/approvals/{run['approval_id']}").json()["status"] == "consumed"

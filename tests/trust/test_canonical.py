@@ -1,11 +1,18 @@
+import enum
 import hashlib
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.trust import canonical
 from apps.trust.errors import JsonInvalid
+
+
+class Mode(enum.StrEnum):
+    SYNC = "sync"
+
 
 DEEPEST = "[" * canonical.MAX_DEPTH + "]" * canonical.MAX_DEPTH
 NUMBERS = st.integers(-canonical.MAX_INTEGER, canonical.MAX_INTEGER) | st.floats(
@@ -120,3 +127,32 @@ def test_what_is_written_reads_back_and_writes_the_same(document):
 
     assert canonical.loads(written) == document
     assert canonical.dumps(canonical.loads(written)) == written
+
+
+@given(DOCUMENTS)
+def test_the_quick_way_to_write_spells_everything_as_the_standard_does(document):
+    assert canonical.dumps(document) == rfc8785.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {
+            "b": [{"\u20ac": 1, "\U0001f600": 2, "\ufb33": 3}],
+            "a": '\x00\x1f\x7f\u2028"\\/\b\f\n\r\t',
+        },
+        {"big": 2**53 - 1, "bigger": float(2**53), "yes": True, "none": None, "pair": (1, [])},
+        [1.0, -0.0, 1e21, 1e-7],
+        "\ud83d\ude02".encode("utf-16", "surrogatepass").decode("utf-16"),
+        {},
+        [Mode.SYNC, {Mode.SYNC: Mode.SYNC}],
+    ],
+)
+def test_the_quick_way_and_the_standard_agree_at_the_edges(document):
+    assert canonical.dumps(document) == rfc8785.dumps(document)
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), {1: 2}, "\ud800", {"\udc00": 1}, {1, 2}, b"a"])
+def test_what_has_no_spelling_has_none_by_the_quick_way_either(value):
+    with pytest.raises(JsonInvalid):
+        canonical.dumps(["plain", value])

@@ -151,3 +151,30 @@ def test_a_proof_reads_few_tiles():
     Tree(700, memory.read).inclusion(10, 700)
 
     assert memory.reads <= 4
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 700])
+def test_the_tiles_of_a_root_and_of_a_proof_are_known_beforehand(size):
+    memory = Memory()
+    memory.grow([700])
+    asked = set()
+
+    def read(level, index):
+        asked.add((level, index))
+        return memory.read(level, index)
+
+    Tree(size, read).root()
+    assert asked <= merkle.places_of_root(size)
+    Tree(size, read).inclusion(size // 3, size)
+    assert asked <= merkle.places_of_root(size) | merkle.places_above(size // 3, size)
+
+
+def test_a_lost_tile_makes_another_root_and_no_proof():
+    memory = Memory()
+    whole = memory.grow([300]).root()
+    del memory.tiles[0, 1]
+    damaged = Tree(300, memory.read)
+
+    assert damaged.root() != whole
+    path = damaged.inclusion(0, 300)
+    assert not merkle.verify_inclusion(index=0, size=300, leaf=LEAVES[0], path=path, root=whole)

@@ -17,12 +17,13 @@ from apps.common.models import TenantModel
 from apps.policies.models import OrgPolicy, PolicyHead
 from apps.runs.models import Run
 from apps.tenants import rls
-from apps.trust.models import AuditEvent, AuditHead, DataKey, SigningKey
+from apps.trust.models import AuditEvent, AuditHead, Checkpoint, DataKey, LogRetention, SigningKey
 from apps.trust.services import record_event, rotate_signing_key
+from apps.trust.services.sealer import seal
 from tests.approvals.factories import ask
 from tests.runs.factories import admit, make_agent
 
-ONE_AN_ORG = frozenset({AuditHead, DataKey, PolicyHead})
+ONE_AN_ORG = frozenset({AuditHead, DataKey, LogRetention, PolicyHead})
 
 
 def fill() -> None:
@@ -47,6 +48,9 @@ def make(model: type[TenantModel]) -> Any:
         return _row(model, version=1)
     if model is SigningKey:
         return rotate_signing_key(actor=SYSTEM, at=timezone.now())
+    if model is Checkpoint:
+        make(AuditEvent)
+        return seal(at=timezone.now())
     if model is AuditEvent:
         about = {"action": "test.row.made", "subject_type": "row", "subject_id": word}
         return record_event(actor=SYSTEM, at=timezone.now(), **about)

@@ -11,14 +11,21 @@ from typing import Any, Final
 
 from django.urls import URLPattern, get_resolver
 
-from tests.e2e import test_account_pages, test_admin, test_pages, test_passkeys
+from tests.e2e import (
+    test_account_pages,
+    test_admin,
+    test_approvals,
+    test_notices,
+    test_pages,
+    test_passkeys,
+)
 from tests.e2e.looking import APEX, FOUND, ORG, name_of
 from tests.orgs import test_views_three_ways as three_ways
 from tests.orgs.test_views_matrix import OPEN, STREAMS, TABLE
 from tests.tenants import test_pages as apex_pages
 from tests.workspace import test_apex_matrix as apex_matrix
 
-CLAIM: Final = (test_account_pages, test_admin, test_passkeys)
+CLAIM: Final = (test_account_pages, test_admin, test_approvals, test_notices, test_passkeys)
 """Whose tests name the pages that they find (`finds`), by being imported."""
 ONLY_FORMS: Final = {name for name, row in TABLE.items() if not row.get}
 # name: why there is no page to look at
@@ -29,6 +36,7 @@ NO_PAGE_OF_AN_ORG: Final = {
     "jwks": "the public keys, for programs",
     "runs:events": "a stream, for the page of a run",
     "runs:export": "a file",
+    "orgs:audit_file": "a file",
 }
 NO_PAGE_OF_THE_APEX: Final = {
     "None": "what probes ask",

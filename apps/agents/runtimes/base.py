@@ -34,6 +34,15 @@ class Annotations:
     idempotent: bool = False
     open_world: bool = True
 
+    def as_json(self) -> dict[str, bool]:
+        """Written out, for it stands in what policies are asked of every call."""
+        return {
+            "read_only": self.read_only,
+            "destructive": self.destructive,
+            "idempotent": self.idempotent,
+            "open_world": self.open_world,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
@@ -50,12 +59,14 @@ class ToolSpec:
 class Effect:
     """What a tool call may do outside, and where: what policies are asked about before it is made.
 
-    One that only reads is nothing to ask about.
+    One that only reads is nothing to ask about. One that `is_all` is everything that its run does,
+    with the run's own input: whoever agreed to the run for the same reasons has agreed to it.
     """
 
     tool: str
     annotations: Annotations
     host: str
+    is_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def post(
 ) -> Object:
     """Have an endpoint do what the invocation says, on record and signed; gives its answer.
 
-    It is told at most so many turns of the conversation. Raises WorkFailed in words that tell
+    Without a `name` it is the run's own endpoint, and the call all that the run does. It is told at
+    most so many turns of the conversation. Raises WorkFailed in words that tell
     nothing of our inside, Stopped.
     """
     secret = get_secret_store().get(secret_ref(invocation.agent_id))
@@ -96,7 +97,7 @@ def post(
         input=invocation.input,
         call=call,
         span=partial(spans.execute_tool, invocation.tool),
-        effect=Effect(invocation.tool, invocation.annotations, endpoint.host),
+        effect=Effect(invocation.tool, invocation.annotations, endpoint.host, is_all=not name),
     )
 
 

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from apps.approvals import registry
 from apps.approvals.models import Approval, ApprovalStatus, Verdict
-from apps.approvals.selectors import APPROVAL, RULE, may_read
+from apps.approvals.selectors import APPROVAL, RULE, may_read, title_for
 from apps.approvals.services.rules import QUORUM_MAX, TIMEOUT_MAX
 from apps.approvals.services.voting import COMMENT_MAX
 from apps.common.json import Object
@@ -45,7 +45,7 @@ class ApprovalRead(Read):
 
     id = PublicId(APPROVAL)
     status = serializers.ChoiceField(choices=ApprovalStatus.choices)
-    title = serializers.CharField()
+    title = serializers.SerializerMethodField()
     subject_type = serializers.CharField()
     subject_id = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField(
@@ -78,6 +78,9 @@ class ApprovalRead(Read):
     expires_at = serializers.DateTimeField()
     decided_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
+
+    def get_title(self, approval: Approval) -> str:
+        return title_for(approval, self.context["request"].auth)
 
     @extend_schema_field({"type": ["object", "null"]})
     def get_payload(self, approval: Approval) -> Object | None:

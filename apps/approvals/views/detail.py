@@ -57,10 +57,10 @@ def page_of(
     by, ref = principal_of(request), public_id(selectors.APPROVAL, approval.id)
     events = list_events(subject=ref)[:TRAIL]
     voters = selectors.list_voter_ids(approval) if approval.is_pending else []
-    hindrance = why_not(approval, by)
+    hindrance, facts = why_not(approval, by), facts_of(request, approval)
     return {
-        "crumbs": [("Approvals", link(request, "approvals:approvals")), (approval.title, None)],
-        "approval": facts_of(request, approval),
+        "crumbs": [("Approvals", link(request, "approvals:approvals")), (facts["title"], None)],
+        "approval": facts,
         "rule": _rule(request, approval),
         "trail": [_act(event) for event in events],
         "voters": len(voters),

@@ -30,6 +30,7 @@ from apps.common.api.answering import MEDIA_TYPE, Written
 from apps.common.api.permissions import HasCode
 from apps.common.errors import BadRequest, Invalid, RateLimited
 from apps.common.etag import Precondition
+from apps.common.headers import put
 from apps.common.pagination import NEWEST_FIRST, Keyset, paginate, parse_limit
 from apps.common.ratelimit import Policy, Verdict, default_limiter
 
@@ -37,6 +38,7 @@ PostGuard = Callable[[Request, Callable[[], Response]], Response]
 """Runs a POST's handler, or answers in its place: how a higher app makes POST idempotent."""
 
 _TAKES_JSON = frozenset({"*/*", "application/json", "application/json, */*"})
+_FIRST = ("Vary", "Allow")
 _post_guards: list[PostGuard] = []
 
 
@@ -110,10 +112,13 @@ class ApiView(APIView):
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
         """Say what is left of the rate limit, on refusals too."""
-        answer = super().finalize_response(request, response, *args, **kwargs)
-        for name, value in (self.verdict.headers if self.verdict else {}).items():
-            answer[name] = value
-        return answer
+        if isinstance(response, Written):  # which has no such headers yet
+            put(response, {name: self.headers[name] for name in _FIRST if name in self.headers})
+        else:
+            response = super().finalize_response(request, response, *args, **kwargs)
+        if self.verdict:
+            put(response, self.verdict.headers)
+        return response  # type: ignore[no-any-return]
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         """There is one renderer: only who names other types must be told that there is."""
@@ -137,6 +142,16 @@ class ApiView(APIView):
                 f"{policy.quota} requests in {policy.window} seconds are allowed.",
                 retry_after=self.verdict.reset,
             )
+
+    def body(self) -> Any:
+        """`request.data`, for operations that are busier than others and read it once: a body that
+        says it is JSON, and no more than that, is read without asking which parser could.
+        """
+        asked: Any = self.request._request
+        length: str = asked.META.get("CONTENT_LENGTH") or ""
+        if asked.META.get("CONTENT_TYPE") == MEDIA_TYPE and length.lstrip("0").isdigit():
+            return self.parser_classes[0]().parse(asked)
+        return self.request.data
 
     def read(self, serializer: type[BaseSerializer[Any]], **options: Any) -> Any:
         """Validate the body; raises Invalid with every field's errors."""

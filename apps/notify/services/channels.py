@@ -122,7 +122,7 @@ def resume_channel(*, channel_id: UUID, by: Principal, at: datetime) -> Channel:
         channel = _locked(channel_id, by)
         if channel.state == Channel.State.PAUSED:
             channel.resume()
-            channel.save(update_fields=["state", "paused_at", "failures"])
+            channel.save(update_fields=["state", "paused_at", "failing_since", "failures"])
             _record(channel, "resumed", by.actor, at)
     return channel
 

@@ -7,7 +7,7 @@ bell: nothing else that happens in the org depends on a place outside.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -32,8 +32,10 @@ from apps.tenants import selectors as tenants
 log = structlog.get_logger(__name__)
 
 PAUSED_AFTER: Final = 8
-"""Failures in a row; at the pauses between tries that is hours of a single message, or less where
-there is much to tell."""
+PAUSED_SINCE: Final = timedelta(hours=1)
+"""So many failures in a row, and the first of them so long ago: a burst of news while a place is
+down for a minute pauses nothing."""
+MOST_COUNTED: Final = 9_999
 _record = recorder("channel", CHANNEL, app="notify")
 
 
@@ -110,7 +112,7 @@ def _message(delivery: Delivery) -> Message:
 def _note_success(delivery: Delivery, at: datetime) -> None:
     with transaction.atomic():
         Channel.objects.filter(id=delivery.channel_id).update(
-            failures=0, last_error="", last_sent_at=at
+            failures=0, failing_since=None, last_error="", last_sent_at=at
         )
         _settle(delivery, Delivery.State.SENT, "", at)
 
@@ -121,18 +123,28 @@ def _note_failure(delivery: Delivery, error: str, at: datetime) -> None:
         channel = Channel.objects.select_for_update().filter(id=delivery.channel_id).first()
         if channel is None:
             return
-        channel.failures += 1
+        channel.failures = min(channel.failures + 1, MOST_COUNTED)
+        channel.failing_since = channel.failing_since or at
         channel.last_error = error
         if delivery.tries >= _most_tries(delivery):
             _settle(delivery, Delivery.State.FAILED, error, at)
         else:
             Delivery.objects.filter(id=delivery.id).update(error=error)
-        pauses = channel.failures >= PAUSED_AFTER and channel.state == Channel.State.ACTIVE
+        pauses = _is_gone(channel, at)
         if pauses:
             channel.pause(at=at)
-        channel.save(update_fields=["failures", "last_error", "state", "paused_at"])
+        channel.save(
+            update_fields=["failures", "failing_since", "last_error", "state", "paused_at"]
+        )
         if pauses:
             _tell_of_pause(channel, at)
+
+
+def _is_gone(channel: Channel, at: datetime) -> bool:
+    """Whether an active channel has failed so often and for so long that it is paused."""
+    since = channel.failing_since or at
+    lasts = channel.failures >= PAUSED_AFTER and at - since >= PAUSED_SINCE
+    return lasts and channel.state == Channel.State.ACTIVE
 
 
 def _tell_of_pause(channel: Channel, at: datetime) -> None:

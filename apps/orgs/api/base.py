@@ -42,6 +42,8 @@ class OrgView(ApiView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if not request._request.META.get("QUERY_STRING"):
+            return
         known = set(_PAGING) if self.list_keyset and request.method == "GET" else set()
         named = {"GET": self.filters, "DELETE": self.picks}.get(request.method or "")
         if named:

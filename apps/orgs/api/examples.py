@@ -121,7 +121,7 @@ PERMISSIONS: Final = [
             "results": [
                 {
                     "code": "runs.view",
-                    "description": "See runs, their steps and logs",
+                    "description": "See runs: their states, times, steps and costs",
                     "area": "Runs",
                     "owners_only": False,
                     "agents": True,

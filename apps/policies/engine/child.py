@@ -10,7 +10,6 @@ busy then.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import mmap
@@ -30,7 +29,7 @@ from typing import Any, Final
 Json = dict[str, Any]
 
 MEMORY_BYTES: Final = 512 * 2**20
-CACHED_BYTES: Final = 2 * 2**20
+CACHED_BYTES: Final = 2**20
 """Rego whose compiled form is kept."""
 ANSWER_BYTES: Final = 64 * 2**10
 """The largest document that a policy may answer with."""
@@ -52,10 +51,22 @@ class Rego:
 
     def __init__(self, modules: dict[str, str]) -> None:
         self._rounds: dict[str, list[Any]] = {}
+        self._is_used = False
         self.engine = new_engine()
         for name, text in modules.items():
             rewritten = self._rewritten(name, text)
             self.attempt(partial(self.engine.add_policy, name, rewritten))
+
+    def evaluate(self, document: str) -> str:
+        """The answer by an engine of its own: a clone of one that has been through it all once."""
+        engine = self.engine.clone() if self._is_used else self.engine
+        self._is_used = True
+        try:
+            self.attempt(lambda: engine.set_input_json(document))
+            answer: str = self.attempt(lambda: engine.eval_rule_as_json(ANSWER))
+            return answer
+        finally:
+            engine.set_input_json("{}")
 
     def attempt(self, work: Callable[[], Any]) -> Any:
         """What the engine answers; its failures, its panics included, as one kind of error."""
@@ -76,9 +87,12 @@ class Rego:
 
     def _rewritten(self, name: str, text: str) -> str:
         rounds = self._rounds[name] = []
-        while "not" in text and (found := negation.rewrite(self.tree(name, text))).edits:
-            rounds.append(found)
+        is_done = "not" not in text
+        while not is_done:
+            found = negation.rewrite(self.tree(name, text))
+            is_done = found.is_whole
             text = found.text.decode()
+            rounds.append(found)
             if len(rounds) > ROUNDS:
                 raise PolicyError("negations are nested too deeply")
         return text
@@ -117,31 +131,24 @@ class Compiled:
         return digest in self._kept
 
     def evaluate(self, digest: str, document: str) -> str:
-        """The answer's JSON, by an engine of its own: what that leaves behind is seen by nobody."""
+        """The answer's JSON; what an evaluation leaves behind is seen by no other."""
         self._kept.move_to_end(digest)
         rego = self._kept[digest][0]
         if isinstance(rego, PolicyError):
             raise rego
-        engine = rego.engine.clone()
-        rego.attempt(lambda: engine.set_input_json(document))
-        answer: str = rego.attempt(lambda: engine.eval_rule_as_json(ANSWER))
-        return answer
+        return rego.evaluate(document)
 
-    def add(self, digest: str, rego: str) -> None:
-        self._kept[digest] = self._compile(rego), len(rego)
-        self._size += len(rego)
-        while self._size > CACHED_BYTES and len(self._kept) > 1:
-            self._size -= self._kept.popitem(last=False)[1][1]
-
-    def _compile(self, text: str) -> Rego | PolicyError:
-        """Evaluated once without a document, an engine has done what its clones needn't do."""
+    def add(self, digest: str, text: str) -> None:
+        """Read a text; to evaluate it is another thing, which may never end."""
+        rego: Rego | PolicyError
         try:
             rego = Rego({POLICY: text, "answer.rego": ANSWER_MODULE})
         except PolicyError as error:
-            return error
-        with contextlib.suppress(PolicyError):  # said again, to whoever asks with a document
-            rego.attempt(lambda: rego.engine.eval_rule_as_json(ANSWER))
-        return rego
+            rego = error
+        self._kept[digest] = rego, len(text)
+        self._size += len(text)
+        while self._size > CACHED_BYTES and len(self._kept) > 1:
+            self._size -= self._kept.popitem(last=False)[1][1]
 
 
 class Service:
@@ -154,16 +161,20 @@ class Service:
         self._progress = progress
         self._compiled = Compiled()
 
+    def load(self, request: Json, document: str) -> str:
+        """Read a text, so that it can be evaluated from now on."""
+        if request["digest"] not in self._compiled:
+            self._compiled.add(request["digest"], request["rego"])
+        return "{}"
+
     def evaluate(self, request: Json, document: str) -> str:
-        """What each text says by itself; or, first, which texts aren't known here."""
-        digests, texts = request["digests"], request.get("texts", {})
-        if missing := [d for d in digests if d not in self._compiled and d not in texts]:
+        """What each text says by itself; or, first, which texts must be loaded."""
+        digests = request["digests"]
+        if missing := [digest for digest in digests if digest not in self._compiled]:
             return json.dumps({"missing": missing})
         answers = []
         for index, digest in enumerate(digests):
             self._progress[0] = min(index, 255)
-            if digest not in self._compiled:
-                self._compiled.add(digest, texts[digest])
             answers.append(self._answer(digest, document))
         return '{"answers":[' + ",".join(answers) + "]}"
 

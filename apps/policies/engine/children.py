@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from apps.common.json import Object
@@ -11,8 +12,10 @@ from apps.policies.engine.pool import NoChildError, Pool
 from apps.policies.engine.process import Child, ChildFailure
 from apps.policies.engine.types import DEADLINE, Flaw, Text
 
-READING_SECONDS: Final = 1.0
-"""How long a text may be read while somebody writes it; evaluations get a quarter of that."""
+READING_SECONDS: Final = 2.0
+"""How long a text may be read while somebody writes it; evaluations get DEADLINE."""
+READING_LONG: Final = 0.2
+"""Seconds of CPU that it may take; the longest texts take a third of that."""
 _WORDS: Final = {
     "late": "It doesn't come to an end in time.",
     "starved": "The engine had no time to answer.",
@@ -40,7 +43,7 @@ class Children:
             request: Object = {"op": "evaluate", "digests": [text.digest for text in texts]}
             answer = child.ask(request, document, until=until)
             if missing := answer.get("missing"):
-                request["texts"] = {t.digest: t.rego for t in texts if t.digest in missing}
+                _load(child, texts, missing, until)
                 answer = child.ask(request, document, until=until)
             return _several(answer.get("answers"), len(texts))
 
@@ -71,15 +74,28 @@ class Children:
     def _ask_once(self, org: Hashable, request: Object, key: str, *, seconds: float) -> Answer:
         """One question about a text, answered by an object under `key`."""
         try:
-            answer: Object = self._pool.use(
-                org, lambda child, until: child.ask(request, until=until), seconds=seconds
-            )
+            answer: Object = self._pool.use(org, partial(_ask, request), seconds=seconds)
         except NoChildError:
             return NO_CHILD
         except ChildFailure as failure:
             return _failure(failure, is_here=True)
         found = answer.get(key)
         return found if isinstance(found, dict) else failure_of(str(answer.get("error", "")))
+
+
+def _load(child: Child, texts: Sequence[Text], missing: Sequence[str], until: float) -> None:
+    """Have the child read those it doesn't know; it takes its time, and is of use afterwards."""
+    for at, text in enumerate(texts):
+        if text.digest in missing:
+            request = {"op": "load", "digest": text.digest, "rego": text.rego}
+            try:
+                child.ask(request, until=until, long=READING_LONG)
+            except ChildFailure as failure:
+                raise ChildFailure(failure.why, at) from None
+
+
+def _ask(request: Object, child: Child, until: float) -> Object:
+    return child.ask(request, until=until, long=READING_LONG)
 
 
 def _several(answers: Any, number: int) -> Sequence[Answer]:

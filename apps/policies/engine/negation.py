@@ -32,10 +32,13 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A text and the edits that made another of it; empty if there was nothing to do."""
+    """A text and the edits that make another of it. It isn't whole while negations are left that
+    lie within what was moved.
+    """
 
     source: bytes
     edits: tuple[Edit, ...]
+    is_whole: bool
 
     @property
     def text(self) -> bytes:
@@ -64,7 +67,9 @@ def rewrite(module: Json) -> Rewritten:
     What is inside of what was moved is left for another round.
     """
     source = module["source"]["contents"].encode()
-    return Rewritten(source, tuple(_Negations(source, module["ast"]).edits()))
+    found = _Negations(source, module["ast"]).edits()
+    outermost = tuple(_outermost(found))
+    return Rewritten(source, outermost, is_whole=len(outermost) == len(found))
 
 
 class _Negations:
@@ -79,18 +84,14 @@ class _Negations:
             self._prefix += b"_"
         self._count = 0
 
-    def edits(self) -> Iterator[Edit]:
-        """In the order of the text, none within another."""
+    def edits(self) -> list[Edit]:
+        """In the order of the text; some may lie within others."""
         found: list[Edit] = []
         for query in (node for node in _nodes(self._tree["rules"]) if "stmts" in node):
             for statement in query["stmts"]:
                 if negated := statement["literal"].get("NotExpr"):
                     found += self._edits_of(query, statement, negated["expr"])
-        end = 0
-        for edit in sorted(found, key=lambda edit: (edit.start, edit.end)):
-            if edit.start >= end:
-                yield edit
-                end = edit.end
+        return sorted(found, key=lambda edit: (edit.start, edit.end))
 
     def _edits_of(self, query: Json, statement: Json, negated: Json) -> Iterator[Edit]:
         """Name each operand before the negation, in braces if there are none."""
@@ -153,6 +154,14 @@ class _Negations:
             yield self._source[span["start"] : span["end"]].decode()
         elif reference := imported["refr"].get("RefDot"):
             yield reference["field"][1]
+
+
+def _outermost(edits: list[Edit]) -> Iterator[Edit]:
+    end = 0
+    for edit in edits:
+        if edit.start >= end:
+            yield edit
+            end = edit.end
 
 
 def _kind(node: Json) -> str:

@@ -1,8 +1,9 @@
-"""Which child evaluates for whom: one evaluation has a child for itself, and a spare one is warm.
+"""Which child evaluates for whom: one evaluation has a child for itself, and spare ones are warm.
 
-An org holds at most half of the children at once, so that its slowest texts leave the others as
-many. Children are started beside the requests, when the last idle one was taken; whoever comes
-before the first has started waits for it, later ones wait no longer than their own deadline.
+However slow an org's texts are, others find a child: an org holds at most half of them at once, and
+the last idle one goes only to an org that has none and lost none lately. Children are started
+beside the requests; whoever comes before the first has started waits for it, later ones wait no
+longer than their own deadline.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from apps.policies.engine.process import START_SECONDS, Child, ChildFailure
 
 T = TypeVar("T")
 
+SPARE: Final = 2
+LATELY: Final = 10.0
+"""Seconds for which an org whose work ended with its child leaves the last idle one to others."""
 PAUSE: Final = 1.0
 """Seconds before another child is started where one couldn't be."""
 
@@ -35,6 +39,7 @@ class Pool:
         self._children: set[Child] = set()
         self._idle: list[Child] = []
         self._held: Counter[Hashable] = Counter()
+        self._lost_until: dict[Hashable, float] = {}
         self._is_starting = self._has_started = False
         self._first_asked_at = self._rests_until = 0.0
 
@@ -71,8 +76,8 @@ class Pool:
         with self._turn:
             self._first_asked_at = self._first_asked_at or time.monotonic()
             while True:
-                child = self._pop_usable() if self._held[holder] < self._share else None
-                self._keep_a_spare()
+                child = self._pop_usable(holder)
+                self._keep_spares()
                 if child is not None:
                     self._held[holder] += 1
                     return child
@@ -98,23 +103,37 @@ class Pool:
                 self._idle.append(child)
             else:
                 self._children.discard(child)
-                self._keep_a_spare()
+                self._lost_until[holder] = time.monotonic() + LATELY
+                self._keep_spares()
             self._turn.notify_all()
 
-    def _pop_usable(self) -> Child | None:
-        """The child that was used last, which has most in its caches; the dead ones are buried."""
-        while self._idle:
-            child = self._idle.pop()
-            if child.is_usable:
-                return child
-            child.kill()
-            self._children.discard(child)
-        return None
+    def _pop_usable(self, holder: Hashable) -> Child | None:
+        """The child that was used last, which has most in its caches, if the holder may have it."""
+        self._bury_the_dead()
+        if self._held[holder] >= self._share or not self._idle:
+            return None
+        if len(self._idle) == 1 and (self._held[holder] or self._has_lost(holder)):
+            return None
+        return self._idle.pop()
 
-    def _keep_a_spare(self) -> None:
-        """Start a child beside the requests if none is idle and there may be more."""
-        is_enough = self._idle or self._is_starting or len(self._children) >= self._size
-        if not is_enough and time.monotonic() >= self._rests_until:
+    def _bury_the_dead(self) -> None:
+        for child in [child for child in self._idle if not child.is_usable]:
+            child.kill()
+            self._idle.remove(child)
+            self._children.discard(child)
+
+    def _has_lost(self, holder: Hashable) -> bool:
+        """Whether its work ended with a child lately."""
+        until = self._lost_until.get(holder)
+        if until is not None and until <= time.monotonic():
+            del self._lost_until[holder]
+            return False
+        return until is not None
+
+    def _keep_spares(self) -> None:
+        """Start a child beside the requests if few are idle and there may be more."""
+        is_full = self._is_starting or len(self._children) >= self._size
+        if not is_full and len(self._idle) < SPARE and time.monotonic() >= self._rests_until:
             self._is_starting = True
             threading.Thread(target=self._start_one, name="policy-child", daemon=True).start()
 
@@ -128,6 +147,7 @@ class Pool:
                 self._has_started = True
                 self._children.add(child)
                 self._idle.append(child)
+                self._keep_spares()
             self._turn.notify_all()
 
     def _try_start(self) -> Child | None:

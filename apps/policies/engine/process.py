@@ -67,6 +67,7 @@ class Child:
             )
         self._socket = ours
         self._slowed = False
+        self._long = LONG
 
     @property
     def pid(self) -> int:
@@ -82,15 +83,26 @@ class Child:
         """Wait until it has started; raises ChildFailure if it hasn't."""
         self._receive(time.monotonic() + START_SECONDS, math.inf)
 
-    def ask(self, request: Object, document: bytes = b"null", *, until: float) -> Object:
-        """Its answer by then (monotonic); raises ChildFailure, and is of no more use after it."""
+    def ask(
+        self,
+        request: Object,
+        document: bytes = b"null",
+        *,
+        until: float,
+        long: float = LONG,
+    ) -> Object:
+        """Its answer by then (monotonic); raises ChildFailure, and is of no more use after it.
+
+        `long` is how many seconds of CPU are too many for what is asked.
+        """
         self._progress[0] = 0
+        self._long = long
         seconds, spent = until - time.monotonic(), self._spent()
         try:
             self._send({**request, "seconds": seconds}, document)
             return self._receive(until, spent)
         except TimeoutError:
-            is_guilty = self._spent() - spent > LONG
+            is_guilty = self._spent() - spent > long
             raise ChildFailure("late" if is_guilty else "starved", self._progress[0]) from None
         except OSError:
             raise self._death() from None
@@ -149,7 +161,7 @@ class Child:
         return part
 
     def _give_way(self, spent: float) -> None:
-        if not self._slowed and self._spent() - spent > LONG:
+        if not self._slowed and self._spent() - spent > self._long:
             self._slowed = True
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.pid, NICENESS)

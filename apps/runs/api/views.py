@@ -83,7 +83,7 @@ class InvokeView(OrgView):
         ask = Ask(
             agent=agent,
             key=check_key(key) if key is not None else None,
-            **s.read_invocation(request.data),
+            **s.read_invocation(self.body()),
         )
         if isinstance(request.accepted_renderer, EventRenderer):
             ask = replace(ask, mode=Run.Mode.ASYNC)

@@ -20,6 +20,7 @@ from apps.agents.models import AuthRequirement
 from apps.common.errors import Invalid, NotFound
 from apps.runs import spine
 from apps.runs.errors import AgentBusyChanging
+from apps.runs.models import Run
 from apps.runs.services import sealing, waiting
 from apps.runs.services.asking import Decision, Meter, ask, question_of_run
 from apps.runs.services.duties import Duties
@@ -135,4 +136,5 @@ def _order(call: Call, decision: Decision, duties: Duties) -> Order:
         decision=decision.record,
         awaits=decision.needs_approval,
         is_sealed=call.parent is None and kept != call.input,
+        is_flushed_by_its_end=call.mode == Run.Mode.SYNC and not call.listing.frozen.waits,
     )

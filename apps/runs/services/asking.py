@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -69,6 +69,7 @@ class Charge:
     """On whose behalf a run works, where it counts, and by which agents it came there.
 
     `root_id` is the run that waits if a person has to be asked; `approval_id` what one said last.
+    `agreed` are the reasons for which a person was asked whether the run may begin, and agreed.
     """
 
     root_id: UUID
@@ -77,6 +78,7 @@ class Charge:
     home: Place
     lineage: tuple[str, ...]
     approval_id: UUID | None = None
+    agreed: tuple[str, ...] = ()
 
     @property
     def tags(self) -> dict[str, list[str]]:
@@ -91,7 +93,7 @@ class Charge:
             agent_id=agent_id,
             agent=self.lineage[-1],
             tool=tool,
-            annotations=asdict(annotations),
+            annotations=annotations.as_json(),
             project_id=self.place.id,
             project=self.place.slug,
             tags=tuple(dict.fromkeys((*self.place.tags, *self.home.tags))),

@@ -100,7 +100,7 @@ def _begin(
     if decision.refusal is not None:
         failure = WorkFailed(decision.refusal, told_of(decision.refusal, decision.reasons))
         return _put(ctx, call, decision, notes, at, failure), failure
-    if not decision.needs_approval:
+    if not decision.needs_approval or _is_agreed(ctx, call, decision):
         return _put(ctx, call, decision, notes, at), None
     middle = _middle(ctx, call)
 
@@ -115,6 +115,12 @@ def _begin(
     with transaction.atomic():
         said = _waiting(ctx, call, decision, notes)
         return waiting.suspend(ctx.hold, middle, decision, said, at=at), AwaitsApproval()
+
+
+def _is_agreed(ctx: Context, call: ToolCall, decision: Decision) -> bool:
+    """Whether a person who let the run begin has agreed to the call, for all of these reasons."""
+    is_all = call.effect is not None and call.effect.is_all
+    return is_all and set(decision.reasons) <= set(ctx.charge.agreed)
 
 
 def _put(

@@ -134,6 +134,7 @@ def find_child_call(
             context.charge,
             home=home_of(listing),
             lineage=(*context.charge.lineage, listing.slug),
+            agreed=(),
         ),
         claim=Claim(principal, key, fingerprint_of([agent, tool, input])),
         session=context.session,

@@ -9,7 +9,7 @@ afterwards (5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -266,8 +266,10 @@ def _work(admitted: Admitted, clock: Clock) -> Work:
     """The admitted run as work; one that is taken over keeps the manifest that it began under."""
     call, admission = admitted.call, admitted.admission
     frozen = call.listing.frozen
+    agreed = admitted.decision.reasons if admitted.decision.needs_approval else ()
     if admission.lease_no > 1:
         frozen = get_frozen(selectors.get_manifest_id(admission.run_id))
+        agreed = ()
     return Work(
         hold=admission.hold,
         deadline_at=admission.deadline_at,
@@ -276,7 +278,7 @@ def _work(admitted: Admitted, clock: Clock) -> Work:
         frozen=frozen,
         tool=frozen.tools[call.tool.name],
         input=call.input,
-        charge=call.charge,
+        charge=replace(call.charge, agreed=agreed) if agreed else call.charge,
         duties=admitted.duties,
         session=call.session,
         clock=clock,

@@ -18,11 +18,14 @@ from apps.approvals.errors import ApprovalRefused
 from apps.approvals.services.requests import consume
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
+from apps.common.ids import public_id
 from apps.common.jobs import enqueue
+from apps.policies.decisions import get_decision
 from apps.policies.engine.types import Obligations
 from apps.policies.questions import Question
 from apps.policies.selectors import get_obligations
 from apps.runs import selectors, spine
+from apps.runs.errors import DECISION
 from apps.runs.models import Run
 from apps.runs.services.asking import (
     UNASKED,
@@ -67,7 +70,16 @@ def charge_of(row: Run) -> Charge:
         home=_place(row.agent.project),
         lineage=(*calling, row.agent.slug),
         approval_id=row.approval_id,
+        agreed=_agreed(row),
     )
+
+
+def _agreed(row: Run) -> tuple[str, ...]:
+    """Why a person was asked whether the run may begin; nothing if nobody was."""
+    if row.approval_id is None or row.decision_id is None:
+        return ()
+    decision = get_decision(public_id(DECISION, row.decision_id))
+    return tuple(decision.reasons) if decision.result == "require_approval" else ()
 
 
 def duties_of(row: Run, input: dict[str, Any]) -> Duties:
@@ -95,6 +107,8 @@ def on_decided(approval: Approval) -> None:
 
 def _begin(row: Run, at: datetime) -> None:
     """Queue a run that has done nothing yet, if everything is as it was agreed to."""
+    if row.member_id is not None and caller_of(row).role is None:
+        return _deny(row, "caller_left", UNASKED, at)
     for _ in range(LOOKS):
         decision = ask(_question(row, at), caller=caller_of(row).actor, meter=None, fresh=True)
         if decision.refusal is not None:

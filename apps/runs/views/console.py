@@ -21,7 +21,7 @@ from apps.common.links import PROJECT, link
 from apps.orgs.errors import IdempotencyInFlight
 from apps.orgs.pages import check, needs, post_command, principal_of
 from apps.runs import selectors
-from apps.runs.errors import RUN, RunDenied
+from apps.runs.errors import RUN, RunDenied, RunRateLimited
 from apps.runs.forms import ConsoleForm, new_nonce
 from apps.runs.prefill import example_input
 from apps.runs.presenting import facts_of, run_url
@@ -60,7 +60,7 @@ def _run(
     ask = _ask(agent, form)
     try:
         run = invoke(ask, caller=caller, at=timezone.now()).run
-    except RunDenied as error:
+    except (RunDenied, RunRateLimited) as error:
         return _denied(request, agent, tool, form, error)
     except IdempotencyInFlight:
         return _already(request, principal=caller.actor.principal, key=ask.key or "")
@@ -105,7 +105,7 @@ def _denied(
     agent: Agent,
     tool: Capability | None,
     form: ConsoleForm,
-    error: RunDenied,
+    error: RunDenied | RunRateLimited,
 ) -> HttpResponse:
     """A refusal, explained where one is, with its run on record."""
     denied = {

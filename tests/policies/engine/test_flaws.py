@@ -8,7 +8,7 @@ from apps.policies.engine.builtins import LACKED, REFUSED, SUPPORTED
 from apps.policies.engine.flaws import MAX_BYTES
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.types import Flaw, TestOutcome
-from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, PATIENT, engine
+from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, ENOUGH, PATIENT, engine
 
 TESTS = """package mandate_test
 
@@ -133,7 +133,7 @@ def test_a_policy_is_of_one_package(pool: Pool, package: str) -> None:
 
 def test_a_text_without_end_is_refused(pool: Pool) -> None:
     constant = ENDLESS.replace("input.context.never", "-1")
-    (flaw,) = engine(pool).find_flaws(constant)
+    (flaw,) = engine(pool, seconds=ENOUGH).find_flaws(constant)
     assert flaw == Flaw(1, 1, "It doesn't come to an end in time.")
 
 
@@ -222,5 +222,5 @@ def test_tests_of_a_text_with_flaws_do_not_run(pool: Pool) -> None:
 
 def test_a_test_without_end_fails(pool: Pool) -> None:
     endless = "test_a if {\n    some i in numbers.range(1, 9000000)\n    i < 0\n}\n"
-    (outcome,) = engine(pool).run_tests(ALLOW, f"package mandate_test\n\n{endless}")
+    (outcome,) = engine(pool, seconds=ENOUGH).run_tests(ALLOW, f"package mandate_test\n\n{endless}")
     assert not outcome.passed and outcome.message

@@ -20,15 +20,16 @@ from apps.policies.engine.opa_client import OpaClient
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
-from tests.policies.engine.rego import ALLOW, DENY, text
+from apps.policies.engine.types import DEADLINE
+from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, text
 
 SLOW = """package mandate
 
 allow := true
 
 deny contains "x" if {
-    some i in numbers.range(1, 1200)
-    some j in numbers.range(1, 1200)
+    some i in numbers.range(1, 2500)
+    some j in numbers.range(1, 2500)
     i * j == -1 - input.context.depth
 }
 """
@@ -65,16 +66,17 @@ def served(respond: Callable[[Handler], object]) -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads, server.asked, server.respond = True, [], respond
     server.handle_error = lambda *_: None
+    server.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
 
 
-def engine_at(port: int, pool: Pool, token: str = "") -> RegoEngine:
-    children = Children(pool)
-    client = OpaClient(f"http://127.0.0.1:{port}", token)
-    return RegoEngine(OpaServer(client, children), children, Standing(), "acme")
+def engine_at(url: str, pool: Pool, token: str = "", seconds: float = PATIENT) -> RegoEngine:
+    children = Children(pool, PATIENT)
+    server = OpaServer(OpaClient(url, token), children, seconds)
+    return RegoEngine(server, children, Standing(), "acme")
 
 
 RELEASED = threading.Event()
@@ -101,28 +103,31 @@ def test_a_server_that_fails_denies_as_unavailable(
 ) -> None:
     RELEASED.clear()
     with served(respond) as server:
-        verdict = engine_at(server.server_port, pool).evaluate([text(ALLOW)], INVOKE)
+        seconds = DEADLINE if flaw == LATE else PATIENT
+        verdict = engine_at(server.url, pool, seconds=seconds).evaluate([text(ALLOW)], INVOKE)
         RELEASED.set()
     assert (verdict.result, verdict.opinions[0].flaw) == ("unavailable", flaw)
 
 
 def test_a_server_that_is_not_there_denies_as_unavailable(pool: Pool) -> None:
-    verdict = engine_at(1, pool).evaluate([text(ALLOW)], INVOKE)
+    verdict = engine_at("http://127.0.0.1:1", pool).evaluate([text(ALLOW)], INVOKE)
     assert (verdict.result, verdict.opinions[0].flaw) == ("unavailable", NOT_REACHED)
 
 
 def test_a_server_that_hangs_puts_no_text_aside(pool: Pool) -> None:
     RELEASED.clear()
     with served(lambda h: RELEASED.wait(5)) as server:
-        asked = engine_at(server.server_port, pool)
+        asked = engine_at(server.url, pool, seconds=DEADLINE)
         flaws = {asked.evaluate([text(ALLOW)], INVOKE).opinions[0].flaw for _ in range(2)}
         RELEASED.set()
     assert flaws == {LATE}
 
 
-def test_a_slow_text_is_put_aside_while_the_server_is_well(opa_url: str, pool: Pool) -> None:
-    children = Children(pool)
-    opa = RegoEngine(OpaServer(OpaClient(opa_url), children), children, Standing(), "acme")
+def test_a_slow_text_is_put_aside_while_the_server_is_well(
+    opa_url: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.policies.engine.opa.HEALTH_SECONDS", PATIENT)
+    opa = engine_at(opa_url, pool, seconds=ENOUGH)
     assert opa.evaluate([text(ALLOW)], INVOKE).result == "allow"
     flaws = [opa.evaluate([text(SLOW)], INVOKE).opinions[0].flaw for _ in range(2)]
     assert flaws[0] == "It doesn't come to an end in time."
@@ -131,9 +136,8 @@ def test_a_slow_text_is_put_aside_while_the_server_is_well(opa_url: str, pool: P
 
 
 def test_a_server_that_forgot_a_text_is_given_it_again(opa_url: str, pool: Pool) -> None:
-    children = Children(pool)
-    client = OpaClient(opa_url)
-    server = OpaServer(client, children)
+    children = Children(pool, PATIENT)
+    server = OpaServer(OpaClient(opa_url), children, PATIENT)
     asked = RegoEngine(server, children, Standing(), "acme")
     assert asked.evaluate([text(DENY)], INVOKE).result == "deny"
     server._forget(text(DENY).digest)
@@ -144,7 +148,7 @@ def test_a_text_that_was_never_judged_is_not_sent_either(pool: Pool) -> None:
     reads = 'package mandate\n\nallow := true\n\ndeny contains x if x := http.send({"url": "u"})\n'
     others = "package mandate\n\nallow := data.policies.other.mandate.allow\n"
     with served(lambda h: h.say(200, b"{}")) as server:
-        asked = engine_at(server.server_port, pool)
+        asked = engine_at(server.url, pool)
         flaws = [asked.evaluate([text(rego)], INVOKE).opinions[0].flaw for rego in (reads, others)]
         assert {method for method, *_ in server.asked} == {"POST"}
         asked.evaluate([text(ALLOW)], INVOKE)  # positive control: this one is sent
@@ -156,7 +160,7 @@ def test_a_text_that_was_never_judged_is_not_sent_either(pool: Pool) -> None:
 def test_the_server_is_asked_with_the_token_and_gets_the_input_only(pool: Pool) -> None:
     answer = {"result": {"allow": [True], "deny": [], "require_approval": [], "obligations": []}}
     with served(lambda h: h.say(200, json.dumps(answer).encode())) as server:
-        verdict = engine_at(server.server_port, pool, "secret").evaluate([text(ALLOW)], INVOKE)
+        verdict = engine_at(server.url, pool, "secret").evaluate([text(ALLOW)], INVOKE)
     assert verdict.result == "allow"
     ((method, path, authorization, body),) = server.asked
     digest = text(ALLOW).digest

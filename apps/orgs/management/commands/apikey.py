@@ -8,10 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from apps.common.errors import DomainError
-from apps.orgs.permissions import ALL_SCOPES, codes_of, effective
+from apps.common.errors import DomainError, NotFound
+from apps.orgs.permissions import ALL_SCOPES, effective
 from apps.orgs.principals import Principal
-from apps.orgs.selectors import find_member_principal
+from apps.orgs.selectors import find_member_principal, get_role
 from apps.orgs.services.keys import create_key
 from apps.tenants import keys
 from apps.tenants.selectors import find_org_by_slug, find_user_by_email
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--org", required=True, metavar="SLUG")
         parser.add_argument("--user", required=True, metavar="EMAIL")
-        parser.add_argument("--role", help="no more than this built-in role may")
+        parser.add_argument("--role", metavar="SLUG", help="no more than this role may")
         parser.add_argument("--agent", metavar="SLUG", help="a key that acts as this agent")
         parser.add_argument("--scopes", default="", help="permission codes, separated by commas")
         parser.add_argument("--name", default="Command line")
@@ -63,9 +63,17 @@ def scopes_of(
     named = [code.strip() for code in scopes.split(",") if code.strip()]
     if role is None or role == member.role:
         return named or None
-    weaker = codes_of(role) & member.permissions
+    weaker = _codes_of(role) & member.permissions
     codes = sorted(effective(role=weaker, scopes=[ALL_SCOPES], as_agent=as_agent))
     chosen = [code for code in codes if not named or code in named]
     if not chosen:  # no scopes at all would mean every one
         raise CommandError(f"nothing is left of the role {role} for {member.email}")
     return chosen
+
+
+def _codes_of(slug: str) -> frozenset[str]:
+    try:
+        role: Any = get_role(slug)
+    except NotFound as error:
+        raise CommandError(f"there is no role {slug}") from error
+    return frozenset(role.codes)

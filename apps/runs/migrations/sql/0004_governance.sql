@@ -341,18 +341,30 @@ begin
 end $$;
 
 -- Somebody has agreed: the run waits for a worker. It is looked at again as at its admission: the agent must be
--- active, and be what it was if nothing has been done yet. Answers queued, gone, stale_policy or what is in its way.
+-- active, and be what it was if nothing has been done yet; an agent that asked with its own key must be active and
+-- hold its grant. Answers queued, gone, stale_policy or what is in its way.
 create function resume_run(p_run uuid, p_approval uuid, p_bundle int, p_decision jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare gate record; mine record;
 begin
-  select r.agent_id, r.manifest_id, r.lease_no into mine from runs r where r.id = p_run;
-  select a.status, a.manifest_id into gate from agents a where a.id = mine.agent_id for key share;
+  select r.agent_id, r.manifest_id, r.lease_no, r.tool,
+      case when r.caller_type = 'agent' then right(r.caller_id, 32)::uuid end as calling
+    into mine from runs r where r.id = p_run;
+  perform from agents a where a.id in (mine.agent_id, mine.calling) order by a.id for key share;
+  select a.status, a.manifest_id into gate from agents a where a.id = mine.agent_id;
   if is_stale(p_bundle) then return 'stale_policy'; end if;
   perform from runs r
     where r.id = p_run and coalesce(r.status, '') = 'awaiting_approval' and r.approval_id = p_approval for no key update;
   if not found then return 'gone'; end if;
   if gate.status <> 'active' then return 'agent_' || gate.status; end if;
+  if mine.calling is not null and not exists (select from agents a where a.id = mine.calling and a.status = 'active') then
+    return 'caller_stopped';
+  end if;
+  if mine.calling is not null and not exists (
+      select from grants g where g.caller_id = mine.calling and g.callee_id = mine.agent_id and g.active
+        and (g.expires_at is null or g.expires_at > now()) and (g.tools ? '*' or g.tools ? mine.tool)) then
+    return 'no_grant';
+  end if;
   if mine.lease_no = 0 and gate.manifest_id <> mine.manifest_id then return 'approval_manifest_changed'; end if;
   perform put_decision(p_run, null, p_decision, p_at);
   update runs set status = 'queued' where id = p_run;

@@ -1,0 +1,71 @@
+"""An `llm` agent whose tool needs a person's word goes on where it was, and says nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.usage import RequestUsage
+from pytest_httpserver import HTTPServer
+
+from apps.agents.runtimes.llm import recording
+from apps.approvals.models import Approval
+from apps.approvals.services import outcome, voting
+from apps.runs.models import Run
+from apps.runs.services.invoke import Ask, invoke, work_one
+from tests.agents.llm.conftest import TOOL, wants
+from tests.agents.llm.test_own_tools import asking
+from tests.runs.conftest import nothing_is_remembered  # noqa: F401 - of policies and hosts
+from tests.runs.governing import in_force
+
+NEW_HOST = 'require_approval contains "The host is new." if input.context.host_is_new\n'
+
+
+@pytest.mark.parametrize("redact", [False, True])
+def test_what_the_model_said_before_it_waited_is_not_asked_for_again(
+    redact: bool,
+    owner: Any,
+    somebody: Callable[..., Any],
+    make_llm: Any,
+    play: Any,
+    loopback: None,
+    httpserver: HTTPServer,
+) -> None:
+    httpserver.expect_request("/orders", method="POST").respond_with_json({"place": "Oslo"})
+    seen = play(asking(wants("lookup_order", order="A17")))
+    tool = {**TOOL, "url": httpserver.url_for("/orders"), "annotations": {"read_only": False}}
+    agent = make_llm(tools=[tool], redact=redact, buffered=True)
+    in_force(NEW_HOST)
+
+    wanted = Ask(agent=agent.slug, input={"text": "hello"})
+    run = invoke(wanted, caller=owner, at=timezone.now()).run
+    assert (run.status, len(seen), len(httpserver.log)) == ("awaiting_approval", 1, 0)
+    approval = Approval.objects.get()
+    assert approval.payload["input"] == {"order": "A17"}
+    voting.approve(approval_id=approval.id, voter=somebody("admin"), comment="", at=timezone.now())
+    outcome.tell_subject(approval_id=approval.id, at=timezone.now())
+    assert work_one(at=timezone.now())
+
+    done = Run.objects.get()
+    assert (done.status, done.output) == ("succeeded", {"text": '{"place": "Oslo"}'})
+    assert len(httpserver.log) == 1
+    # A record that doesn't say what was said can't be gone on from: the model is asked once more.
+    assert len(seen) == (3 if redact else 2)
+    assert done.usage["requests"] == len(seen)
+    assert Approval.objects.get().status == "consumed"
+
+
+def test_an_answer_is_recalled_as_it_was_kept() -> None:
+    said = ModelResponse(
+        [TextPart("One moment."), ToolCallPart("lookup_order", {"order": "A17"}, "x")],
+        usage=RequestUsage(input_tokens=7, output_tokens=5),
+        finish_reason="tool_call",
+    )
+    kept = recording.answered(said, redact=False)
+    again = recording.recalled(kept)
+    assert recording.answered(again, redact=False) == kept
+    assert again.usage.total_tokens == 12
+    assert recording.digest([again]) == recording.digest([said])

@@ -1,0 +1,79 @@
+"""Who is told what of a request."""
+
+from django.utils import timezone
+
+from apps.approvals.models import ApprovalRule
+from apps.approvals.services import outcome, voting
+from apps.common.ids import public_id
+from apps.notify.models import Notice
+from apps.orgs.models import Role
+from tests.approvals.factories import PAYLOAD, ask, ask_too_late
+
+
+def told_of(approval, kind):
+    """Whom the notices of a request reached."""
+    rows = Notice.objects.filter(kind=kind, subject_id=public_id("apr", approval.id))
+    return set(rows.values_list("member_id", flat=True))
+
+
+def act(service, approval, voter):
+    return service(approval_id=approval.id, voter=voter, comment="Fine.", at=timezone.now())
+
+
+def test_who_may_decide_is_told_and_nobody_else(org, owner, admin, somebody):
+    somebody("viewer")
+    approval = ask(by=owner)
+
+    told = told_of(approval, "approvals.request.made")
+    assert admin.member_id in told
+    assert owner.member_id not in told
+    notice = Notice.objects.get(member_id=admin.member_id, subject_id=f"apr_{approval.id.hex}")
+    assert notice.path == f"/approvals/apr_{approval.id.hex}/"
+    assert "new address" in notice.body
+    assert PAYLOAD["input"]["to"] not in notice.title + notice.body
+
+
+def test_where_a_role_decides_its_members_are_told(org, owner, admin):
+    now = timezone.now()
+    ApprovalRule.objects.create(
+        role=Role.objects.get(slug="owner"),
+        timeout_minutes=5,
+        created_by_id=owner.member_id,
+        created_at=now,
+        updated_at=now,
+    )
+    assert told_of(ask(), "approvals.request.made") == {owner.member_id}
+
+
+def test_who_asked_is_told_of_the_decision(org, owner, admin):
+    yes, no = ask(by=owner), ask(by=owner)
+    act(voting.approve, yes, admin)
+    act(voting.reject, no, admin)
+
+    for approval, word in ((yes, "Approved"), (no, "Rejected")):
+        assert told_of(approval, "approvals.request.decided") == {owner.member_id}
+        notice = Notice.objects.get(kind="approvals.request.decided", title__startswith=word)
+        assert (admin.member_label in notice.body, "Fine." in notice.body) == (True, True)
+
+
+def test_an_expiry_is_told_to_both(org, owner, admin, somebody):
+    asker = somebody("member")
+    approval = ask_too_late(by=asker)
+    outcome.expire_approvals(at=timezone.now())
+
+    told = told_of(approval, "approvals.request.expired")
+    assert told >= {asker.member_id, owner.member_id, admin.member_id}
+
+
+def test_broken_glass_alerts_everybody_who_decides_and_who_asked(org, owner, admin, somebody):
+    asker, viewer = somebody("member"), somebody("viewer")
+    approval = ask(by=asker)
+    voting.break_glass(
+        approval_id=approval.id, by=owner, reason="Nobody can pay", at=timezone.now()
+    )
+
+    told = told_of(approval, "approvals.glass.broken")
+    assert told >= {asker.member_id, admin.member_id}
+    assert not told & {owner.member_id, viewer.member_id}
+    notice = Notice.objects.get(kind="approvals.glass.broken", member_id=admin.member_id)
+    assert "Nobody can pay" in notice.body
