@@ -271,7 +271,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         **furnish_notices(org, who),
         **furnish_work(org, owner, who),
         **furnish_approvals(org, owner, who, REFS),
-        **furnish_policies(org, owner, REFS),
+        **furnish_policies(org, REFS),
     }
 
 

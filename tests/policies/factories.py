@@ -9,10 +9,17 @@ from django.utils import timezone
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.policies.engine.samples import INVOKE
-from apps.policies.models import Attachment, Backtest, Decision, DecisionInput, OrgPolicy
+from apps.policies.models import (
+    Attachment,
+    Backtest,
+    Decision,
+    DecisionInput,
+    OrgPolicy,
+    Policy,
+)
 from apps.policies.places import find_place
 from apps.policies.services import activating, attaching
-from apps.policies.services.policies import create_policy, revise_policy
+from apps.policies.services.policies import create_policy, digest_of
 from apps.runs.models import Run
 from apps.tenants import keys
 from tests.orgs.conftest import AT
@@ -103,27 +110,38 @@ def govern(agent: Any, run: Any, *, by: Any) -> dict[str, str]:
     }
 
 
-def furnish_policies(org: Any, owner: Any, pages: Any) -> dict[str, str]:
-    """A policy with a second version on its way, one whose draft shadows, and a decision."""
-    who: dict[str, Any] = {"actor": owner.actor, "at": AT}
+def furnish_policies(org: Any, pages: Any) -> dict[str, str]:
+    """A policy with a second version on its way, one whose draft shadows, and a decision; written
+    past the services, so that the audit log has not more for it.
+    """
     with keys.holding(org.schema, org.id):
-        guard = make_policy(owner, scope="org", tests=TESTS)
-        revise_policy(
-            policy_id=guard.policy_id,
-            says={"purpose": "Lets all pass."},
-            by_member_id=owner.member_id,
-            **who,
+        guard, shadowed = (
+            Policy.objects.create(name=name, version=version, created_at=AT)
+            for name, version in (("Guard", 2), ("Shadow", 1))
         )
-        shadowed = make_policy(owner, name="Shadow")
-        activating.shadow_policy(policy_id=shadowed.policy_id, on=True, **who)
+        first = _version(guard, 1, status="retired", retired_at=AT)
+        _version(guard, 2, purpose="Lets all pass.", tests=TESTS)
+        _version(shadowed, 1, shadow_since=AT)
+        attachment = Attachment.objects.create(policy=guard, scope="org", created_at=AT)
         run = Run.objects.order_by("created_at").last()
-        decision = decide(run, policies=[said(guard, "allow")], at=timezone.now())
-        attachment = Attachment.objects.get(policy=guard.policy_id)
-    policy = public_id("pol", guard.policy_id)
+        decision = decide(run, policies=[said(first, "allow")], at=timezone.now())
+    policy = public_id("pol", guard.id)
     return {
         **{name: policy for name in pages if name.startswith("policies:")},
-        "policies:unshadow": public_id("pol", shadowed.policy_id),
+        "policies:unshadow": public_id("pol", shadowed.id),
         "policies:decision": public_id("dec", decision.id),
         "policy_versions": "1..2",
         "policy_attachment": public_id("pla", attachment.id),
     }
+
+
+def _version(policy: Policy, number: int, **fields: Any) -> OrgPolicy:
+    return OrgPolicy.objects.create(
+        policy=policy,
+        version=number,
+        name=policy.name,
+        rego_text=ALLOW,
+        digest=digest_of(ALLOW),
+        created_at=AT,
+        **fields,
+    )
