@@ -82,7 +82,7 @@ LISTS = {
     *("approvals:approvals", "approvals:rules"),
     *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
     *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
-    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains", "orgs:audit"),
+    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),
     *("notify:inbox", "notify:channels", "notify:org_channels"),
 }
 """Pages that show a row for each of something."""
