@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.looking import finds, sweep
 from tests.e2e.person import Person
+from tests.e2e.product import Product
 
 pytestmark = pytest.mark.e2e
 FLAWED = """package mandate
@@ -60,3 +64,33 @@ def test_a_policy_is_written_mended_tried_tested_activated_and_attached(owner: P
     page.locator("#retire").get_by_role("button", name="Retire policy").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Retired")
     assert owner.complaints == []
+
+
+@finds(
+    *("policies:policy", "policies:edit", "policies:diff", "policies:backtest"),
+    "policies:decision",
+)
+def test_pages_of_a_policy_and_of_what_it_decided(product: Product, owner: Person) -> None:
+    # Given a policy of two versions, and a decision
+    origin, page = product.org("acme"), owner.page
+    owner.sign_in("acme", path="/policies/new/?template=role_and_project")
+    owner.fill(name=f"Two versions {uuid.uuid4().hex[:6]}")
+    owner.press("Save draft")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("v1 draft")
+    policy = page.url.partition("?")[0].removeprefix(origin).removesuffix("edit/")
+    owner.go(f"{origin}{policy}edit/")
+    owner.fill(rego_text=MENDED)
+    owner.press("Save draft")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("v2 draft")
+    owner.go(f"{origin}/policies/decisions/")
+    decision = page.locator("main td a.main").first.get_attribute("href")
+    assert decision is not None
+    # Then each of their pages is sound in every look
+    found = {
+        "policy": policy,
+        "policy-edit": f"{policy}edit/",
+        "policy-diff": f"{policy}versions/1..2/",
+        "policy-backtest": f"{policy}backtest/",
+        "policy-decision": decision,
+    }
+    sweep(owner, origin, found)

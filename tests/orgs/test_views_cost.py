@@ -78,9 +78,9 @@ QUERIES = {
     "orgs:keys": 7,
     "orgs:settings_danger": 9,
     "orgs:signing_keys": 7,
-    "orgs:audit": 10,
-    "orgs:audit_entry": 9,
-    "orgs:audit_check": 20,
+    "orgs:audit": 11,
+    "orgs:audit_entry": 11,
+    "orgs:audit_check": 21,
     "notify:inbox": 7,
     "notify:preferences": 8,
     "notify:channels": 7,
@@ -91,7 +91,7 @@ LISTS = {
     *("approvals:approvals", "approvals:rules", "policies:policies", "policies:decisions"),
     *("agents:agents", "agents:tools", "agents:grants", "agents:keys", "agents:manifests"),
     *("agents:models", "runs:runs", "runs:of_agent", "runs:views", "workspace:search"),
-    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains", "orgs:audit"),
+    *("orgs:projects", "orgs:members", "orgs:keys", "orgs:domains"),
     *("notify:inbox", "notify:channels", "notify:org_channels"),
 }
 """Pages that show a row for each of something."""

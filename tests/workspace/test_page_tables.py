@@ -18,6 +18,7 @@ from tests.e2e import (
     test_notices,
     test_pages,
     test_passkeys,
+    test_policies,
 )
 from tests.e2e.looking import APEX, FOUND, ORG, name_of
 from tests.orgs import test_views_three_ways as three_ways
@@ -25,7 +26,10 @@ from tests.orgs.test_views_matrix import OPEN, STREAMS, TABLE
 from tests.tenants import test_pages as apex_pages
 from tests.workspace import test_apex_matrix as apex_matrix
 
-CLAIM: Final = (test_account_pages, test_admin, test_approvals, test_notices, test_passkeys)
+CLAIM: Final = (
+    *(test_account_pages, test_admin, test_approvals, test_notices, test_passkeys),
+    test_policies,
+)
 """Whose tests name the pages that they find (`finds`), by being imported."""
 ONLY_FORMS: Final = {name for name, row in TABLE.items() if not row.get}
 # name: why there is no page to look at

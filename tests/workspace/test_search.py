@@ -147,7 +147,7 @@ def test_a_viewer_finds_no_action_that_they_may_not_take(org: Any) -> None:
     viewer = as_member(org, join(org, "viewer"))
     assert found(viewer, "new") == {"Actions": ["New API key"]}
     assert found(as_member(org, owner_of(org)), "new") == {
-        "Actions": ["New agent", "New approval rule", "New project", "New API key"]
+        "Actions": ["New agent", "New approval rule", "New policy", "New project", "New API key"]
     }
     assert "Settings: Close" not in found(viewer, "")["Pages"]
     assert "Settings: Close" in found(as_member(org, owner_of(org)), "")["Pages"]

@@ -19,7 +19,7 @@ from apps.orgs.selectors import MEMBER
 Read = serializers.Serializer[Any]
 
 
-class MemberRead(Read):
+class PersonRead(Read):
     id = PublicId(MEMBER)
     name = serializers.CharField(source="label")
 
@@ -31,7 +31,7 @@ class RequesterRead(Read):
 
 
 class VoteRead(Read):
-    member = MemberRead()
+    member = PersonRead()
     verdict = serializers.ChoiceField(choices=Verdict.choices)
     comment = serializers.CharField()
     at = serializers.DateTimeField()
@@ -60,7 +60,7 @@ class ApprovalRead(Read):
     tool = serializers.CharField(allow_blank=True)
     project = serializers.CharField(source="project.slug", default=None, allow_null=True)
     requester = RequesterRead(source="*")
-    approver = MemberRead(allow_null=True, help_text="Whose act decided it.")
+    approver = PersonRead(allow_null=True, help_text="Whose act decided it.")
     reasons = serializers.ListField(child=serializers.CharField(), help_text="Why it was asked.")
     evidence = serializers.SerializerMethodField(help_text="As `payload` is: shown to the same.")
     quorum = serializers.IntegerField(help_text="How many must approve.")
@@ -125,7 +125,7 @@ class RuleRead(Read):
     quorum = serializers.IntegerField()
     role = serializers.CharField(source="role.slug", default=None, allow_null=True)
     timeout_minutes = serializers.IntegerField()
-    created_by = MemberRead()
+    created_by = PersonRead()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
