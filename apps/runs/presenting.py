@@ -37,6 +37,8 @@ from apps.runs.statistics import (
 )
 from apps.runs.wording import status_label
 
+_DECISION_PAGE: Final = ("policies:decision", "decisions.view")
+_APPROVAL_PAGE: Final = ("approvals:approval", "approvals.view")
 CALLED_SHOWN: Final = 3
 """Agents behind the one that was called, named in a line of a list; the rest are counted."""
 
@@ -120,9 +122,8 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
         "waits": run.status == RunStatus.AWAITING_APPROVAL,
-        "decision": _named(DECISION, run.decision_id),
-        "approval": _named(APPROVAL, run.approval_id),
-        "approval_url": _approval_url(request, run),
+        "decision": _elsewhere(request, DECISION, run.decision_id, *_DECISION_PAGE),
+        "approval": _elsewhere(request, APPROVAL, run.approval_id, *_APPROVAL_PAGE),
         "manifest": {
             "version": run.manifest_version,
             "digest": run.manifest_digest,
@@ -152,18 +153,15 @@ def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
     return max((end - start).total_seconds() * 1000, 0.0)
 
 
-def _named(prefix: str, row_id: UUID | None) -> dict[str, str] | None:
-    """A row of another app by its id, whole and short."""
+def _elsewhere(
+    request: HttpRequest, prefix: str, row_id: UUID | None, page: str, code: str
+) -> dict[str, str | None] | None:
+    """A row of another app by its id, whole and short, with its page for who may open that."""
     if row_id is None:
         return None
-    return {"id": public_id(prefix, row_id), "short": f"{prefix}_…{row_id.hex[-8:]}"}
-
-
-def _approval_url(request: HttpRequest, run: RunView) -> str | None:
-    """What a person is or was asked about a run, for who may read that."""
-    if run.approval_id is None or not principal_of(request).may("approvals.view"):
-        return None
-    return link(request, "approvals:approval", public_id(APPROVAL, run.approval_id))
+    whole = public_id(prefix, row_id)
+    url = link(request, page, whole) if principal_of(request).may(code) else None
+    return {"id": whole, "short": f"{prefix}_…{row_id.hex[-8:]}", "url": url}
 
 
 def _agent_url(request: HttpRequest, agent_id: UUID, slug: str, status: str) -> str:
