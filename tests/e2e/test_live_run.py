@@ -22,6 +22,11 @@ NO_POLLING = """
 const real = window.setTimeout;
 window.setTimeout = (work, after, ...rest) => after >= 5000 ? 0 : real(work, after, ...rest);
 """
+# What the starter policy lets through without asking a person.
+HARMLESS = {
+    "name": "invoke",
+    "annotations": {"read_only": True, "destructive": False, "open_world": False},
+}
 
 
 def test_the_end_of_a_run_comes_to_its_open_page(
@@ -33,7 +38,8 @@ def test_the_end_of_a_run_comes_to_its_open_page(
     slug = f"w{uuid.uuid4().hex[:8]}"
     with receiving(tmp_path) as outside:
         url = f"{outside.url}?gate_1={slug}"
-        _post(product, key, "/v1/agents", {"name": slug, "runtime": "http", "config": {"url": url}})
+        body = {"name": slug, "runtime": "http", "config": {"url": url}, "capabilities": [HARMLESS]}
+        _post(product, key, "/v1/agents", body)
         run = _post(product, key, f"/v1/agents/{slug}/invoke", {"input": {}, "mode": "async"})
         # When somebody has its page open, and it ends
         owner.page.add_init_script(NO_POLLING)

@@ -268,7 +268,8 @@ class World:
             )
             mark = project.id.hex[-12:]
             role = roles.create_role(name=mark, permissions=["runs.view"], by=self.owner, at=AT)
-            things = self._agent_and_run(mark) | self._approval(project.slug)
+            things = self._agent_and_run(mark)
+            things |= self._approval(things["holder"])
             for old in list_domains():  # an org has only so many
                 remove_domain(domain_id=old.id, by=self.owner, at=AT)
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
@@ -291,10 +292,10 @@ class World:
             "role": public_id("rol", role.id),
         }
 
-    def _approval(self, project: str) -> dict[str, str]:
+    def _approval(self, agent: str) -> dict[str, str]:
         """A request that nobody here is behind, and a rule that isn't meant for it."""
         rule = create_rule(
-            project=project, quorum=2, timeout_minutes=60, by=self.owner, at=timezone.now()
+            agent=agent, quorum=2, timeout_minutes=60, by=self.owner, at=timezone.now()
         )
         return {"approval": public_id("apr", ask().id), "rule": public_id("apl", rule.id)}
 
