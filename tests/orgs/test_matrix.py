@@ -24,7 +24,7 @@ from apps.notify.selectors import list_channels
 from apps.notify.services import channels
 from apps.notify.services.inbox import send_test
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS
-from apps.orgs.selectors import list_domains
+from apps.orgs.selectors import list_domains, list_roles
 from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
 from apps.orgs.services.domains import remove_domain
@@ -267,6 +267,8 @@ class World:
                 email=f"{project.id.hex}@x.example", role="viewer", by=self.owner, at=AT
             )
             mark = project.id.hex[-12:]
+            for spare in list_roles().filter(built_in=False):  # of these too
+                roles.delete_role(role_id=spare.id, by=self.owner, at=AT)
             role = roles.create_role(name=mark, permissions=["runs.view"], by=self.owner, at=AT)
             things = self._agent_and_run(mark)
             things |= self._approval(things["holder"])

@@ -33,7 +33,7 @@ def echo(org: Any, scripts: Any) -> Agent:
 def say(echo: Any, owner: Any) -> Callable[..., Run]:
     """Has `echo` say a text in the session, for the owner; the run."""
 
-    def run(text: str, by: Any = owner.actor, session: str | None = SESSION) -> Run:
+    def run(text: str, by: Any = owner, session: str | None = SESSION) -> Run:
         ask = Ask(agent="echo", input={"text": text}, session_id=session)
         return Run.objects.get(id=invoke(ask, caller=by, at=timezone.now()).run.id)
 
@@ -145,7 +145,7 @@ def test_another_ones_conversation_cannot(browser: Browser, say: Any, scripts: A
 
 def test_who_may_not_invoke_cannot_continue(org: Any, somebody: Any, say: Any) -> None:
     member = somebody("member")
-    run = say("Mine", by=member.actor)
+    run = say("Mine", by=member)
     url = url_of(run)
     assert b"Continue" in as_member(org, member).get(url).content
     RolePermission.objects.filter(role__slug="member", permission__code="agents.invoke").delete()

@@ -154,7 +154,10 @@ def test_of_many_projects_the_switcher_shows_some_and_leads_to_the_rest(
 def test_only_who_may_make_projects_and_keys_is_offered_it(org: Any) -> None:
     viewer = shell_of(as_member(org, join(org, "viewer")), "/")
     assert viewer["new_project_url"] is None
-    assert [action["label"] for action in viewer["actions"]] == ["New API key"]
+    assert [action["label"] for action in viewer["actions"]] == [
+        "Decisions of policies",
+        "New API key",
+    ]
     member = shell_of(as_member(org, join(org, "member")), "/")
     assert member["new_project_url"] == "/projects/#new-project"
 
@@ -182,7 +185,7 @@ def test_every_letter_leads_to_an_entry_of_its_own(browser: Browser) -> None:
 
 def test_a_group_without_an_entry_is_not_shown(browser: Browser) -> None:
     labels = [group["label"] for group in shell_of(browser, "/")["nav"]]
-    assert labels == ["Project", "Organization"]
+    assert labels == ["Project", "Governance", "Organization"]
 
 
 # What it costs --------------------------------------------------------------------------------

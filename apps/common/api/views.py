@@ -229,7 +229,10 @@ class ApiView(APIView):
 
 @lru_cache(maxsize=1024)
 def _methods_of(view: Any) -> list[str]:
-    return [name.upper() for name in view.http_method_names if hasattr(view, name)]
+    """A view that has GET has HEAD, which Django adds to each instance."""
+    has_head = hasattr(view, "get")
+    names = view.http_method_names
+    return [n.upper() for n in names if hasattr(view, n) or (n == "head" and has_head)]
 
 
 def _guarded(handler: Callable[..., Response]) -> Callable[..., Response]:

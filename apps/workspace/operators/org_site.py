@@ -41,7 +41,7 @@ HIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "notify.Channel": frozenset({"hint"}),
     "approvals.Approval": frozenset({"payload_digest"}),
     "agents.ModelProvider": frozenset({"key_hint"}),
-    "runs.Run": frozenset({"fingerprint", "is_sealed"}),
+    "runs.Run": frozenset({"fingerprint"}),
 }
 """Columns that nobody is shown: secrets, what opens or proves one, and what is only bytes."""
 
