@@ -76,7 +76,7 @@ def addresses(html: str, *, base: str) -> list[str]:
 
 PLACES: Final = ("href", "action", "formaction", "hx-get", "hx-post", "sse-connect")
 # What isn't narrowed to a project: sign-out, files, the apex, the API, the whole installation.
-FREE: Final = ("/logout", "/static/", "/account/", "/v1/", "/status/")
+FREE: Final = ("/logout", "/static/", "/account/", "/v1/", "/status/", "/.well-known/")
 SWITCHES: Final = {"menu-project", "palette-list"}
 """Lists of links that lead to other projects on purpose."""
 

@@ -20,7 +20,7 @@ from apps.trust.canonical import digest
 KIND = "test.thing"
 AGENT = Actor(ActorType.AGENT, "agt_1", "concierge")
 PAYLOAD: dict[str, Any] = {"tool": "send", "input": {"to": "ada@acme.example", "amount": 12.5}}
-SUBJECT = registry.Subject("Thing", lambda subject_id: f"/things/{subject_id}/", lambda _: None)
+SUBJECT = registry.Subject("Thing", lambda _: "/projects/", lambda _: None)
 registry.register(KIND, SUBJECT)
 BINDING: dict[str, Any] = {"policy_version": 7, "manifest_digest": "9f" * 32}
 

@@ -14,7 +14,7 @@ from apps.common.ids import public_id
 from apps.orgs.models import RolePermission
 from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
-from tests.runs.factories import CALLER, grant, make_agent
+from tests.runs.factories import BY, grant, make_agent
 from tests.runs.test_views import titles
 from tests.runs.test_views_console import fields
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
@@ -127,7 +127,7 @@ def test_ones_own_conversation_can_be_continued(browser: Browser, say: Any) -> N
 
 def test_another_ones_conversation_cannot(browser: Browser, say: Any, scripts: Any) -> None:
     """The agent would be told nothing of it."""
-    theirs = say("Theirs", by=CALLER)
+    theirs = say("Theirs", by=BY)
     page = browser.get(url_of(theirs))
     assert SESSION.encode() in page.content and b"Continue" not in page.content
 
@@ -163,7 +163,7 @@ def test_run_again_has_the_session_too(browser: Browser, say: Any) -> None:
 
 def test_the_list_is_narrowed_to_a_session(browser: Browser, say: Any) -> None:
     say("One")
-    say("Two", by=CALLER)
+    say("Two", by=BY)
     say("Three", session="another")
     say("Four", session=None)
 
