@@ -11,13 +11,8 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, reverse
-from django.utils import timezone
 
 from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
-from apps.agents.services.agents import create_agent
-from apps.agents.services.changing import version_of
-from apps.agents.services.grants import create_grant
-from apps.agents.services.models import create_price, create_provider
 from apps.approvals.models import Approval, ApprovalRule, Vote
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Digest, Notice
@@ -25,9 +20,6 @@ from apps.orgs.models import ApiKey, Invitation, Member, OrgDomain, Project, Rol
 from apps.orgs.services import invitations, projects, roles
 from apps.orgs.services import keys as api_keys
 from apps.runs.models import Feedback, Run, SavedView
-from apps.runs.services.feedback import give_feedback
-from apps.runs.services.invoke import Ask, invoke
-from apps.runs.services.views import create_view
 from apps.tenants import keys
 from apps.tenants.models import Org, User
 from apps.tenants.services import membership
@@ -38,6 +30,7 @@ from tests.approvals.furnishing import furnish_approvals
 from tests.notify.furnishing import DISCORD, furnish_notices
 from tests.orgs.conftest import AT, ROLES, join, owner_of
 from tests.orgs.domains import verified_domain
+from tests.orgs.furnishing import TOOL, furnish_work
 from tests.policies import rows as policy_rows
 from tests.policies.factories import furnish_policies
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
@@ -46,7 +39,6 @@ ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
 # Doors and documents that need no member; tests/tenants/test_signin.py, test_jwks.py and
 # tests/workspace/test_impersonation.py try them.
 OPEN = {"login", "session", "logout", "signed_out", "jwks", "workspace:impersonation"}
-TOOL = "second"
 
 
 @dataclass(frozen=True)
@@ -269,93 +261,9 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "orgs:role_delete": public_id("rol", role.id),
         "version": projects.version_of(live),
         **furnish_notices(org, who),
-        **furnish_work(org, owner, who),
+        **furnish_work(org, owner, who, refs=REFS, new=NEW),
         **furnish_approvals(org, owner, who, REFS),
         **furnish_policies(org, REFS),
-    }
-
-
-def furnish_work(org: Any, owner: Any, who: Any) -> dict[str, Any]:
-    """Agents of both kinds, a grant between two, a key as one of them that belongs to `who`, a run
-    that is over and one that is queued.
-    """
-    said = {"accountable_id": owner.member_id, "actor": owner.actor, "at": AT}
-    skill = {"runtime": "builtin", "config": {"skill": "echo"}}
-    with keys.holding(org.schema, org.id):
-        echo = create_agent(name="Echo", **skill, **said)
-        asker = create_agent(name="Asker", **skill, **said)
-        draft = create_agent(name="Draft", status="draft", **skill, **said)
-        desk = create_agent(
-            name="Desk",
-            runtime="http",
-            config={"url": "https://93.184.216.34/desk"},
-            capabilities=[{"name": "invoke"}, {"name": TOOL}],
-            **said,
-        )
-        grant = create_grant(
-            callee_id=desk.id,
-            caller_id=asker.id,
-            tools=["*"],
-            by_member_id=owner.member_id,
-            actor=owner.actor,
-            at=AT,
-        )
-        provider = create_provider(
-            name="models",
-            kind="openai",
-            base_url="https://93.184.216.34/v1",
-            api_key="a-key",
-            actor=owner.actor,
-            at=AT,
-        )
-        price = create_price(model="m", input_micros=1, output_micros=2, actor=owner.actor, at=AT)
-        agent_key = api_keys.create_key(name="Of echo", by=who, at=AT).key
-        ApiKey.objects.filter(id=agent_key.id).update(agent=echo)
-        over, queued = (
-            invoke(
-                Ask(agent="echo", input={"text": mode}, mode=mode),
-                caller=owner,
-                at=timezone.now(),
-            ).run.id
-            for mode in ("sync", "async")
-        )
-        give_feedback(run_id=over, rating="up", comment="", actor=who.actor, at=AT)
-        view = create_view(name="Failed", query={"status": "failed"}, by=who, at=AT)
-        settings = {
-            "version": version_of(echo),
-            "accountable": public_id("mem", owner.member_id),
-            "project": "default",
-            "timeout_seconds": "60",
-            "skill": "echo",
-        }
-    desk_id, echo_id = public_id("agt", desk.id), public_id("agt", echo.id)
-    on_desk = ("tools", "tool", "tool_remove", "grant", "grant_revoke", "secret")
-    return {
-        **{name: echo_id for name in REFS if name.startswith("agents:")},
-        **{f"agents:{name}": desk_id for name in on_desk},
-        "agents:activate": public_id("agt", draft.id),
-        "agents:provider": public_id("mpv", provider.id),
-        "agents:provider_remove": public_id("mpv", provider.id),
-        "agents:price_remove": public_id("mpr", price.id),
-        "runs:view": public_id("viw", view.id),
-        "runs:view_delete": public_id("viw", view.id),
-        "runs:run": public_id("run", over),
-        "runs:events": public_id("run", over),
-        "runs:feedback": public_id("run", queued),
-        "runs:feedback_take_back": public_id("run", over),
-        "runs:cancel": public_id("run", queued),
-        "runs:try": echo_id,
-        "runs:of_agent": echo_id,
-        "tool": TOOL,
-        "manifest": 1,
-        "grant": public_id("gnt", grant.id),
-        "agent_key": public_id("key", agent_key.id),
-        "more": {
-            **{name: {"project": "default"} for name in NEW},
-            "agents:settings": settings,
-            "agents:retire": {"slug": "echo"},
-            "runs:try": {"nonce": "ab" * 16},
-        },
     }
 
 
