@@ -23,6 +23,9 @@ from apps.tenants import keys
 from tests.orgs.conftest import join, owner_of, token_for
 from tests.orgs.test_matrix import World
 
+# Everything is asked here once more for each role: coverage is counted where it is tried in depth.
+pytestmark = pytest.mark.no_cover
+
 EXAMPLES = 8
 # A well-formed request may still be refused for what the schema can't say: a name already taken
 # (409), a project that isn't at this version (412), a time that is past or a role that doesn't

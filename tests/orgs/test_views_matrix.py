@@ -38,6 +38,9 @@ from tests.policies import rows as policy_rows
 from tests.policies.factories import furnish_policies
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
 
+# Everything is asked here once more for each role: coverage is counted where it is tried in depth.
+pytestmark = pytest.mark.no_cover
+
 ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
 # Doors and documents that need no member; tests/tenants/test_signin.py, test_jwks.py and
 # tests/workspace/test_impersonation.py try them.
