@@ -112,6 +112,9 @@ def test_a_runs_input_is_kept_by_reference_and_a_tool_calls_masked() -> None:
     ).as_record()
     assert invoked is not None and called is not None
     context = invoked["document"]["context"]
+    where = invoked["document"]["resource"]
+    assert where["project"] == {"slug": "support", "tags": ["eu"]}
+    assert where["agent_project"] == {"slug": "default", "tags": []}
     assert context["input_run"] == f"run_{UUID(int=7).hex}" and "input" not in context
     assert context["time"] == "2026-11-26T01:02:03.456Z"
     context = called["document"]["context"]
