@@ -16,7 +16,9 @@ from apps.common.json import find_flaw
 from apps.common.openapi import page_of, problems
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.base import OrgView
-from apps.policies import places, selectors
+from apps.orgs.api.idempotency import key_of
+from apps.orgs.denials import needed
+from apps.policies import places, reading, selectors
 from apps.policies.api import examples
 from apps.policies.api import serializers as s
 from apps.policies.errors import outcome_as_json
@@ -262,13 +264,16 @@ class BacktestsView(OrgView):
         examples=examples.BACKTEST,
     )
     def post(self, request: Request) -> Response:
-        """What a text would have decided about the calls of so many days. One that takes long is
-        answered with 202 as far as it has come; ask for it again.
+        """What a text would have decided about the calls of so many days; it takes `data.read`
+        too, for the text reads what they held. One that takes long, or was asked for with an
+        Idempotency-Key, is answered with 202 as far as it has come; ask for it again.
         """
         body = self.read(s.BacktestWrite)
         policy = body.pop("policy", None)
         found = self.named("policy", lambda: selectors.get_policy(policy)) if policy else None
         made = backtesting.start_backtest(
+        if not reading.may_read(self.by):
+            raise needed(reading.READ)
             **body,
             policy_id=found.id if found else None,
             by_member_id=self.by.member_id,
@@ -277,6 +282,7 @@ class BacktestsView(OrgView):
         is_done = made.status == Backtest.Status.DONE
         return self.answer(s.BacktestRead, made, status=200 if is_done else 202)
 
+            seconds=0 if key_of(request) else backtesting.AT_ONCE,
 
 class BacktestView(OrgView):
     required = {"GET": "policies.view"}
