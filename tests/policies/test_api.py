@@ -85,6 +85,19 @@ def test_decisions_are_filtered_and_their_documents_are_for_who_may_read_data(
     ids = [public_id("dec", row.id) for row in (denied, allowed)]
 
     def found(query: str) -> list[str]:
+def test_a_backtest_that_is_asked_for_once_is_left_to_a_job(api: Api, org: Any) -> None:
+    """While an Idempotency-Key is claimed a transaction is open, in which nothing long is done."""
+    decide(Run.objects.get(id=admit(make_agent("one")).run_id))
+    body = {"rego_text": DENY, "days": 2}
+    kept = api.post("/policies/backtest", body, Idempotency_Key="once")
+    assert (kept.status_code, kept.json()["status"], kept.json()["evaluated"]) == (
+        *(202, "running"),
+        0,
+    )
+    at_once = api.post("/policies/backtest", body)
+    assert (at_once.status_code, at_once.json()["evaluated"]) == (200, 1)
+
+
         answer = api.get(f"/decisions{query}")
         assert answer.status_code == 200, answer.content
         return [row["id"] for row in answer.json()["results"]]

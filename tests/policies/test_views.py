@@ -129,6 +129,16 @@ def test_with_two_people_the_button_asks_for_approval(
 def test_a_viewer_reads_and_is_offered_nothing(acme: Any, org: Any, owner: Any) -> None:
     guard = make_policy(owner, scope="org")
     activate(owner, guard)
+def test_a_backtest_says_what_would_be_obliged(browser: Any, org: Any, owner: Any) -> None:
+    decide(Run.objects.get(id=admit(make_agent("one")).run_id))
+    rego = f'{ALLOW}\nobligations := {{"mask": ["input.text"]}}\n'
+    masks = make_policy(owner, rego_text=rego, scope="org")
+    sent = browser.post(path(masks, "backtest/"), {"days": "2"})
+    html = browser.get(sent["Location"]).content.decode()
+    assert "1 of 1 would change" in html
+    assert "Obliged to nothing; would be to hide input.text." in html
+
+
     viewer = as_member(acme, join(acme, "viewer"))
     html = viewer.get(path(guard)).content.decode()
     assert "Attached to" in html

@@ -174,6 +174,8 @@ _BACKTEST: Final[dict[str, Any]] = {
             "would_be": "deny",
             "reasons": [_REASON],
         }
+            "obligations_were": {},
+            "obligations_would_be": {},
     ],
     "is_cut": False,
     "created_at": _AT,
