@@ -34,6 +34,16 @@ def test_a_policy_is_written_activated_revised_and_retired(api: Api, org: Any) -
     assert problem(api.post(f"{path}/activate")) == (409, "policy_state")
 
 
+def test_what_was_written_after_it_was_read_is_not_activated(api: Api, org: Any) -> None:
+    path = f"/policies/{api.post('/policies', {'name': 'Guard', 'rego_text': ALLOW}).json()['id']}"
+    api("PUT", path, {"rego_text": DENY})
+    before = OrgPolicy.objects.filter(status="active").count()
+    answer = api.post(f"{path}/activate", {"version": 1})
+    assert problem(answer) == (412, "precondition_failed")
+    assert OrgPolicy.objects.filter(status="active").count() == before
+    assert api.post(f"{path}/activate", {"version": 2}).json()["status"] == "active"
+
+
 @pytest.mark.parametrize("path", ["/policies", "/policies/test", "/policies/backtest"])
 def test_a_flaw_is_told_by_line_and_column(api: Api, org: Any, path: str) -> None:
     more = {"/policies": {"name": "x"}, "/policies/test": {"input": {}}}.get(path, {"days": 1})
@@ -75,16 +85,6 @@ def test_a_text_is_tried_without_being_kept(api: Api, org: Any) -> None:
     assert OrgPolicy.objects.count() == before
 
 
-def test_decisions_are_filtered_and_their_documents_are_for_who_may_read_data(
-    api: Api, api_as: Any, org: Any, owner: Any
-) -> None:
-    run = Run.objects.get(id=admit(make_agent("one")).run_id)
-    guard = make_policy(owner)
-    allowed = decide(run, policies=[said(guard, "allow")])
-    denied = decide(run, result="deny", reasons=["no"], at=AT + timedelta(minutes=1))
-    ids = [public_id("dec", row.id) for row in (denied, allowed)]
-
-    def found(query: str) -> list[str]:
 def test_a_backtest_that_is_asked_for_once_is_left_to_a_job(api: Api, org: Any) -> None:
     """While an Idempotency-Key is claimed a transaction is open, in which nothing long is done."""
     decide(Run.objects.get(id=admit(make_agent("one")).run_id))
@@ -98,6 +98,16 @@ def test_a_backtest_that_is_asked_for_once_is_left_to_a_job(api: Api, org: Any) 
     assert (at_once.status_code, at_once.json()["evaluated"]) == (200, 1)
 
 
+def test_decisions_are_filtered_and_their_documents_are_for_who_may_read_data(
+    api: Api, api_as: Any, org: Any, owner: Any
+) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    guard = make_policy(owner)
+    allowed = decide(run, policies=[said(guard, "allow")])
+    denied = decide(run, result="deny", reasons=["no"], at=AT + timedelta(minutes=1))
+    ids = [public_id("dec", row.id) for row in (denied, allowed)]
+
+    def found(query: str) -> list[str]:
         answer = api.get(f"/decisions{query}")
         assert answer.status_code == 200, answer.content
         return [row["id"] for row in answer.json()["results"]]

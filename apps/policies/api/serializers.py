@@ -102,6 +102,14 @@ class PolicyRead(PolicyRow):
     created_by = WriterRead(source="newest.created_by", allow_null=True)
 
 
+class ActivateWrite(Strict):
+    version = Whole(
+        min_value=1,
+        required=False,
+        help_text="The version that was read: if a newer one was written since, nothing happens.",
+    )
+
+
 class ActivatedRead(PolicyRead):
     """A policy after its activation was asked for; `approval_id` is set where it waits for a
     second person.

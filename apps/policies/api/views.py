@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.approvals.selectors import APPROVAL
-from apps.common.errors import Invalid
+from apps.common.errors import Invalid, PreconditionFailed
 from apps.common.ids import public_id
 from apps.common.json import find_flaw
 from apps.common.openapi import page_of, problems
@@ -149,7 +149,7 @@ class ActivateView(OrgView):
     @extend_schema(
         operation_id="policies_activate",
         tags=["policies"],
-        request=None,
+        request=s.ActivateWrite,
         responses={200: s.ActivatedRead, 202: s.ActivatedRead},
         examples=examples.ACTIVATED,
     )
@@ -157,8 +157,12 @@ class ActivateView(OrgView):
         """Have its newest version decide from now on. Its tests run first. Where the organization
         wants two people for that, the answer is 202 with the approval that it waits for.
         """
+        found = selectors.get_policy(policy)
+        newest = found.newest.version
+        if self.read(s.ActivateWrite).get("version", newest) != newest:
+            raise PreconditionFailed(f"Version {newest} was written meanwhile. Read it.")
         done = activating.activate_policy(
-            policy_id=selectors.get_policy(policy).id,
+            policy_id=found.id,
             by_member_id=self.by.member_id,
             actor=self.by.actor,
             at=timezone.now(),
@@ -268,21 +272,21 @@ class BacktestsView(OrgView):
         too, for the text reads what they held. One that takes long, or was asked for with an
         Idempotency-Key, is answered with 202 as far as it has come; ask for it again.
         """
+        if not reading.may_read(self.by):
+            raise needed(reading.READ)
         body = self.read(s.BacktestWrite)
         policy = body.pop("policy", None)
         found = self.named("policy", lambda: selectors.get_policy(policy)) if policy else None
         made = backtesting.start_backtest(
-        if not reading.may_read(self.by):
-            raise needed(reading.READ)
             **body,
             policy_id=found.id if found else None,
             by_member_id=self.by.member_id,
             at=timezone.now(),
+            seconds=0 if key_of(request) else backtesting.AT_ONCE,
         )
         is_done = made.status == Backtest.Status.DONE
         return self.answer(s.BacktestRead, made, status=200 if is_done else 202)
 
-            seconds=0 if key_of(request) else backtesting.AT_ONCE,
 
 class BacktestView(OrgView):
     required = {"GET": "policies.view"}
