@@ -50,7 +50,7 @@ class Resource:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """Under which circumstances: `caller` is the calling agent's slug, `lineage` the agents from
-    the root's on. `host` is where a tool call goes.
+    the root's down to the caller, `depth` how many those are. `host` is where a tool call goes.
     """
 
     cost_micros: int

@@ -28,7 +28,7 @@ class RunsConfig(AppConfig):
         kill_switch.on_kill(control.stop_runs_of_agent)
         sweeping.every_visit(control.sweep_runs)
         sweeping.every_visit(control.forget_keys)
-        sweeping.every_visit(sealing.erase_inputs)
+        sweeping.every_visit(sealing.erase_sealed)
         subject = approvals.Subject("Run", run_path, resuming.on_decided, prefix="run")
         approvals.register(waiting.SUBJECT, subject)
         records.register("run", prefix=RUN, tell=own.tell_run)

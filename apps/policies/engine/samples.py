@@ -57,6 +57,7 @@ TOOL: Final[Object] = {
     },
     "context": {
         **_CONTEXT,
+        "depth": 1,
         "caller": "researcher",
         "lineage": ["researcher"],
         "host": "tickets.example.com",
