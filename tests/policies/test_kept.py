@@ -192,6 +192,16 @@ def test_an_obligation_that_would_go_or_come_is_a_change(org: Any, owner: Any, r
     assert (ask(MASKS).evaluated, ask(MASKS).changed_count) == (1, 0)
 
 
+def test_a_rate_that_was_in_the_way_is_no_opinion_of_a_policy(
+    org: Any, owner: Any, run: Run
+) -> None:
+    other = make_policy(owner, name="Other")
+    decide(run, policies=[said(other, "allow")], result="deny", reasons=["Too often."])
+    asked = {"days": 2, "by_member_id": owner.member_id, "at": timezone.now()}
+    assert start_backtest(rego_text=ALLOW, **asked).changed_count == 0
+    assert start_backtest(rego_text=DENY, **asked).changed_count == 1
+
+
 @pytest.mark.parametrize("place", [("project", "home"), ("agent", "one"), ("tool", "one/one")])
 def test_a_policy_is_asked_where_it_is_attached_now_also_by_the_agents_own_project(
     org: Any, owner: Any, run: Run, place: tuple[str, str]
