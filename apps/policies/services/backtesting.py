@@ -209,11 +209,11 @@ def _differs(verdict: Verdict, decision: Decision) -> bool:
     """Whether policies would say something else than they did; a price or a rate that was in the
     way of what they let through is no opinion of theirs.
     """
-    said = _others(decision, None)
-    if not said:  # the org's own answer
-        return verdict.result != decision.result
-    then = combine(said, micros=0)
-    return (verdict.result, verdict.obligations) != (then.result, then.obligations)
+    was = decision.result, obligations_of_json(decision.obligations)
+    if said := _others(decision, None):  # else the org's own answer held
+        then = combine(said, micros=0)
+        was = then.result, then.obligations
+    return (verdict.result, verdict.obligations) != was
 
 
 def _others(decision: Decision, policy_id: UUID | None) -> Sequence[Opinion]:
