@@ -84,6 +84,22 @@ def test_a_policys_draft_takes_its_place_among_the_opinions_then(
     assert done.changed[0]["would_be"] == "allow"
 
 
+def test_what_a_rate_refused_counts_as_what_its_policies_said(
+    org: Any, owner: Any, run: Run
+) -> None:
+    mine = make_policy(owner)
+    decide(run, result="deny", reasons=["Too many."], policies=[said(mine, "allow")])
+    for rego, changed in ((ALLOW, 0), (DENY, 1)):
+        done = start_backtest(
+            rego_text=rego,
+            days=2,
+            policy_id=mine.policy_id,
+            by_member_id=owner.member_id,
+            at=timezone.now(),
+        )
+        assert (done.evaluated, done.changed_count) == (1, changed)
+
+
 def test_a_runs_input_is_read_from_the_run(org: Any, owner: Any, run: Run) -> None:
     context = {name: value for name, value in INVOKE["context"].items() if name != "input"}
     kept = {**INVOKE, "context": {**context, "input_run": public_id("run", run.id)}}

@@ -199,11 +199,17 @@ def _ask(backtest: Backtest, decision: Decision, work: Work) -> None:
     backtest.evaluated += 1
     (opinion,) = work.engine.evaluate([work.text], document).opinions
     verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
-    was = decision.result, obligations_of_json(decision.obligations)
+    was = _result_of(decision), obligations_of_json(decision.obligations)
     if (verdict.result, verdict.obligations) != was:
         backtest.changed_count += 1
         if len(backtest.changed) < LISTED:
             backtest.changed.append(Change(decision, verdict).as_json())
+
+
+def _result_of(decision: Decision) -> str:
+    """What the policies said together, where price or rate may have refused what they allowed."""
+    said = _others(decision, None)
+    return combine(said, micros=0).result if said else decision.result
 
 
 def _others(decision: Decision, policy_id: UUID | None) -> Sequence[Opinion]:
