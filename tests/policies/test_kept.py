@@ -84,22 +84,6 @@ def test_a_policys_draft_takes_its_place_among_the_opinions_then(
     assert done.changed[0]["would_be"] == "allow"
 
 
-def test_what_a_rate_refused_counts_as_what_its_policies_said(
-    org: Any, owner: Any, run: Run
-) -> None:
-    mine = make_policy(owner)
-    decide(run, result="deny", reasons=["Too many."], policies=[said(mine, "allow")])
-    for rego, changed in ((ALLOW, 0), (DENY, 1)):
-        done = start_backtest(
-            rego_text=rego,
-            days=2,
-            policy_id=mine.policy_id,
-            by_member_id=owner.member_id,
-            at=timezone.now(),
-        )
-        assert (done.evaluated, done.changed_count) == (1, changed)
-
-
 def test_a_runs_input_is_read_from_the_run(org: Any, owner: Any, run: Run) -> None:
     context = {name: value for name, value in INVOKE["context"].items() if name != "input"}
     kept = {**INVOKE, "context": {**context, "input_run": public_id("run", run.id)}}
@@ -206,6 +190,16 @@ def test_an_obligation_that_would_go_or_come_is_a_change(org: Any, owner: Any, r
     assert change["obligations_were"] == both
     assert change["obligations_would_be"] == {"cap_cost_micros": 7}
     assert (ask(MASKS).evaluated, ask(MASKS).changed_count) == (1, 0)
+
+
+def test_a_rate_that_was_in_the_way_is_no_opinion_of_a_policy(
+    org: Any, owner: Any, run: Run
+) -> None:
+    other = make_policy(owner, name="Other")
+    decide(run, policies=[said(other, "allow")], result="deny", reasons=["Too often."])
+    asked = {"days": 2, "by_member_id": owner.member_id, "at": timezone.now()}
+    assert start_backtest(rego_text=ALLOW, **asked).changed_count == 0
+    assert start_backtest(rego_text=DENY, **asked).changed_count == 1
 
 
 @pytest.mark.parametrize("place", [("project", "home"), ("agent", "one"), ("tool", "one/one")])

@@ -199,17 +199,21 @@ def _ask(backtest: Backtest, decision: Decision, work: Work) -> None:
     backtest.evaluated += 1
     (opinion,) = work.engine.evaluate([work.text], document).opinions
     verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
-    was = _result_of(decision), obligations_of_json(decision.obligations)
-    if (verdict.result, verdict.obligations) != was:
+    if _differs(verdict, decision):
         backtest.changed_count += 1
         if len(backtest.changed) < LISTED:
             backtest.changed.append(Change(decision, verdict).as_json())
 
 
-def _result_of(decision: Decision) -> str:
-    """What the policies said together, where price or rate may have refused what they allowed."""
+def _differs(verdict: Verdict, decision: Decision) -> bool:
+    """Whether policies would say something else than they did; a price or a rate that was in the
+    way of what they let through is no opinion of theirs.
+    """
     said = _others(decision, None)
-    return combine(said, micros=0).result if said else decision.result
+    if not said:  # the org's own answer
+        return verdict.result != decision.result
+    then = combine(said, micros=0)
+    return (verdict.result, verdict.obligations) != (then.result, then.obligations)
 
 
 def _others(decision: Decision, policy_id: UUID | None) -> Sequence[Opinion]:
