@@ -27,7 +27,7 @@ from apps.orgs.models import Invitation, Member, Permission, Role, RolePermissio
 from apps.orgs.permissions import CUSTOM_RANK, MATRIX, OWNERS_ONLY
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import ROLE, get_role
-from apps.orgs.services.members import lock_owner_role, withdraw_invitations
+from apps.orgs.services.members import lock_owner_role, withdraw_beyond
 from apps.orgs.services.recording import recorder
 
 ROLES_MAX: Final = 30
@@ -36,7 +36,6 @@ DESCRIPTION_MAX: Final = 200
 HOLDERS_NAMED: Final = 3
 RESERVED: Final = frozenset({"new"})
 """What stands in the address of a page of its own."""
-INVITING: Final = "invitations.manage"
 _record = recorder("role", ROLE)
 
 
@@ -88,7 +87,7 @@ def update_role(
 ) -> Role:
     """Change what is given and leave the rest; its members may what it says from then on.
 
-    Open invitations of members who thereby may no longer invite are taken back. Raises NotFound,
+    Open invitations that thereby give more than their inviter may are taken back. Raises NotFound,
     PreconditionFailed, BuiltInRoleStays, Invalid, BeyondOwnPower for a role that may more than
     `by`, before or after, RoleNameInUse.
     """
@@ -107,8 +106,10 @@ def update_role(
         role.version += 1
         _save(role)
         _give(role, codes)
-        if INVITING in held and INVITING not in codes:
-            _withdraw_all(role, by, at)
+        if held - codes:
+            withdraw_beyond(by.actor, at, invited_by__role=role)
+        if codes - held:
+            withdraw_beyond(by.actor, at, role=role)
         old, new = ({field: facts[field] for field in changed} for facts in (before, after))
         _record(role, "updated", by.actor, at, old=old, new=new)
     return role
@@ -156,11 +157,6 @@ def _give(role: Role, codes: frozenset[str]) -> None:
     there = set(rows.values_list("permission__code", flat=True))
     missing = Permission.objects.filter(code__in=codes - there).order_by("code")
     RolePermission.objects.bulk_create(RolePermission(role=role, permission=p) for p in missing)
-
-
-def _withdraw_all(role: Role, by: Principal, at: datetime) -> None:
-    for member in Member.objects.filter(role=role, left_at=None).order_by("id"):
-        withdraw_invitations(member, by.actor, at)
 
 
 def _check_unused(role: Role) -> None:
