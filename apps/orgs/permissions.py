@@ -94,7 +94,8 @@ NOT_FOR_AGENTS: Final = frozenset(
     {
         *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
         "roles.manage",
-        *("grants.manage", "keys.own", "keys.manage", "models.manage"),
+        *("agents.edit", "agents.delete", "grants.manage", "keys.own", "keys.manage"),
+        *("projects.create", "projects.edit", "projects.delete", "models.manage"),
         *("policies.edit", "policies.activate"),
         *("approvals.decide", "approvals.break_glass", "approvals.rules"),
         *("notices.own", "notify.manage"),
@@ -102,9 +103,10 @@ NOT_FOR_AGENTS: Final = frozenset(
     }
 )
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
-limits that grants put on an agent, who names a provider gets what agents say to models, what people
-are asked no agent answers, notices are told to people, and what agents did is proved by keys and
-kept by rules that aren't theirs."""
+limits that grants put on an agent, who says what a tool does, which agent is active or how a
+project is tagged says what policies judge by, who names a provider gets what agents say to models,
+what people are asked no agent answers, notices are told to people, and what agents did is proved by
+keys and kept by rules that aren't theirs. Stopping is not barred: a kill switch widens nothing."""
 
 OWNERS_ONLY: Final = frozenset(code for code, (_, roles) in MATRIX.items() if roles == _OWNERS)
 """What nobody may on a host that the org brought: an admin can bring one, and who holds its name
