@@ -17,6 +17,9 @@ VIEWER: Final = "viewer"
 ALL_SCOPES: Final = "*"
 """The scope of a key that may do whatever its owner's role allows, then and later."""
 
+DATA_READ: Final = "data.read"
+"""What opens everybody's data (docs/roles.md, Who reads data)."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltInRole:
@@ -84,7 +87,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "audit.manage": ("Say for how long the audit log keeps what happened", _OWNERS),
     "signing_keys.view": ("See the keys that the organization signs with", _EVERYONE),
     "signing_keys.manage": ("Make, rotate and revoke signing keys", _ADMINS),
-    "data.read": ("Read what runs took, gave and logged, and what audit events changed", _EVERYONE),
+    DATA_READ: ("Read what runs took, gave and logged, and what audit events changed", _EVERYONE),
     "data.export": ("Take runs, usage and the audit log out as files", _WORKERS),
     "notices.own": ("Read one's notices and choose how they arrive", _EVERYONE),
     "notify.manage": ("Change where the organization's notices go", _ADMINS),
