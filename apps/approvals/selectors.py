@@ -23,7 +23,8 @@ from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock,
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.text import is_slug
-from apps.orgs.models import Role
+from apps.orgs.models import Member, Role
+from apps.orgs.permissions import DATA_READ
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import AGENT, list_members_who_may
 
@@ -115,7 +116,7 @@ def may_read(approval: Approval, by: Principal) -> bool:
     """Whether this principal may see what would happen: who decides it must, who asked knows it,
     and for all others it is what runs take and give.
     """
-    return by.may(DECIDE) or by.may("data.read") or is_own(approval, by)
+    return by.may(DECIDE) or by.may(DATA_READ) or (by.reads_own and is_own(approval, by))
 
 
 def title_for(approval: Approval, by: Principal) -> str:
