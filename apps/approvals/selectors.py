@@ -19,6 +19,7 @@ from django.db.models import (
     When,
 )
 
+from apps.approvals import registry
 from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock, Vote
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
@@ -121,9 +122,15 @@ def may_read(approval: Approval, by: Principal) -> bool:
 
 def title_for(approval: Approval, by: Principal) -> str:
     """What a request is called by somebody: a title may repeat what a run takes."""
-    if may_read(approval, by):
-        return approval.title
-    return f"A call of {approval.tool}" if approval.tool else "A request"
+    return approval.title if may_read(approval, by) else plain_title(approval)
+
+
+def plain_title(approval: Approval) -> str:
+    """What a request is called where nothing of what would happen may be read."""
+    if approval.tool:
+        return f"A call of {approval.tool}"
+    subject = registry.find_subject(approval.subject_type)
+    return subject.label if subject else "A request"
 
 
 def count_waiting(by: Principal) -> int:

@@ -28,9 +28,7 @@ CHANNEL_PAUSED: Final = Kind(
     "A channel was paused",
     "When notices could not be delivered to a channel too often in a row.",
 )
-TEST: Final = Kind(
-    "notify.test.sent", "Test notices", "When you or somebody else tries whether notices arrive."
-)
+TEST: Final = Kind("notify.test.sent", "Test notices", "When you try whether notices arrive.")
 _kinds: dict[str, Kind] = {}
 
 

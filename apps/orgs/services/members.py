@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
+from apps.orgs import leaving
 from apps.orgs.errors import BeyondOwnPower, LastOwner
 from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import OWNER
@@ -148,6 +149,7 @@ def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
     _withdraw(Invitation.objects.filter(invited_by=member), actor, at)
     revoke_keys_of(member=member, actor=actor, at=at)
+    leaving.follow_all(member_id=member.id, actor=actor, at=at)
     _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
 
 
@@ -189,7 +191,8 @@ def _keep_an_owner(member: Member) -> None:
 
 
 def _lock(member_id: UUID) -> Member:
-    rows = Member.objects.select_for_update(of=("self",)).select_related("role")
+    """The member, held; what refers to them meanwhile, such as a notice, needn't wait."""
+    rows = Member.objects.select_for_update(of=("self",), no_key=True).select_related("role")
     member = rows.filter(id=member_id, left_at=None).first()
     if member is None:
         raise NotFound
