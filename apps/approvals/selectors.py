@@ -157,9 +157,31 @@ def list_deciding_roles() -> list[tuple[str, str]]:
 
 def list_voter_ids(approval: Approval) -> list[UUID]:
     """The members who may decide it now, whether or not they have voted."""
+    return list(_voters(approval).values_list("id", flat=True))
+
+
+def list_voter_names(approval: Approval, *, limit: int) -> list[str]:
+    """Of the same members some, by name, who joined first."""
+    rows = _voters(approval).order_by("joined_at", "id")
+    return list(rows.values_list("label", flat=True)[:limit])
+
+
+def _voters(approval: Approval) -> QuerySet[Member]:
     rows = list_members_who_may(DECIDE).exclude(id__in=approval.barred)
-    rows = rows.filter(role_id=approval.role_id) if approval.role_id else rows
-    return list(rows.values_list("id", flat=True))
+    return rows.filter(role_id=approval.role_id) if approval.role_id else rows
+
+
+def use_of_role(role: Role, codes: frozenset[str]) -> str:
+    """What nobody could decide any more if a role had only these permissions (orgs.role_uses)."""
+    if DECIDE in codes:
+        return ""
+    if rules := ApprovalRule.objects.filter(role=role, removed_at=None).count():
+        which = "An approval rule leaves" if rules == 1 else f"{rules} approval rules leave"
+        return f"{which} it to {role.name} to decide. Name another role there first."
+    waiting = Approval.objects.filter(role=role, status=ApprovalStatus.PENDING)
+    if waiting.filter(expires_at__gt=Clock()).exists():
+        return f"Requests wait that only {role.name} may decide. Have them decided first."
+    return ""
 
 
 def list_rules() -> QuerySet[ApprovalRule]:

@@ -25,9 +25,9 @@ from apps.orgs.services.keys import revoke_keys_of
 from apps.orgs.services.recording import recorder
 from apps.tenants.services import key_index, membership
 
-_record = recorder("member", MEMBER)
 INVITING: Final = "invitations.manage"
 OWNERS: Final = "owners.manage"
+_record = recorder("member", MEMBER)
 _record_invitation = recorder("invitation", INVITATION)
 
 

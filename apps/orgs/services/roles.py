@@ -146,7 +146,8 @@ def _lock(role_id: UUID, expected: Precondition, by: Principal) -> tuple[Role, f
     expected.check(version_of(role))
     held = frozenset(get_role(role.slug).codes) & MATRIX.keys()  # type: ignore[attr-defined]
     if missing := sorted(held - by.role_permissions):
-        raise BeyondOwnPower(f"{role.name} may more than you: it has {missing[0]}.")
+        detail = f"{role.name} may more than you: it has {missing[0]}."
+        raise BeyondOwnPower(detail, permission=missing[0])
     return role, held
 
 
@@ -191,7 +192,8 @@ def _check_codes(permissions: Sequence[str], by: Principal) -> frozenset[str]:
     if not codes:
         raise Invalid.of("permissions", "Choose at least one permission.")
     if missing := sorted(codes - by.permissions):
-        raise BeyondOwnPower(f"You don't have the permission {missing[0]} yourself.")
+        detail = f"You don't have the permission {missing[0]} yourself."
+        raise BeyondOwnPower(detail, permission=missing[0])
     return codes
 
 
