@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
 from apps.common.text import free_slug, is_one_line, is_slug, make_slug
+from apps.orgs import role_uses
 from apps.orgs.errors import (
     BeyondOwnPower,
     BuiltInRoleStays,
@@ -89,7 +90,8 @@ def update_role(
 
     Open invitations that thereby give more than their inviter may are taken back. Raises NotFound,
     PreconditionFailed, BuiltInRoleStays, Invalid, BeyondOwnPower for a role that may more than
-    `by`, before or after, RoleNameInUse.
+    `by`, before or after, RoleNameInUse, RoleInUse where something is left to it that it could do
+    no more.
     """
     with transaction.atomic():
         role, held = _lock(role_id, expected, by)
@@ -103,6 +105,8 @@ def update_role(
         changed = [field for field in after if after[field] != before[field]]
         if not changed:
             return role
+        if held - codes:
+            _check_leaves_nothing(role, codes)
         role.version += 1
         _save(role)
         _give(role, codes)
@@ -118,10 +122,10 @@ def update_role(
 def delete_role(
     *, role_id: UUID, expected: Precondition = NO_PRECONDITION, by: Principal, at: datetime
 ) -> None:
-    """End a role that nobody has and nobody is invited to.
+    """End a role that nobody has, nobody is invited to, and nothing is left to.
 
     Raises NotFound, PreconditionFailed, BuiltInRoleStays, BeyondOwnPower, RoleInUse, which says
-    who has it.
+    who has it or what is left to it.
     """
     with transaction.atomic():
         role, held = _lock(role_id, expected, by)
@@ -170,6 +174,13 @@ def _check_unused(role: Role) -> None:
     emails = list(open_ones.order_by("id").values_list("email", flat=True)[:HOLDERS_NAMED])
     if emails:
         raise RoleInUse(f"An invitation to it is open: {', '.join(emails)}. Revoke it first.")
+    _check_leaves_nothing(role, frozenset())
+
+
+def _check_leaves_nothing(role: Role, codes: frozenset[str]) -> None:
+    """Nothing that is left to a role's members is left to nobody by its having only `codes`."""
+    if said := role_uses.find_use(role, codes):
+        raise RoleInUse(said)
 
 
 def _save(role: Role) -> None:
