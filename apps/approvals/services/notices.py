@@ -35,7 +35,8 @@ EXPIRED: Final = Kind(
 GLASS: Final = Kind(
     "approvals.glass.broken",
     "Glass was broken",
-    "When somebody approved something alone in an emergency.",
+    "When somebody approved something alone in an emergency. The bell always tells it.",
+    always=True,
 )
 KINDS: Final = (MADE, DECIDED, EXPIRED, GLASS)
 

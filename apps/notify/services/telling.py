@@ -139,7 +139,8 @@ def _reach(to: Audience, kind: kinds.Kind) -> Iterable[Reached]:
     rows = to.rows().annotate(chosen=Subquery(chosen[:1]), every=Subquery(every[:1]))
     presumed = {"bell": kind.bell, "email": kind.email, "channels": kind.channels}
     for member_id, ways_, often in rows.values_list("id", "chosen", "every").order_by("id"):
-        yield Reached(member_id, **(ways_ or presumed), every=often or Digest.Every.OFF)
+        reached = Reached(member_id, **(ways_ or presumed), every=often or Digest.Every.OFF)
+        yield replace(reached, bell=True) if kind.always else reached
 
 
 def _write_notices(news: News, reached: list[Reached], at: datetime) -> None:
