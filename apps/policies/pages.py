@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.http import HttpRequest
 
+from apps.approvals.models import Approval
+from apps.approvals.selectors import APPROVAL, VIEW
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
@@ -102,13 +105,30 @@ def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
     }
 
 
-def attachment_rows(standing: Standing) -> list[dict[str, Any]]:
-    """Where a policy is attached, in words."""
+def attachment_rows(standing: Standing, asked: Sequence[Approval]) -> list[dict[str, Any]]:
+    """Where a policy is attached, in words, and whether somebody has asked to detach it there."""
+    leaving = {one.payload.get("attachment") for one in asked}
+    refs = [public_id(selectors.ATTACHMENT, row.id) for row in standing.attachments]
     return [
         {
-            "id": public_id(selectors.ATTACHMENT, row.id),
+            "id": ref,
             "label": selectors.label_of(row),
             "since": row.created_at,
+            "is_leaving": ref in leaving,
         }
-        for row in standing.attachments
+        for ref, row in zip(refs, standing.attachments, strict=True)
+    ]
+
+
+def asked_rows(request: HttpRequest, asked: Sequence[Approval]) -> list[dict[str, Any]]:
+    """What waits for a second person, with its page for who may see approvals."""
+    may_look = principal_of(request).may(VIEW)
+    return [
+        {
+            "title": one.title,
+            "url": link(request, "approvals:approval", public_id(APPROVAL, one.id))
+            if may_look
+            else "",
+        }
+        for one in asked
     ]
