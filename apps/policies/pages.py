@@ -20,6 +20,12 @@ RESULT_WORDS: Final = {
     "unavailable": ("bad", "Unavailable", "circle-alert"),
 }
 
+# a run's reason → why it was refused although the policies let it through
+UNMET: Final = {
+    "policy_cost": "The run was refused all the same: it costs more than the obligations allow.",
+    "policy_rate": "The run was refused all the same: the obligations allow no more calls for now.",
+}
+
 
 def ref_of(standing: Standing) -> str:
     return public_id(POLICY, standing.id)
@@ -71,7 +77,7 @@ def version_row(request: HttpRequest, version: OrgPolicy, ref: str) -> dict[str,
 
 
 def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
-    """A decision in a list."""
+    """A decision in a list, from what `list_decisions` read."""
     tone, word, icon = RESULT_WORDS[decision.result]
     ref = public_id("dec", decision.id)
     return {
@@ -88,6 +94,20 @@ def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
         "names": [f"{said['name']} v{said['version']}" for said in decision.policies],
         "is_shadowed": decision.shadows is not None,
         "at": decision.at,
+    }
+
+
+def shadow_row(request: HttpRequest, decision: Decision, ref: str) -> dict[str, Any]:
+    """A decision that a policy's draft would have made otherwise, with what it would have been."""
+    row = decision_row(request, decision)
+    draft = next(said for said in decision.shadows or () if said["policy"] == ref)
+    tone, word, icon = RESULT_WORDS[draft["would_be"]]
+    if draft["would_be"] == decision.result:
+        word = "other obligations"
+    return {
+        **row,
+        "draft": (tone, f"Draft: {word.lower()}", icon),
+        "reasons": draft["would_reasons"],
     }
 
 

@@ -19,7 +19,14 @@ from apps.orgs.selectors import list_project_links
 from apps.policies import decisions, places, selectors
 from apps.policies.errors import AttachmentExists, PolicyTestsFailed
 from apps.policies.forms import AttachForm, place_choices
-from apps.policies.pages import attachment_rows, decision_row, policy_page, ref_of, version_row
+from apps.policies.pages import (
+    attachment_rows,
+    decision_row,
+    policy_page,
+    ref_of,
+    shadow_row,
+    version_row,
+)
 from apps.policies.services import activating, attaching, policies
 
 SHOWN: Final = 10
@@ -50,7 +57,9 @@ def policy(request: HttpRequest, ref: str) -> HttpResponse:
         decisions_url=link(request, "policies:decisions", policy=ref_of(standing)),
         can_decide=can_decide,
         shadow=shadow,
-        shadowed=[decision_row(request, row) for row in shadow.newest] if shadow else [],
+        shadowed=[shadow_row(request, row, ref_of(standing)) for row in shadow.newest]
+        if shadow
+        else [],
         two_person=selectors.get_head().two_person,
         approval=selectors.find_open_request(selectors.ACTIVATION, waiting.id) if waiting else None,
         effect=_effect(standing),

@@ -15,7 +15,7 @@ from apps.common.pagination import paginate
 from apps.orgs.pages import command, needs, principal_of
 from apps.policies import decisions, places, selectors
 from apps.policies.models import Decision, DecisionResult
-from apps.policies.pages import crumbs, decision_row
+from apps.policies.pages import UNMET, crumbs, decision_row
 from apps.policies.questions import RUN
 
 FIELDS: Final = ("result", "agent", "policy", "run", "shadowed")
@@ -65,6 +65,7 @@ def decision(request: HttpRequest, ref: str) -> HttpResponse:
         "opinions": [_said(request, one) for one in found.policies],
         "shadows": [_said(request, one) for one in found.shadows or ()],
         "obligations": found.obligations,
+        "unmet": _unmet(found),
         "document": decisions.find_document(found) if can_read else None,
         "can_read": can_read,
         "digest": bytes(found.input_digest).hex(),
@@ -76,6 +77,11 @@ def decision(request: HttpRequest, ref: str) -> HttpResponse:
         "command": command(request, f"/v1/decisions/{ref}"),
     }
     return render_page_or_partial(request, "policies/decision.html", "decision", context)
+
+
+def _unmet(found: Any) -> str:
+    """Why the run wasn't let through by a decision about it that says otherwise."""
+    return UNMET.get(found.run_reason, "") if found.ordinal is None else ""
 
 
 def _rows(asked: dict[str, str]) -> tuple[Any, bool]:
