@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import expect
+
 from tests.e2e.person import Person
 from tests.e2e.product import ROOT, Product
 
@@ -146,6 +148,13 @@ def run_by_form(person: Person, text: str, *, at: str = "") -> None:
         person.go(at)
     person.fill(input=json.dumps({"text": text}))
     person.press("Run")
+
+
+def open_run(person: Person, link: str = "Open the run") -> str:
+    """Follow the link to a run; its id."""
+    person.page.get_by_role("link", name=link).click()
+    expect(person.page.locator("#run-status")).to_be_visible()
+    return last_part(person.page.url)
 
 
 def last_part(url: str) -> str:

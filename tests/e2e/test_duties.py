@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.looking import each_look
-from tests.e2e.office import Office, run_by_form
+from tests.e2e.office import Office, open_run, run_by_form
 from tests.e2e.person import Person
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +31,7 @@ def test_what_is_masked_is_read_by_nobody(office: Office, owner: Person) -> None
     expect(page.locator("#result")).to_contain_text("[masked]")
     expect(page.locator("#result")).not_to_contain_text(value)
     # And so has the run's page
-    page.get_by_role("link", name="Open the run").click()
+    open_run(owner)
     for name in ("Input", "Output"):
         expect(page.get_by_role("region", name=name, exact=True)).to_contain_text("[masked]")
     expect(page.locator("#run-status")).to_have_text("Succeeded")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.e2e.looking import each_look
-from tests.e2e.office import Office, last_part, run_by_form
+from tests.e2e.office import Office, last_part, open_run, run_by_form
 from tests.e2e.person import Person
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +30,8 @@ def put_in_force(person: Person, office: Office, name: str, template: str) -> No
     page.get_by_role("link", name="Overview").last.click()
     page.locator("main [name=place]").select_option("org:")
     person.press("Attach")
-    expect(page.locator("main")).to_contain_text("It is attached to the organization now.")
+    attached = page.get_by_role("region", name="Attached to")
+    expect(attached.locator("ul")).to_contain_text("The organization")
     page.get_by_role("button", name="Activate v1").click()
     dialog = page.locator("#activate")
     expect(dialog).to_contain_text("decides about every call of the organization")
@@ -63,19 +64,16 @@ def test_a_role_is_kept_out_of_a_marked_project_and_of_no_other(
     run_by_form(member, "Pay Ada")
     # Then they read why not, what the policies decided, and that nothing began
     expect(refusal(member)).to_contain_text(WHY)
-    assert each_look(member.page, "run-refused") == []
-    member.page.set_viewport_size({"width": 1440, "height": 900})
     refusal(member).get_by_role("link", name="See the decision").click()
     expect(member.page.get_by_role("heading", level=1)).to_contain_text("Denied")
     expect(member.page.locator("main")).to_contain_text(WHY)
     expect(member.page.locator("#decision li", has_text=name)).to_contain_text("Denies")
     decision = last_part(member.page.url)
-    member.page.get_by_role("link", name="Open the run").click()
+    run = office.run(open_run(member))
     expect(member.page.locator("#run-status")).to_have_text("Denied")
     expect(member.page.locator("#run-live")).to_contain_text("None: it never began.")
     expect(member.page.get_by_role("link", name="See the decision")).to_be_visible()
     # And so it is on record
-    run = office.run(last_part(member.page.url))
     assert (run["status"], run["reason"]) == ("denied", "policy")
     assert (run["decision_id"], run["output"]) == (decision, None)
     assert office.must("GET", f"/runs/{run['id']}/steps")["results"] == []
@@ -86,6 +84,7 @@ def test_a_role_is_kept_out_of_a_marked_project_and_of_no_other(
     succeeds(member, "Elsewhere")
     run_by_form(member, "By name", at=office.url(f"/agents/{other}/try/?project={marked}"))
     expect(refusal(member)).to_contain_text(WHY)
+    assert each_look(member.page, "run-refused") == []
     # And who isn't a member works there
     run_by_form(owner, "Pay Bob", at=office.url(f"/agents/{agent}/try/"))
     succeeds(owner, "Pay Bob")
@@ -104,10 +103,9 @@ def test_a_call_that_costs_more_than_the_cap_is_refused(office: Office, member: 
     expect(refusal(member)).to_contain_text(cost)
     # And the run and the decision say so
     page = member.page
-    refusal(member).get_by_role("link", name="On record").click()
+    run = office.run(open_run(member, "On record"))
     expect(page.locator("#run-status")).to_have_text("Denied")
     expect(page.locator("#run-live")).to_contain_text(cost)
-    run = office.run(last_part(page.url))
     assert (run["status"], run["reason"], run["cost_micros"]) == ("denied", "policy_cost", 0)
     page.locator("#run-live").get_by_role("link", name="See the decision").click()
     expect(page.locator("main")).to_contain_text("it costs more than the obligations allow")
@@ -136,8 +134,7 @@ def test_calls_beyond_a_rate_are_refused_and_when_they_may_come_again(
     expect(told).to_contain_text(re.compile(r"You can try again in (a moment|\d+ (min|h))\."))
     told.get_by_role("link", name="See the decision").click()
     expect(member.page.locator("main")).to_contain_text("no more calls for now")
-    member.page.get_by_role("link", name="Open the run").click()
-    run = office.run(last_part(member.page.url))
+    run = office.run(open_run(member))
     assert (run["status"], run["reason"]) == ("denied", "policy_rate")
     # And others are counted by themselves
     assert office.call("owner", agent, "Mine")["status"] == "succeeded"
