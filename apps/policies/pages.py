@@ -13,7 +13,7 @@ from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
 from apps.orgs.pages import principal_of
-from apps.policies import selectors
+from apps.policies import reading, selectors
 from apps.policies.models import Decision, OrgPolicy
 from apps.policies.selectors import POLICY, Standing
 
@@ -85,7 +85,7 @@ def version_row(request: HttpRequest, version: OrgPolicy, ref: str) -> dict[str,
 
 
 def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
-    """A decision in a list."""
+    """A decision in a list, from what `list_decisions` read."""
     tone, word, icon = RESULT_WORDS[decision.result]
     ref = public_id("dec", decision.id)
     return {
@@ -102,6 +102,21 @@ def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
         "names": [f"{said['name']} v{said['version']}" for said in decision.policies],
         "is_shadowed": decision.shadows is not None,
         "at": decision.at,
+    }
+
+
+def shadow_row(request: HttpRequest, decision: Decision, ref: str) -> dict[str, Any]:
+    """A decision that a policy's draft would have made otherwise, with what it would have been."""
+    row = decision_row(request, decision)
+    shadows = reading.told(principal_of(request), decision.shadows or ())
+    draft = next(said for said in shadows if said["policy"] == ref)
+    tone, word, icon = RESULT_WORDS[draft["would_be"]]
+    if draft["would_be"] == decision.result:
+        word = "other obligations"
+    return {
+        **row,
+        "draft": (tone, f"Draft: {word.lower()}", icon),
+        "reasons": draft["would_reasons"],
     }
 
 

@@ -105,7 +105,15 @@ def test_a_shadow_counts_what_it_would_change(
     differs = {**said(guard, "deny", "no"), "would_be": "deny", "would_reasons": ["no"]}
     decide(run, shadows=[differs], at=timezone.now() + timedelta(seconds=1))
     html = browser.get(path(guard)).content.decode()
-    assert "It would have decided 1 call otherwise" in html and "A draft differs" in html
+    assert "It would have decided 1 call otherwise" in html and "Draft: denied" in html
+
+
+def test_a_draft_that_obliges_to_more_says_so(browser: Any, org: Any, guard: OrgPolicy) -> None:
+    browser.post(path(guard, "shadow/"))
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    differs = {**said(guard, "allow"), "would_be": "allow", "would_reasons": []}
+    decide(run, shadows=[differs], at=timezone.now() + timedelta(seconds=1))
+    assert "Draft: other obligations" in browser.get(path(guard)).content.decode()
 
 
 def test_a_document_is_shown_to_who_may_read_data(

@@ -25,6 +25,7 @@ from apps.policies.pages import (
     decision_row,
     policy_page,
     ref_of,
+    shadow_row,
     version_row,
 )
 from apps.policies.services import activating, attaching, policies
@@ -59,7 +60,9 @@ def policy(request: HttpRequest, ref: str) -> HttpResponse:
         decisions_url=link(request, "policies:decisions", policy=ref_of(standing)),
         can_decide=can_decide,
         shadow=shadow,
-        shadowed=[decision_row(request, row) for row in shadow.newest] if shadow else [],
+        shadowed=[shadow_row(request, row, ref_of(standing)) for row in shadow.newest]
+        if shadow
+        else [],
         two_person=two_person,
         asks=two_person and standing.active is not None,
         asked=asked_rows(request, asked),

@@ -28,6 +28,7 @@ from apps.runs.presenting import cost_of, facts_of, milliseconds, run_url, token
 from apps.runs.reading import READ, bare_step, may_read, told_event
 from apps.runs.selectors import RunView
 from apps.runs.services.control import cancel_run
+from apps.runs.states import RunStatus
 from apps.runs.streams import stream_run
 from apps.runs.views.feedback import feedback_card
 from apps.runs.wording import mending, why
@@ -64,6 +65,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         "reads": reads,
         "why": why(run.reason),
         "mending": mending(run.reason, (run.error or {}).get("code", "")),
+        "told": _told(facts, run.reason),
         "kin": _kin(request, run, tree),
         **_drawn(request, run, tree, steps_of_tree, now),
         "steps": [
@@ -107,6 +109,13 @@ def _actions(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, A
         else None,
         "command": command(request, f"/v1/runs/{ref}"),
     }
+
+
+def _told(facts: dict[str, Any], reason: str) -> dict[str, str]:
+    """Where a refusal is told in full: at what a person was asked, or the policies decided."""
+    kind = "approval" if reason.startswith("approval_") else "decision"
+    found = facts[kind] if facts["status"] == RunStatus.DENIED else None
+    return {"url": found["url"], "action": f"See the {kind}"} if found and found["url"] else {}
 
 
 def _cancel_text(below: int) -> str:
