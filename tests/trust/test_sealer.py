@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from apps.common.actors import SYSTEM
 from apps.common.ids import uuid7
 from apps.tenants import keys
 from apps.trust import note, selectors
+from apps.trust.errors import LogDisplaced
 from apps.trust.leaves import hash_of_event, hash_of_leaf
 from apps.trust.models import AuditEvent, Checkpoint, Leaf, Tile
-from apps.trust.services import record_event, rotate_signing_key
+from apps.trust.services import record_event, rotate_signing_key, sealer
 from apps.trust.services.sealer import seal, sweep_seal
 from apps.trust.tree import open_tree
 from tests.trust.test_merkle import defined_root
@@ -114,6 +115,29 @@ def test_a_seal_takes_few_statements(org, django_assert_num_queries):
     # write, the org, the keys and one to open, the checkpoint.
     with django_assert_num_queries(13):
         seal(at=AT)
+
+
+def test_the_sealer_stops_where_transactions_are_counted_anew(org, monkeypatch):
+    """After a restore into another cluster: what it took in now would stand where nobody seals."""
+    record()
+    seal(at=AT)
+    record()
+    monkeypatch.setattr(sealer, "oldest_running", lambda: 3)
+    with pytest.raises(LogDisplaced):
+        seal(at=AT)
+    assert Checkpoint.objects.count() == 1
+
+    monkeypatch.undo()
+    assert seal(at=AT)
+
+
+def test_a_leaf_is_left_by_its_own_transaction_only(org):
+    row = {"kind": "run", "subject_id": uuid4(), "digest": DIGEST}
+    for xid in (3, 2**60):
+        with pytest.raises(IntegrityError, match="its own transaction"), transaction.atomic():
+            Leaf.objects.create(xid=xid, **row)
+    assert not Leaf.objects.exists()
+    assert Leaf.objects.create(**row)
 
 
 def test_the_application_can_change_no_leaf_and_no_checkpoint(org):
