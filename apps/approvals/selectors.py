@@ -169,12 +169,15 @@ def get_rule(ref: str) -> ApprovalRule:
 
 
 def find_agent_id(ref: str, *, tool: str = "") -> UUID | None:
-    """An agent that isn't retired by its public id or slug, if it has that tool; None if there is
-    none. Agents belong to a higher app, so only the rules' own column is followed.
+    """An agent that isn't retired by its public id or slug, if it has that tool: one that it
+    offers, or one that its model has called. None if there is none. Agents belong to a higher app,
+    so only the rules' own column is followed.
     """
     named = {"slug": ref} if is_slug(ref) else {"id": parse_id(AGENT, ref)}
     rows = _agents().exclude(status="retired").filter(**named)
-    rows = rows.filter(capabilities__name=tool) if tool else rows
+    if tool:
+        own = Q(config__tools__contains=[{"name": tool}])
+        rows = rows.filter(Q(capabilities__name=tool) | own)
     found: UUID | None = rows.values_list("id", flat=True).first()
     return found
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from apps.common.forms import NameField
+from apps.orgs.ruled import FIXED
 from apps.tenants.domains import HOST, MAIL, NAME_MAX
 
 
@@ -31,6 +32,11 @@ class ProjectEditForm(ProjectForm):
 
     version = forms.CharField(widget=forms.HiddenInput)
     slug = None  # type: ignore[assignment]
+
+    def fix_tags(self) -> None:
+        """Show the tags to somebody who can't change them."""
+        self.fields["tags"].widget.attrs["readonly"] = True
+        self.fields["tags"].help_text = FIXED
 
 
 class InviteForm(forms.Form):

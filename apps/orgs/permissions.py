@@ -77,7 +77,10 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "approvals.rules": ("Say who must approve what", _ADMINS),
     "policies.view": ("See policies and what they are attached to", _EVERYONE),
     "policies.edit": ("Write policies, try them and test them", _ADMINS),
-    "policies.activate": ("Activate, attach and retire policies", _ADMINS),
+    "policies.activate": (
+        "Activate, attach and retire policies, and change what they go by",
+        _ADMINS,
+    ),
     "decisions.view": ("See what the policies decided, and why", _EVERYONE),
     "audit.view": ("Read the audit log", _ADMINS),
     "audit.export": ("Take the audit log away as a file", _ADMINS),

@@ -9,9 +9,10 @@ class PoliciesConfig(AppConfig):
     def ready(self) -> None:
         from apps.approvals import registry
         from apps.common import health
+        from apps.orgs import ruled
         from apps.policies import links
         from apps.policies.engine import checks
-        from apps.policies.selectors import ACTIVATION, SETTINGS
+        from apps.policies.selectors import ACTIVATION, SETTINGS, is_any_in_force
         from apps.policies.services import approved, backtesting, retention, seeding
         from apps.tenants import provisioning, sweeping
 
@@ -24,6 +25,7 @@ class PoliciesConfig(AppConfig):
         )
         registry.register(ACTIVATION, activation)
         registry.register(SETTINGS, settings)
+        ruled.register(is_any_in_force)
         provisioning.on_provision(seeding.seed_policies)
         sweeping.every_visit(retention.sweep_inputs)
         sweeping.every_visit(backtesting.sweep_backtests)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.http import HttpRequest
 
 from apps.common.ids import public_id
+from apps.common.json import Object
 from apps.common.links import link
 from apps.orgs.pages import principal_of
 from apps.policies import selectors
@@ -19,6 +20,16 @@ RESULT_WORDS: Final = {
     "require_approval": ("warn", "Approval required", "hourglass"),
     "unavailable": ("bad", "Unavailable", "circle-alert"),
 }
+
+
+def words_of(obligations: Object) -> str:
+    """What a decision obliges to, for people."""
+    words = [f"hide {path}" for path in obligations.get("mask", ())]
+    if (cap := obligations.get("cap_cost_micros")) is not None:
+        words.append(f"cost at most {cap} micro-dollars")
+    rates = obligations.get("rates", ())
+    words += [f"{rate['requests']} calls in {rate['seconds']} s" for rate in rates]
+    return "; ".join(words) or "nothing"
 
 
 def ref_of(standing: Standing) -> str:

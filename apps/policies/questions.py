@@ -31,8 +31,8 @@ class Subject:
 class Resource:
     """What is asked for: a tool of an agent, in the project that the call counts for.
 
-    The agent's own project counts too, so that nobody passes by a policy by naming another; `tags`
-    are both projects'.
+    The caller names that one, so the agent's own counts too: nobody gets past a policy by naming
+    another. `tags` are both projects'.
     """
 
     agent_id: UUID
@@ -42,7 +42,9 @@ class Resource:
     project_id: UUID
     agent_project_id: UUID
     project: str
+    agent_project: str
     tags: Sequence[str] = ()
+    agent_tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ class Question:
                 "tool": what.tool,
                 "annotations": dict(what.annotations),
                 "project": {"slug": what.project, "tags": list(what.tags)},
+                "agent_project": {"slug": what.agent_project, "tags": list(what.agent_tags)},
             },
             "context": context,
         }

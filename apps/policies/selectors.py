@@ -40,6 +40,12 @@ def get_head() -> PolicyHead:
     return PolicyHead.objects.first() or _UNSEEDED
 
 
+def is_any_in_force() -> bool:
+    """Whether any policy decides about any call: one that is active and attached somewhere."""
+    rows = Attachment.objects.filter(policy__retired_at=None)
+    return rows.filter(policy__versions__status=PolicyStatus.ACTIVE).exists()
+
+
 def get_bundle() -> Bundle:
     """All that counts in the org now.
 

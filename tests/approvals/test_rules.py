@@ -137,3 +137,11 @@ def test_a_rule_names_what_there_is(org, owner, desk, fields, field):
         create(owner, **fields)
     assert list(refusal.value.by_field) == [field]
     assert not ApprovalRule.objects.exists()
+
+
+def test_a_rule_may_be_for_a_tool_that_an_agents_model_has_called(org, owner):
+    make_agent("writer", runtime="llm", config={"tools": [{"name": "refund"}, {"name": "look"}]})
+    rule = create(owner, agent="writer", tool="refund")
+    assert find_rule(KIND, About(agent_id=rule.agent_id, tool="refund")) == rule
+    with pytest.raises(Invalid):
+        create(owner, agent="writer", tool="fly")

@@ -100,6 +100,7 @@ def govern(agent: Any, run: Any, *, by: Any) -> dict[str, str]:
         status="done",
         finished_at=AT,
         created_at=AT,
+        worked_at=AT,
         created_by_id=by.member_id,
     )
     return {

@@ -34,6 +34,16 @@ def test_a_policy_is_written_activated_revised_and_retired(api: Api, org: Any) -
     assert problem(api.post(f"{path}/activate")) == (409, "policy_state")
 
 
+def test_what_was_written_after_it_was_read_is_not_activated(api: Api, org: Any) -> None:
+    path = f"/policies/{api.post('/policies', {'name': 'Guard', 'rego_text': ALLOW}).json()['id']}"
+    api("PUT", path, {"rego_text": DENY})
+    before = OrgPolicy.objects.filter(status="active").count()
+    answer = api.post(f"{path}/activate", {"version": 1})
+    assert problem(answer) == (412, "precondition_failed")
+    assert OrgPolicy.objects.filter(status="active").count() == before
+    assert api.post(f"{path}/activate", {"version": 2}).json()["status"] == "active"
+
+
 @pytest.mark.parametrize("path", ["/policies", "/policies/test", "/policies/backtest"])
 def test_a_flaw_is_told_by_line_and_column(api: Api, org: Any, path: str) -> None:
     more = {"/policies": {"name": "x"}, "/policies/test": {"input": {}}}.get(path, {"days": 1})
@@ -73,6 +83,19 @@ def test_a_text_is_tried_without_being_kept(api: Api, org: Any) -> None:
     assert (told["result"], told["reasons"], told["flaw"]) == ("deny", ["never"], "")
     assert problem(api.post("/policies/test", {"rego_text": DENY, "input": 1}))[0] == 422
     assert OrgPolicy.objects.count() == before
+
+
+def test_a_backtest_that_is_asked_for_once_is_left_to_a_job(api: Api, org: Any) -> None:
+    """While an Idempotency-Key is claimed a transaction is open, in which nothing long is done."""
+    decide(Run.objects.get(id=admit(make_agent("one")).run_id))
+    body = {"rego_text": DENY, "days": 2}
+    kept = api.post("/policies/backtest", body, Idempotency_Key="once")
+    assert (kept.status_code, kept.json()["status"], kept.json()["evaluated"]) == (
+        *(202, "running"),
+        0,
+    )
+    at_once = api.post("/policies/backtest", body)
+    assert (at_once.status_code, at_once.json()["evaluated"]) == (200, 1)
 
 
 def test_decisions_are_filtered_and_their_documents_are_for_who_may_read_data(

@@ -64,6 +64,21 @@ def test_a_text_is_tried_with_its_tests_and_not_kept(browser: Any, guard: OrgPol
     assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
 
 
+def test_the_button_activates_the_version_that_its_page_showed(
+    browser: Any, guard: OrgPolicy
+) -> None:
+    assert (
+        '<input type="hidden" name="version" value="1">'
+        in browser.get(path(guard)).content.decode()
+    )
+    browser.post(path(guard, "edit/"), form(guard, name="Second"))
+    assert browser.post(path(guard, "activate/"), {"version": "1"}).status_code == 303
+    assert "Version 2 was written meanwhile" in browser.get(path(guard)).content.decode()
+    assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
+    browser.post(path(guard, "activate/"), {"version": "2"})
+    assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).status == "active"
+
+
 def test_a_retired_policy_has_no_editor(browser: Any, guard: OrgPolicy) -> None:
     assert browser.post(path(guard, "retire/")).status_code == 303
     assert browser.get(path(guard, "edit/")).status_code == 409
@@ -112,6 +127,16 @@ def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> No
     html = browser.get(sent["Location"]).content.decode()
     assert "1 of 1 would change" in html and "Denied" in html
     assert browser.post(path(deny, "backtest/"), {"days": "0"}).status_code == 422
+
+
+def test_a_backtest_says_what_would_be_obliged(browser: Any, org: Any, owner: Any) -> None:
+    decide(Run.objects.get(id=admit(make_agent("one")).run_id))
+    rego = f'{ALLOW}\nobligations := {{"mask": ["input.text"]}}\n'
+    masks = make_policy(owner, rego_text=rego, scope="org")
+    sent = browser.post(path(masks, "backtest/"), {"days": "2"})
+    html = browser.get(sent["Location"]).content.decode()
+    assert "1 of 1 would change" in html
+    assert "Obliged to nothing; would be to hide input.text." in html
 
 
 def test_with_two_people_the_button_asks_for_approval(

@@ -180,3 +180,21 @@ def test_a_warm_invocation_with_policies_takes_two_round_trips(
     # A stale admission; the agent, the head, texts and attachments; the run, and its end.
     with django_assert_num_queries(7):
         ask()
+
+
+def test_a_rule_by_slug_knows_the_agents_own_project_too(echo: Agent) -> None:
+    now = timezone.now()
+    Project.objects.create(
+        name="Other", slug="other", tags=["open"], created_at=now, updated_at=now
+    )
+    Project.objects.filter(is_default=True).update(tags=["closed"])
+    in_force(
+        """deny contains "Not from outside." if {
+  input.resource.agent_project == {"slug": "default", "tags": ["closed"]}
+  input.resource.project == {"slug": "other", "tags": ["open", "closed"]}
+}
+"""
+    )
+    assert ask().run.status == "succeeded"
+    with pytest.raises(RunDenied, match="Not from outside"):
+        ask(project="other")

@@ -19,6 +19,7 @@ from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
+from apps.orgs import ruled
 from apps.orgs.api.base import OrgView
 from apps.orgs.api.keys import AgentKeyWrite, KeyRead, NewKeyRead, answer_new_key
 from apps.orgs.selectors import MEMBER, get_project, list_keys
@@ -84,10 +85,14 @@ class AgentView(OrgView):
         examples=examples.AGENT_CHANGE,
     )
     def patch(self, request: Request, agent: str) -> Response:
+        """Change what is given. To move it to another project takes `policies.activate` too while
+        a policy is in force: policies go by projects.
+        """
         changed = agents.update_agent(
             agent_id=selectors.get_agent(agent).id,
             fields=_resolved(self, self.read(s.AgentChange)),
             expected=self.precondition(),
+            may_move=ruled.may(self.by),
             actor=self.by.actor,
             at=timezone.now(),
         )

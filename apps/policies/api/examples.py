@@ -124,6 +124,7 @@ POLICY_REVISE: Final = [
 TESTS: Final = [example("All pass", {"status": "tested", "tests": [_OUTCOME]})]
 _ACTIVE: Final = {**_POLICY, "status": "active", "active_version": 1}
 ACTIVATED: Final = [
+    example("The version that was read", {"version": 1}, request=True),
     example("The policy, active", {**_ACTIVE, "approval_id": None}),
     example(
         "It waits for a second person",
@@ -173,6 +174,8 @@ _BACKTEST: Final[dict[str, Any]] = {
             "was": "allow",
             "would_be": "deny",
             "reasons": [_REASON],
+            "obligations_were": {},
+            "obligations_would_be": {},
         }
     ],
     "is_cut": False,

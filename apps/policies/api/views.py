@@ -10,13 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.approvals.selectors import APPROVAL
-from apps.common.errors import Invalid
+from apps.common.errors import Invalid, PreconditionFailed
 from apps.common.ids import public_id
 from apps.common.json import find_flaw
 from apps.common.openapi import page_of, problems
 from apps.common.pagination import NEWEST_FIRST, Keyset
 from apps.orgs.api.base import OrgView
-from apps.policies import places, selectors
+from apps.orgs.api.idempotency import key_of
+from apps.orgs.denials import needed
+from apps.policies import places, reading, selectors
 from apps.policies.api import examples
 from apps.policies.api import serializers as s
 from apps.policies.errors import outcome_as_json
@@ -147,7 +149,7 @@ class ActivateView(OrgView):
     @extend_schema(
         operation_id="policies_activate",
         tags=["policies"],
-        request=None,
+        request=s.ActivateWrite,
         responses={200: s.ActivatedRead, 202: s.ActivatedRead},
         examples=examples.ACTIVATED,
     )
@@ -155,8 +157,12 @@ class ActivateView(OrgView):
         """Have its newest version decide from now on. Its tests run first. Where the organization
         wants two people for that, the answer is 202 with the approval that it waits for.
         """
+        found = selectors.get_policy(policy)
+        newest = found.newest.version
+        if self.read(s.ActivateWrite).get("version", newest) != newest:
+            raise PreconditionFailed(f"Version {newest} was written meanwhile. Read it.")
         done = activating.activate_policy(
-            policy_id=selectors.get_policy(policy).id,
+            policy_id=found.id,
             by_member_id=self.by.member_id,
             actor=self.by.actor,
             at=timezone.now(),
@@ -262,9 +268,12 @@ class BacktestsView(OrgView):
         examples=examples.BACKTEST,
     )
     def post(self, request: Request) -> Response:
-        """What a text would have decided about the calls of so many days. One that takes long is
-        answered with 202 as far as it has come; ask for it again.
+        """What a text would have decided about the calls of so many days; it takes `data.read`
+        too, for the text reads what they held. One that takes long, or was asked for with an
+        Idempotency-Key, is answered with 202 as far as it has come; ask for it again.
         """
+        if not reading.may_read(self.by):
+            raise needed(reading.READ)
         body = self.read(s.BacktestWrite)
         policy = body.pop("policy", None)
         found = self.named("policy", lambda: selectors.get_policy(policy)) if policy else None
@@ -273,6 +282,7 @@ class BacktestsView(OrgView):
             policy_id=found.id if found else None,
             by_member_id=self.by.member_id,
             at=timezone.now(),
+            seconds=0 if key_of(request) else backtesting.AT_ONCE,
         )
         is_done = made.status == Backtest.Status.DONE
         return self.answer(s.BacktestRead, made, status=200 if is_done else 202)

@@ -100,6 +100,10 @@ def check(request: HttpRequest, ref: str) -> HttpResponse:
 def activate(request: HttpRequest, ref: str) -> HttpResponse:
     """Have the version that is on its way decide, or ask a second person."""
     standing, by = selectors.get_policy(ref), principal_of(request)
+    newest = standing.newest.version
+    if request.POST.get("version", str(newest)) != str(newest):
+        messages.error(request, f"Not activated. Version {newest} was written meanwhile: read it.")
+        return _back(request, standing)
     try:
         done = activating.activate_policy(
             policy_id=standing.id, by_member_id=by.member_id, actor=by.actor, at=timezone.now()

@@ -98,6 +98,8 @@ class Charge:
             project=self.place.slug,
             tags=tuple(dict.fromkeys((*self.place.tags, *self.home.tags))),
             agent_project_id=self.home.id,
+            agent_project=self.home.slug,
+            agent_tags=self.home.tags,
         )
 
 
