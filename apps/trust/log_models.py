@@ -26,12 +26,12 @@ class Leaf(TenantModel):
     Writing one takes no lock and no number: the hot path leaves it behind, and the sealer gives it
     its place in the tree, by `xid` and `id`. A record that changed after all leaves another.
     `aside` is what its text needs besides the record's row: what of the row may still change, as it
-    was, and the salt of what stands there by its fingerprint. `xid` is the database's word: it
-    refuses any other.
+    was, and the salt of what stands there by its fingerprint. `xid` is the database's word alone:
+    under an older one a leaf would never be sealed, and stand where no checkpoint has it.
     """
 
     append_only: ClassVar = True
-    app_grants: ClassVar = ("select", "insert")
+    app_grants: ClassVar = ("select", "insert (id, kind, subject_id, digest, aside)")
 
     kind = models.CharField(max_length=20)
     subject_id = models.UUIDField()

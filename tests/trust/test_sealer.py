@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 
 from apps.common.actors import SYSTEM
 from apps.common.ids import uuid7
@@ -131,13 +131,17 @@ def test_the_sealer_stops_where_transactions_are_counted_anew(org, monkeypatch):
     assert seal(at=AT)
 
 
-def test_a_leaf_is_left_by_its_own_transaction_only(org):
-    row = {"kind": "run", "subject_id": uuid4(), "digest": DIGEST}
-    for xid in (3, 2**60):
-        with pytest.raises(IntegrityError, match="its own transaction"), transaction.atomic():
-            Leaf.objects.create(xid=xid, **row)
+def test_a_leaf_is_dated_by_the_database_only(org):
+    row = "uuidv7(), 'run', uuidv7(), sha256('x')"
+    for column, value in (("xid", 3), ("xid", "default"), ("org_id", f"'{org.id}'")):
+        with pytest.raises(Exception, match="permission denied"), transaction.atomic():
+            connection.cursor().execute(
+                f"insert into trust_leaf (id, kind, subject_id, digest, {column})"
+                f" values ({row}, {value})"
+            )
     assert not Leaf.objects.exists()
-    assert Leaf.objects.create(**row)
+    leave()
+    assert Leaf.objects.get().org_id == org.id
 
 
 def test_the_application_can_change_no_leaf_and_no_checkpoint(org):
