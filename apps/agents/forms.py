@@ -17,6 +17,7 @@ from apps.agents.services.grants import EVERY_TOOL
 from apps.agents.services.models import KEY_MAX, MODEL_MAX, PER_MILLION_MAX, URL_MAX
 from apps.common.forms import JsonObjectField
 from apps.common.json import Object
+from apps.orgs.ruled import FIXED
 
 Choices = Iterable[tuple[str, str]]
 # kind → what it is, for whoever chooses one
@@ -119,6 +120,11 @@ class AgentEditForm(RuntimeForm):
             choices=list(members), help_text="Who answers for what it does."
         )
         self.fields["timeout_seconds"] = _timeout()
+
+    def fix_project(self, present: tuple[str, str]) -> None:
+        """Show the project to somebody who can't move the agent to another."""
+        field: Any = self.fields["project"]
+        field.choices, field.help_text = [present], FIXED
 
 
 class CapabilityForm(forms.Form):

@@ -23,5 +23,7 @@ class Directory:
 
 
 def _ref(agent: Agent) -> AgentRef:
-    tools = tuple(capability.name for capability in agent.capabilities.all())
-    return AgentRef(agent.id, agent.slug, agent.name, tools)
+    """With what it offers and what its model has called: the effects are the latter's."""
+    offered = (capability.name for capability in agent.capabilities.all())
+    own = (tool["name"] for tool in agent.config.get("tools", ()))
+    return AgentRef(agent.id, agent.slug, agent.name, tuple(dict.fromkeys((*offered, *own))))

@@ -72,7 +72,8 @@ def opinion_as_json(policy_id: UUID, opinion: Opinion) -> Object:
         "result": opinion.result,
         "reasons": list(opinion.reasons),
     }
-    return {**said, "flaw": opinion.flaw} if opinion.flaw else said
+    more = {"obligations": obligations_as_json(opinion.obligations), "flaw": opinion.flaw}
+    return {**said, **{name: value for name, value in more.items() if value}}
 
 
 def obligations_as_json(obligations: Obligations) -> Object:

@@ -59,9 +59,8 @@ def list_decisions(
 
 
 def get_decision(ref: str) -> Decision:
-    """A decision by its public id, with why its run was refused; raises NotFound."""
-    rows = list_decisions().annotate(run_reason=F("run__reason"))
-    found = rows.filter(id=parse_id(DECISION, ref)).first()
+    """A decision by its public id; raises NotFound."""
+    found = list_decisions().filter(id=parse_id(DECISION, ref)).first()
     if found is None:
         raise NotFound("There is no such decision.")
     return found

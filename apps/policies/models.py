@@ -44,7 +44,7 @@ class PolicyHead(TenantModel):
     )
     keep_inputs_days = models.PositiveIntegerField(default=KEEP_INPUTS_DAYS)
     two_person = models.BooleanField(
-        default=False, help_text="whether an activation needs a second person"
+        default=False, help_text="whether a change of what decides needs a second person"
     )
 
     class Meta:
@@ -322,8 +322,9 @@ class Backtest(TenantModel):
     """A text asked about calls that were decided already, the newest first, a part at a time.
 
     The row is the job: `reached_at` and `reached_id` are the last decision that was looked at, so
-    whoever goes on begins exactly after it. `changed` lists what would be decided otherwise, as far
-    as it is worth reading; `changed_count` counts all of it. `without_input` had no document left.
+    whoever goes on begins exactly after it; `worked_at` is when that was. `changed` lists what
+    would be decided otherwise, as far as it is worth reading; `changed_count` counts all of it.
+    `without_input` had no document left.
     """
 
     Status = BacktestStatus
@@ -345,6 +346,7 @@ class Backtest(TenantModel):
     created_by = models.ForeignKey(
         "orgs.Member", on_delete=models.PROTECT, related_name="+", db_index=False
     )
+    worked_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -360,7 +362,7 @@ class Backtest(TenantModel):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="policy_backtest_newest"),
             models.Index(
-                fields=["created_at"],
+                fields=["worked_at"],
                 condition=Q(status="running"),
                 name="policy_backtest_running",
             ),

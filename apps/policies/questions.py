@@ -31,8 +31,8 @@ class Subject:
 class Resource:
     """What is asked for: a tool of an agent, in the project that the call counts for.
 
-    The agent's own project counts too, so that nobody passes by a policy by naming another; `tags`
-    are both projects'.
+    The caller names that one, so the agent's own counts too: nobody gets past a policy by naming
+    another. `tags` are both projects'.
     """
 
     agent_id: UUID
@@ -42,13 +42,15 @@ class Resource:
     project_id: UUID
     agent_project_id: UUID
     project: str
+    agent_project: str
     tags: Sequence[str] = ()
+    agent_tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """Under which circumstances: `caller` is the calling agent's slug, `lineage` the agents from
-    the root's on. `host` is where a tool call goes.
+    the root's down to the caller, `depth` how many those are. `host` is where a tool call goes.
     """
 
     cost_micros: int
@@ -101,6 +103,7 @@ class Question:
                 "tool": what.tool,
                 "annotations": dict(what.annotations),
                 "project": {"slug": what.project, "tags": list(what.tags)},
+                "agent_project": {"slug": what.agent_project, "tags": list(what.agent_tags)},
             },
             "context": context,
         }

@@ -32,7 +32,18 @@ class Mask:
         paths = tuple(paths)
         kept = mask(input, paths, root="input")
         found = {*_hidden(input, kept), *(above.hidden if above else ())}
-        return cls(paths, tuple(sorted(found, key=lambda one: (-len(str(one)), str(one)))))
+        return cls(paths, _sorted(found))
+
+    def within(self, paths: Iterable[str], input: Object) -> Mask:
+        """The mask of one call that the run makes itself, with the call's input."""
+        both = tuple(dict.fromkeys((*self.paths, *paths)))
+        return Mask.of(both, input, above=self) if both else self
+
+    def hiding(self, other: Mask) -> Mask:
+        """This mask, which from now on hides the other's values too."""
+        if set(other.hidden) <= set(self.hidden):
+            return self
+        return Mask(self.paths, _sorted({*self.hidden, *other.hidden}))
 
     def __bool__(self) -> bool:
         return bool(self.paths or self.hidden)
@@ -69,6 +80,10 @@ class Mask:
 
 
 NOTHING_HIDDEN: Final = Mask()
+
+
+def _sorted(found: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(found, key=lambda one: (-len(str(one)), str(one))))
 
 
 def _hidden(value: Any, kept: Any) -> Iterator[Any]:

@@ -166,8 +166,9 @@ class Step(TenantModel):
     """One thing that a run did beyond computing: its own work, an outside call, another agent.
 
     `attempt` is the run's `lease_no` when it began: a second attempt's steps stand beside the
-    first's. A tool call that stands here whole has a `call_key`: another attempt that makes the
-    same call is given what this one got.
+    first's. A tool call that ended well has a `call_key`: another attempt that makes the same call
+    is given what this one got. One that `is_sealed` has something hidden here, and the whole output
+    in the secret store until the run is over.
     """
 
     app_grants: ClassVar = ("select", "insert", "update")
@@ -192,6 +193,7 @@ class Step(TenantModel):
         Run, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
     )
     call_key = models.CharField(max_length=64, blank=True, db_default="")
+    is_sealed = models.BooleanField(db_default=False)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 
@@ -208,6 +210,7 @@ class Step(TenantModel):
         ]
         indexes = [
             models.Index(fields=["child"], condition=Q(child__isnull=False), name="step_of_child"),
+            models.Index(fields=["id"], condition=Q(is_sealed=True), name="step_sealed"),
         ]
 
     def __str__(self) -> str:

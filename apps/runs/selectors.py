@@ -10,16 +10,18 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
+from django.db import connection
 from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KT
 
 from apps.agents.models import Agent, AgentStatus
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
-from apps.common.ids import public_id
+from apps.common.ids import parse_id, public_id
 from apps.common.json import Object
-from apps.orgs.models import Member
+from apps.orgs.models import ApiKey, Member, RolePermission
 from apps.orgs.principals import Principal
+from apps.orgs.selectors import KEY
 from apps.runs.models import Feedback, Rating, Run, RunEvent, RunLog, SavedView, Step
 from apps.runs.spine import Ending
 from apps.runs.states import CLOSED, OPEN, RunStatus
@@ -118,11 +120,47 @@ def get_whole_run(run_id: UUID) -> Run:
     return rows.annotate(member_role=Subquery(member.values("role__slug"))).get(id=run_id)
 
 
+def may_invoke(member_id: UUID) -> bool:
+    """Whether a member may have agents do something now."""
+    rows = RolePermission.objects.filter(
+        role__members__id=member_id,
+        role__members__left_at=None,
+        permission__code="agents.invoke",
+    )
+    return rows.exists()
+
+
+def is_key_good(key: str, *, at: datetime) -> bool:
+    """Whether a key, by its public id, opens anything now."""
+    return ApiKey.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=at),
+        Q(grace_until=None) | Q(grace_until__gt=at),
+        id=parse_id(KEY, key),
+        revoked_at=None,
+    ).exists()
+
+
 def get_ending(run_id: UUID) -> Ending:
     """How a run ended."""
     row = Run.objects.only(*ENDING).get(id=run_id)
     facts = {name: getattr(row, name) for name in ENDING}
     return Ending(**{**facts, "status": RunStatus(row.status)})
+
+
+_COST: Final = """
+with recursive tree as (
+  select id, root_id, cost_micros from runs where id = %s
+  union all
+  select r.id, r.root_id, r.cost_micros from runs r join tree t
+    on r.parent_id = t.id and r.root_id = t.root_id)
+select sum(cost_micros)::bigint from tree
+"""
+
+
+def sum_cost(run_id: UUID) -> int:
+    """What a run has cost until now with all that agents did in its name."""
+    rows = connection.fetch(_COST, [run_id])  # type: ignore[attr-defined]
+    return int(rows[0][0])
 
 
 def get_manifest_id(run_id: UUID) -> UUID:

@@ -21,6 +21,7 @@ from apps.common.json import JsonDecoder, Object
 from apps.runs.spine_types import Admission as Admission
 from apps.runs.spine_types import Began as Began
 from apps.runs.spine_types import Claim as Claim
+from apps.runs.spine_types import Done as Done
 from apps.runs.spine_types import Ending as Ending
 from apps.runs.spine_types import Hold as Hold
 from apps.runs.spine_types import Keyed as Keyed
@@ -29,6 +30,7 @@ from apps.runs.spine_types import Order as Order
 from apps.runs.spine_types import Outcome as Outcome
 from apps.runs.spine_types import Parentage as Parentage
 from apps.runs.spine_types import Standing as Standing
+from apps.runs.spine_types import Suspended as Suspended
 from apps.runs.spine_types import Waiting as Waiting
 from apps.runs.states import RunStatus, StepStatus
 
@@ -150,16 +152,17 @@ def begin_step(
     notes: Notes | None,
     error: Object | None = None,
     bundle: int | None = None,
+    tags: Object | None = None,
     decision: Object | None = None,
     at: datetime,
 ) -> Began:
     """Put the beginning of a step on record, if the run is ours; else it must not begin.
 
-    What policies said of it goes along, and counts while they are those of `bundle`. With an
-    `error` it is over: it was refused.
+    What policies said of it goes along, and counts while they are those of `bundle` and the
+    projects' tags are `tags`. With an `error` it is over: it was refused.
     """
     began: Began = _one(
-        "select begin_step(%s, %s::int, %s, %s::int, %s, %s, %s, %s, %s::int, %s, %s, %s)",
+        "select begin_step(%s, %s::int, %s, %s::int, %s, %s, %s, %s, %s::int, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         step_id,
@@ -169,6 +172,7 @@ def begin_step(
         _json(input),
         _json(error),
         bundle,
+        _json(tags),
         _json(decision),
         _json(notes),
         at,
@@ -184,6 +188,7 @@ def end_step(
     output: Object | None = None,
     error: Object | None = None,
     call_key: str = "",
+    is_sealed: bool = False,
     host: str | None = None,
     spent: Object | None = None,
     at: datetime,
@@ -191,10 +196,10 @@ def end_step(
     """Put a step's result on record; it is discarded if the run is lost. What was spent is not.
 
     Where it ended well, its `host` is known from now on, and by its `call_key` another attempt
-    finds what it got.
+    finds what it got: here, or sealed.
     """
     standing: Standing = _one(
-        "select end_step(%s, %s::int, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "select end_step(%s, %s::int, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         step_id,
@@ -202,6 +207,7 @@ def end_step(
         _json(output),
         _json(error),
         call_key,
+        is_sealed,
         host,
         _json(spent),
         at,
@@ -217,13 +223,13 @@ def check_run(hold: Hold, *, notes: Notes | None = None) -> Standing:
     return standing
 
 
-def suspend_run(hold: Hold, waiting: Waiting, *, at: datetime) -> Began:
+def suspend_run(hold: Hold, waiting: Waiting, *, at: datetime) -> Suspended:
     """Have the run's whole tree wait for a person's word on one call, if the run is ours.
 
     Nothing is ours afterwards: another attempt goes on when somebody has agreed.
     """
-    began: Began = _one(
-        "select suspend_run(%s, %s::int, %s, %s::int, %s, %s, %s, %s::int, %s, %s, %s, %s)",
+    suspended: Suspended = _one(
+        "select suspend_run(%s, %s::int, %s, %s::int, %s, %s, %s, %s::int, %s, %s, %s, %s, %s)",
         hold.run_id,
         hold.lease_no,
         waiting.step_id,
@@ -232,23 +238,30 @@ def suspend_run(hold: Hold, waiting: Waiting, *, at: datetime) -> Began:
         waiting.name,
         _json(waiting.input),
         waiting.bundle,
+        _json(waiting.tags),
         _json(waiting.decision),
         _json(waiting.spent),
         _json(waiting.notes),
         at,
     )[0]
-    return began
+    return suspended
 
 
 def resume_run(
-    run_id: UUID, *, approval_id: UUID, bundle: int | None, decision: Object | None, at: datetime
+    run_id: UUID,
+    *,
+    approval_id: UUID,
+    bundle: int | None = None,
+    tags: Object | None = None,
+    decision: Object | None = None,
+    at: datetime,
 ) -> str:
     """Have a run that waits for a person go on, by a worker; `queued` says that it does.
 
     Else `gone` (it doesn't wait for this any more), `stale_policy`, or the reason against it.
     """
-    sql = "select resume_run(%s, %s, %s::int, %s, %s)"
-    said: str = _one(sql, run_id, approval_id, bundle, _json(decision), at)[0]
+    sql = "select resume_run(%s, %s, %s::int, %s, %s, %s)"
+    said: str = _one(sql, run_id, approval_id, bundle, _json(tags), _json(decision), at)[0]
     return said
 
 
@@ -266,16 +279,26 @@ def await_approval(run_id: UUID, approval_id: UUID) -> None:
     _all("update runs set approval_id = %s where id = %s returning id", approval_id, run_id)
 
 
-def list_done(hold: Hold) -> dict[tuple[int, str], Object]:
+_DONE: Final = """
+select distinct on (s.ordinal, s.call_key) s.ordinal, s.call_key, s.output::text,
+  case when s.is_sealed then s.id end,
+  (select d.obligations from decisions d where d.run_id = s.run_id and d.ordinal = s.ordinal
+    and d.at <= s.started_at order by d.at desc limit 1)::text
+from steps s
+where s.run_id = %s and s.attempt < %s::int and s.status = 'succeeded' and s.call_key <> ''
+order by s.ordinal, s.call_key, s.attempt desc
+"""
+
+
+def list_done(hold: Hold) -> dict[tuple[int, str], Done]:
     """What earlier attempts were given by tool calls that ended well, by ordinal and call key."""
-    rows = _all(
-        "select distinct on (ordinal, call_key) ordinal, call_key, output::text from steps"
-        " where run_id = %s and attempt < %s::int and status = 'succeeded' and call_key <> ''"
-        " order by ordinal, call_key, attempt desc",
-        hold.run_id,
-        hold.lease_no,
-    )
-    return {(ordinal, key): json.loads(output, cls=JsonDecoder) for ordinal, key, output in rows}
+    rows = _all(_DONE, hold.run_id, hold.lease_no)
+    return {
+        (ordinal, key): Done(
+            json.loads(output, cls=JsonDecoder), sealed_id, json.loads(obligations or "{}")
+        )
+        for ordinal, key, output, sealed_id, obligations in rows
+    }
 
 
 def list_turns_before(run_id: UUID, *, turns: int, size: int) -> list[Turn]:

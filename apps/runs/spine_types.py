@@ -30,6 +30,7 @@ Outcome = Literal[
     "late",
     "cycle",
     "too_deep",
+    "too_often",
 ]
 
 Standing = Literal["ours", "late", "lost"]
@@ -39,6 +40,9 @@ that it can only be ended; or no longer its own."""
 Began = Literal["ours", "late", "lost", "stale_policy"]
 """The same of a run that is to begin something that policies were asked about; or they have changed
 since."""
+
+Suspended = Literal["ours", "late", "lost", "stale_policy", "often"]
+"""The same of a run that is to wait for a person; or people were asked too often in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,17 @@ class Ending:
     usage: Object | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a tool call was given in an earlier attempt, and what it was obliged to. Where something
+    of it is hidden, the whole is sealed under its step's id.
+    """
+
+    output: Object
+    sealed_id: UUID | None
+    obligations: Object
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """A call that a person has to agree to: its place in the run, and all that goes on record."""
@@ -180,6 +195,7 @@ class Waiting:
     name: str
     input: Object | None
     bundle: int | None
+    tags: Object | None
     decision: Object | None
     spent: Object | None
     notes: Notes | None

@@ -27,9 +27,8 @@ LATER = AT + timedelta(minutes=5)
 
 def change(agent: Agent, owner: Any, **fields: Any) -> Agent:
     expected = fields.pop("expected", Precondition())
-    return agents.update_agent(
-        agent_id=agent.id, fields=fields, expected=expected, actor=owner.actor, at=LATER
-    )
+    about: Any = {"expected": expected, "may_move": True, "actor": owner.actor, "at": LATER}
+    return agents.update_agent(agent_id=agent.id, fields=fields, **about)
 
 
 def person(member_id: UUID) -> dict[str, str]:

@@ -23,6 +23,9 @@ from apps.tenants import keys
 from tests.orgs.conftest import join, owner_of, token_for
 from tests.orgs.test_matrix import World
 
+# Everything is asked here once more for each role: coverage is counted where it is tried in depth.
+pytestmark = pytest.mark.no_cover
+
 EXAMPLES = 8
 # A well-formed request may still be refused for what the schema can't say: a name already taken
 # (409), a project that isn't at this version (412), a time that is past or a role that doesn't
@@ -50,18 +53,29 @@ def test_no_answer_contradicts_the_description(
     schema = schemathesis.openapi.from_wsgi("/v1/schema", get_wsgi_application(), config=CONFIG)
     statuses: Counter[int] = Counter()
 
-    for found in schema.get_all_operations():
-        operation = found.ok()
+    world = World(org)
+    refs = world.refs()
+    operations = [found.ok() for found in schema.get_all_operations()]
+    for operation in sorted(operations, key=is_writing):  # nothing that is read gets used up
         explore(operation.as_strategy(generation_mode=mode), headers, statuses)
         if "{" in operation.path:  # once more with things that exist
-            real = operation.as_strategy(generation_mode=mode, path_parameters=World(org).refs())
-            explore(real, headers, statuses)
+            if member and is_writing(operation):
+                refs = world.refs()
+            explore(
+                operation.as_strategy(generation_mode=mode, path_parameters=refs),
+                headers,
+                statuses,
+            )
 
     with capsys.disabled():
         print(f"\nschemathesis {who} {mode.value}: {dict(sorted(statuses.items()))}")
     assert not any(status >= 500 for status in statuses)
     if who == "anonymous":
         assert set(statuses) <= {401, 404}
+
+
+def is_writing(operation: Any) -> bool:
+    return operation.method.upper() != "GET"
 
 
 def nobody_there(*args: Any, **options: Any) -> None:

@@ -6,10 +6,12 @@ row without its page.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.urls import URLPattern, reverse
 
 from apps.agents.models import Agent, Capability, Grant, ModelPrice, ModelProvider
@@ -22,6 +24,7 @@ from apps.orgs.services import keys as api_keys
 from apps.runs.models import Feedback, Run, SavedView
 from apps.tenants import keys
 from apps.tenants.models import Org, User
+from apps.tenants.selectors import find_org_by_slug
 from apps.tenants.services import membership
 from apps.trust.models import AuditEvent, LogRetention, SigningKey
 from apps.trust.selectors import get_active_key
@@ -34,6 +37,9 @@ from tests.orgs.furnishing import TOOL, furnish_work
 from tests.policies import rows as policy_rows
 from tests.policies.factories import furnish_policies
 from tests.tenants.browsing import anonymous, as_member, is_page, signed_in, user_of
+
+# Everything is asked here once more for each role: coverage is counted where it is tried in depth.
+pytestmark = pytest.mark.no_cover
 
 ALL, WORKERS, ADMINS, OWNERS = ROLES, ROLES[:3], ROLES[:2], ROLES[:1]
 # Doors and documents that need no member; tests/tenants/test_signin.py, test_jwks.py and
@@ -306,11 +312,34 @@ def test_every_page_has_its_row() -> None:
         assert url_of(name, refs).startswith("/")
 
 
-@pytest.mark.parametrize("role", ROLES)
+@dataclass(frozen=True)
+class Home:
+    """A furnished org, and whose view it is seen from."""
+
+    org: Any
+    role: str
+    who: Any
+    refs: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def home(request: pytest.FixtureRequest, standing: None) -> Iterator[Home]:
+    """The org furnished once for each role; each test has it as it was."""
+    org, role = find_org_by_slug("acme"), request.param
+    with transaction.atomic():
+        who = person(org, role)
+        yield Home(org, role, who, furnish(org, who))
+        transaction.set_rollback(True)
+
+
+as_each = pytest.mark.parametrize("home", ROLES, indirect=True)
+as_owner = pytest.mark.parametrize("home", OWNERS, indirect=True)
+
+
+@as_each
 @pytest.mark.parametrize(("name", "method"), CASES)
-def test_a_role_may_what_its_row_says(acme: Any, name: str, method: str, role: str) -> None:
-    who, row = person(acme, role), TABLE[name]
-    refs = furnish(acme, who)
+def test_a_role_may_what_its_row_says(acme: Any, home: Home, name: str, method: str) -> None:
+    who, row, refs = home.who, TABLE[name], home.refs
     browser, before = as_member(acme, who), picture(acme)
 
     allowed = row.get if method == "GET" else row.post
@@ -320,18 +349,18 @@ def test_a_role_may_what_its_row_says(acme: Any, name: str, method: str, role: s
         answer = browser.post(url_of(name, refs), data_of(name, refs))
 
     done = 200 if method == "GET" else row.done
-    assert answer.status_code == (done if role in allowed else 403), answer.content
+    assert answer.status_code == (done if home.role in allowed else 403), answer.content
     changed = picture(acme) != before
-    assert changed is (method == "POST" and role in allowed and row.changes)
+    assert changed is (method == "POST" and home.role in allowed and row.changes)
     with keys.holding(acme.schema, acme.id):
         refusals = AuditEvent.objects.filter(action=REFUSED, actor_id=who.actor.id).count()
-    assert refusals == (0 if role in allowed else 1)
+    assert refusals == (0 if home.role in allowed else 1)
 
 
-def test_a_page_has_no_method_beyond_its_row(acme: Any) -> None:
-    who = owner_of(acme)
-    refs = furnish(acme, who)
-    browser, before = as_member(acme, who), picture(acme)
+@as_owner
+def test_a_page_has_no_method_beyond_its_row(acme: Any, home: Home) -> None:
+    refs = home.refs
+    browser, before = as_member(acme, home.who), picture(acme)
 
     for name in set(TABLE) - set(GETS):
         assert browser.get(url_of(name, refs)).status_code == 405
@@ -340,16 +369,16 @@ def test_a_page_has_no_method_beyond_its_row(acme: Any) -> None:
     assert picture(acme) == before
 
 
+@as_owner
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_page_is_one_document_with_one_heading(acme: Any, name: str) -> None:
-    who = owner_of(acme)
-    refs = furnish(acme, who)
-    assert is_page(as_member(acme, who).get(url_of(name, refs)))
+def test_a_page_is_one_document_with_one_heading(acme: Any, home: Home, name: str) -> None:
+    assert is_page(as_member(acme, home.who).get(url_of(name, home.refs)))
 
 
+@as_owner
 @pytest.mark.parametrize(("name", "method"), CASES)
-def test_nobody_gets_in_without_signing_in(acme: Any, name: str, method: str) -> None:
-    refs = furnish(acme, owner_of(acme))
+def test_nobody_gets_in_without_signing_in(acme: Any, home: Home, name: str, method: str) -> None:
+    refs = home.refs
     url, before = url_of(name, refs), picture(acme)
 
     if method == "GET":
@@ -363,11 +392,12 @@ def test_nobody_gets_in_without_signing_in(acme: Any, name: str, method: str) ->
     assert picture(acme) == before
 
 
+@as_owner
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_a_strangers_session_opens_no_page(
-    acme: Any, other_org: Any, name: str, method: str
+    acme: Any, other_org: Any, home: Home, name: str, method: str
 ) -> None:
-    refs = furnish(acme, owner_of(acme))
+    refs = home.refs
     stranger = user_of(owner_of(other_org))
     url, before = url_of(name, refs), picture(acme)
 
@@ -401,10 +431,19 @@ def test_somebody_without_a_role_is_signed_out(acme: Any) -> None:
     assert browser.get("/")["Location"] == "/login?next=%2F"
 
 
+@pytest.fixture(scope="module")
+def theirs(standing: None) -> dict[str, Any]:
+    """One of each in the other org."""
+    org = find_org_by_slug("globex")
+    return furnish(org, owner_of(org))
+
+
+@as_owner
 @pytest.mark.parametrize("name", [name for name in TABLE if name in REFS])
-def test_another_orgs_things_do_not_exist_here(acme: Any, other_org: Any, name: str) -> None:
-    theirs = furnish(other_org, owner_of(other_org))
-    own = furnish(acme, owner_of(acme))
+def test_another_orgs_things_do_not_exist_here(
+    acme: Any, other_org: Any, home: Home, theirs: dict[str, Any], name: str
+) -> None:
+    own = home.refs
     browser = as_member(acme, owner_of(acme))
     before = picture(acme), picture(other_org)
 
@@ -422,11 +461,11 @@ def test_another_orgs_things_do_not_exist_here(acme: Any, other_org: Any, name: 
         assert answer.status_code == TABLE[name].done
 
 
+@as_owner
 @pytest.mark.parametrize("name", FORMS)
-def test_a_form_needs_the_token_of_its_page(acme: Any, name: str) -> None:
-    who = owner_of(acme)
-    refs = furnish(acme, who)
-    browser, before = as_member(acme, who, csrf=True), picture(acme)
+def test_a_form_needs_the_token_of_its_page(acme: Any, home: Home, name: str) -> None:
+    refs = home.refs
+    browser, before = as_member(acme, home.who, csrf=True), picture(acme)
     url, data = url_of(name, refs), data_of(name, refs)
 
     assert browser.post(url, data).status_code == 403

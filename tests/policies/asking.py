@@ -33,6 +33,7 @@ def question(action: Any = "agent.invoke", **context: Any) -> Question:
             project_id=PROJECT,
             agent_project_id=HOME,
             project="support",
+            agent_project="default",
             tags=("eu",),
         ),
         context=Circumstances(cost_micros=5, depth=0, environment="live", at=AT, **given),

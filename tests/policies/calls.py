@@ -63,6 +63,7 @@ def _resource(chance: random.Random) -> dict[str, Any]:
         "tool": chance.choice(["echo", "post_ticket", "search"]),
         "annotations": {name: chance.random() < 0.5 for name in names},
         "project": {"slug": "support", "tags": chance.sample(tags, chance.randrange(4))},
+        "agent_project": {"slug": "billing", "tags": tags[:1]},
     }
 
 

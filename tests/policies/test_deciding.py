@@ -91,6 +91,7 @@ def test_a_record_holds_who_said_what_and_the_digest_of_the_kept_document() -> N
         3,
     )
     assert record["obligations"] == {"mask": ["input.card.number"]}
+    assert record["policies"][0]["obligations"] == {"mask": ["input.card.number"]}
     assert record["policies"][1] == {
         "id": "plv_two_1",
         "policy": f"pol_{two.policy_id.hex}",
@@ -111,6 +112,9 @@ def test_a_runs_input_is_kept_by_reference_and_a_tool_calls_masked() -> None:
         question("tool.call", host="a.example", host_is_new=True), bundle(entry("one")), engine
     ).as_record()
     assert invoked is not None and called is not None
+    where = invoked["document"]["resource"]
+    assert where["project"] == {"slug": "support", "tags": ["eu"]}
+    assert where["agent_project"] == {"slug": "default", "tags": []}
     context = invoked["document"]["context"]
     assert context["input_run"] == f"run_{UUID(int=7).hex}" and "input" not in context
     assert context["time"] == "2026-11-26T01:02:03.456Z"

@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.common.errors import Invalid
 from apps.common.ids import public_id
+from apps.orgs.services.projects import create_project
 from apps.policies import selectors
 from apps.policies.engine import get_engine
 from apps.policies.engine.samples import INVOKE, TOOL
@@ -102,7 +104,7 @@ def test_what_takes_long_goes_on_where_it_stopped(
     begun = start_backtest(
         rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now(), seconds=0
     )
-    assert (begun.status, begun.evaluated, begun.finished_at) == ("running", 1, None)
+    assert (begun.status, begun.evaluated, begun.finished_at) == ("running", 0, None)
     ended = go_on(backtest_id=begun.id, at=timezone.now())
     assert (ended.status, ended.evaluated, ended.changed_count) == ("done", 3, 3)
     assert len({change["decision"] for change in ended.changed}) == 3
@@ -112,6 +114,108 @@ def test_what_takes_long_goes_on_where_it_stopped(
     assert (cut.status, cut.evaluated, cut.is_cut) == ("done", 2, True)
     with pytest.raises(Invalid):
         start_backtest(rego_text=DENY, days=0, by_member_id=owner.member_id, at=timezone.now())
+
+
+def test_no_transaction_is_open_while_a_text_is_asked(
+    org: Any, owner: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep the sealer from the log of every org."""
+    decide(run)
+    depths: list[int] = []
+    ask = backtesting._ask
+    outside = len(connection.atomic_blocks)
+
+    def looked(*args: Any) -> None:
+        depths.append(len(connection.atomic_blocks))
+        ask(*args)
+
+    monkeypatch.setattr(backtesting, "_ask", looked)
+    done = start_backtest(rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now())
+    assert (done.evaluated, depths) == (1, [outside])
+
+
+def test_two_who_go_on_at_once_count_each_decision_once(
+    org: Any, owner: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        decide(run)
+    begun = start_backtest(
+        rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now(), seconds=0
+    )
+    keep, overtaken = backtesting._keep, []
+
+    def late(backtest: Backtest, before: Any) -> bool:
+        """The other one is through before this one keeps anything."""
+        monkeypatch.setattr(backtesting, "_keep", keep)
+        overtaken.append(go_on(backtest_id=begun.id, at=timezone.now()))
+        return keep(backtest, before)
+
+    monkeypatch.setattr(backtesting, "_keep", late)
+    ended = go_on(backtest_id=begun.id, at=timezone.now())
+    assert overtaken[0].status == ended.status == "done"
+    assert (ended.evaluated, ended.changed_count) == (2, 2)
+
+
+def test_one_that_was_left_lying_is_woken_and_one_under_way_is_not(
+    org: Any, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr(backtesting, "enqueue", lambda _, backtest_id: woken.append(backtest_id))
+    facts = {"rego_text": ALLOW, "days": 1, "created_by_id": owner.member_id}
+    old = AT - timedelta(hours=1)
+    lying, _ = (
+        Backtest.objects.create(**facts, created_at=old, worked_at=when) for when in (old, AT)
+    )
+    backtesting.sweep_backtests(AT)
+    assert woken == [str(lying.id)]
+
+
+MASKS = f'{ALLOW}\nobligations := {{"mask": ["input.text"]}}\n'
+
+
+def test_an_obligation_that_would_go_or_come_is_a_change(org: Any, owner: Any, run: Run) -> None:
+    mine, other = make_policy(owner, rego_text=MASKS), make_policy(owner, name="Other")
+    masked = {"mask": ["input.text"]}
+    mine_said = {**said(mine, "allow"), "obligations": masked}
+    other_said = {**said(other, "allow"), "obligations": {"cap_cost_micros": 7}}
+    both = {"mask": ["input.text"], "cap_cost_micros": 7}
+    decide(run, policies=[mine_said, other_said], obligations=both)
+
+    def ask(text: str) -> Backtest:
+        about = {"policy_id": mine.policy_id, "by_member_id": owner.member_id}
+        return start_backtest(rego_text=text, days=2, at=timezone.now(), **about)
+
+    (change,) = ask(ALLOW).changed
+    assert (change["was"], change["would_be"]) == ("allow", "allow")
+    assert change["obligations_were"] == both
+    assert change["obligations_would_be"] == {"cap_cost_micros": 7}
+    assert (ask(MASKS).evaluated, ask(MASKS).changed_count) == (1, 0)
+
+
+def test_a_rate_that_was_in_the_way_is_no_opinion_of_a_policy(
+    org: Any, owner: Any, run: Run
+) -> None:
+    other = make_policy(owner, name="Other")
+    decide(run, policies=[said(other, "allow")], result="deny", reasons=["Too often."])
+    asked = {"days": 2, "by_member_id": owner.member_id, "at": timezone.now()}
+    assert start_backtest(rego_text=ALLOW, **asked).changed_count == 0
+    assert start_backtest(rego_text=DENY, **asked).changed_count == 1
+
+
+@pytest.mark.parametrize("place", [("project", "home"), ("agent", "one"), ("tool", "one/one")])
+def test_a_policy_is_asked_where_it_is_attached_now_also_by_the_agents_own_project(
+    org: Any, owner: Any, run: Run, place: tuple[str, str]
+) -> None:
+    for slug in ("home", "elsewhere"):
+        create_project(name=slug, slug=slug, actor=owner.actor, at=AT)
+    resource = {**INVOKE["resource"], "agent_project": {"slug": "home", "tags": []}}
+    decide(run, document={**INVOKE, "resource": resource})
+    decide(Run.objects.get(id=admit(make_agent("two")).run_id))
+    facts = {"rego_text": DENY, "days": 2, "by_member_id": owner.member_id}
+    for (scope, ref), asked in {place: 1, ("project", "elsewhere"): 0}.items():
+        policy_id = make_policy(owner, scope=scope, ref=ref).policy_id
+        done = start_backtest(policy_id=policy_id, at=timezone.now(), **facts)
+        assert done.evaluated == asked, (scope, ref)
 
 
 def test_documents_are_erased_after_the_orgs_days_and_decisions_never(org: Any, run: Run) -> None:
@@ -126,6 +230,6 @@ def test_old_backtests_are_forgotten(org: Any, owner: Any) -> None:
     facts = {"rego_text": ALLOW, "days": 1, "status": "done", "created_by_id": owner.member_id}
     for days in (29, 31):
         when = AT - timedelta(days=days)
-        Backtest.objects.create(**facts, created_at=when, finished_at=when)
+        Backtest.objects.create(**facts, created_at=when, worked_at=when, finished_at=when)
     backtesting.sweep_backtests(AT)
     assert Backtest.objects.count() == 1

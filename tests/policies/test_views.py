@@ -8,18 +8,23 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.approvals.models import Approval
 from apps.common.ids import public_id
-from apps.policies.models import Backtest, Decision, OrgPolicy
+from apps.orgs.services.roles import create_role
+from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
+from apps.policies.services.settings import change_settings
 from apps.runs.models import Run
-from tests.orgs.conftest import join
+from tests.orgs.conftest import AT, join
 from tests.policies.factories import (
     ALLOW,
     DENY,
     FLAWED,
     TESTS,
+    about,
     activate,
     decide,
     make_policy,
+    retire,
     said,
 )
 from tests.runs.factories import admit, make_agent
@@ -64,6 +69,21 @@ def test_a_text_is_tried_with_its_tests_and_not_kept(browser: Any, guard: OrgPol
     assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
 
 
+def test_the_button_activates_the_version_that_its_page_showed(
+    browser: Any, guard: OrgPolicy
+) -> None:
+    assert (
+        '<input type="hidden" name="version" value="1">'
+        in browser.get(path(guard)).content.decode()
+    )
+    browser.post(path(guard, "edit/"), form(guard, name="Second"))
+    assert browser.post(path(guard, "activate/"), {"version": "1"}).status_code == 303
+    assert "Version 2 was written meanwhile" in browser.get(path(guard)).content.decode()
+    assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
+    browser.post(path(guard, "activate/"), {"version": "2"})
+    assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).status == "active"
+
+
 def test_a_retired_policy_has_no_editor(browser: Any, guard: OrgPolicy) -> None:
     assert browser.post(path(guard, "retire/")).status_code == 303
     assert browser.get(path(guard, "edit/")).status_code == 409
@@ -96,24 +116,6 @@ def test_a_draft_that_obliges_to_more_says_so(browser: Any, org: Any, guard: Org
     assert "Draft: other obligations" in browser.get(path(guard)).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("reason", "told"), [("policy_cost", "it costs more"), ("policy_rate", "no more calls")]
-)
-def test_a_decision_that_was_not_kept_to_says_that_the_run_was_refused(
-    browser: Any, org: Any, reason: str, told: str
-) -> None:
-    agent, at = make_agent("one"), "/policies/decisions/{}/".format
-    let_through = Run.objects.get(id=admit(agent).run_id)
-    refused = Run.objects.get(id=admit(agent, refusal=reason).run_id)
-    kept, about = decide(let_through), decide(refused)
-    within = decide(refused, ordinal=1, action="tool.call")
-
-    html = browser.get(at(public_id("dec", about.id))).content.decode()
-    assert "refused all the same" in html and told in html
-    for other in (kept, within):
-        assert "all the same" not in browser.get(at(public_id("dec", other.id))).content.decode()
-
-
 def test_a_document_is_shown_to_who_may_read_data(
     browser: Any, org: Any, acme: Any, owner: Any
 ) -> None:
@@ -140,6 +142,16 @@ def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> No
     assert browser.post(path(deny, "backtest/"), {"days": "0"}).status_code == 422
 
 
+def test_a_backtest_says_what_would_be_obliged(browser: Any, org: Any, owner: Any) -> None:
+    decide(Run.objects.get(id=admit(make_agent("one")).run_id))
+    rego = f'{ALLOW}\nobligations := {{"mask": ["input.text"]}}\n'
+    masks = make_policy(owner, rego_text=rego, scope="org")
+    sent = browser.post(path(masks, "backtest/"), {"days": "2"})
+    html = browser.get(sent["Location"]).content.decode()
+    assert "1 of 1 would change" in html
+    assert "Obliged to nothing; would be to hide input.text." in html
+
+
 def test_with_two_people_the_button_asks_for_approval(
     browser: Any, org: Any, owner: Any, guard: OrgPolicy
 ) -> None:
@@ -149,7 +161,63 @@ def test_with_two_people_the_button_asks_for_approval(
     browser.post(path(guard, "activate/"))
     html = browser.get(path(guard)).content.decode()
     assert "waits for a second person" in html and "Request approval" not in html
+    assert f"/approvals/{public_id('apr', Approval.objects.get().id)}/" in html
     assert OrgPolicy.objects.get(id=guard.id).status == "tested"
+
+
+@pytest.fixture
+def two_people(org: Any, owner: Any, guard: OrgPolicy) -> None:
+    """The guard decides, and what decides is changed by two."""
+    activate(owner, guard)
+    change_settings(fields={"two_person": True}, **about(owner))
+
+
+@pytest.mark.usefixtures("two_people")
+@pytest.mark.parametrize(
+    ("act", "offer", "title", "waits"),
+    [
+        ("attach", "Counts once somebody", "Attach Guard to project default", ""),
+        ("detach", "Ask to detach", "Detach Guard from the organization", "Detaching waits"),
+        ("retire", "Request retirement", "Retire Guard", "Waits for a second person"),
+    ],
+)
+def test_a_change_that_waits_is_told_with_a_link_to_its_approval(
+    browser: Any, guard: OrgPolicy, act: str, offer: str, title: str, waits: str
+) -> None:
+    row = Attachment.objects.get(policy=guard.policy_id)
+    rest = f"detach/{public_id('pla', row.id)}/" if act == "detach" else f"{act}/"
+    html = browser.get(path(guard)).content.decode()
+    assert offer in html and title not in html
+    sent = browser.post(path(guard, rest), {"place": "project:default"})
+    (asked,) = Approval.objects.all()
+    html = browser.get(sent["Location"]).content.decode()
+    assert "It waits for a second person to approve it." in html
+    assert f"<b>{title}:</b>" in html and f"/approvals/{public_id('apr', asked.id)}/" in html
+    assert waits in html and (not waits or offer not in html)
+    assert list(Attachment.objects.filter(policy=guard.policy_id)) == [row]
+    assert OrgPolicy.objects.get(id=guard.id).status == "active"
+
+
+@pytest.mark.usefixtures("two_people")
+def test_who_may_not_see_approvals_is_told_without_a_link(
+    acme: Any, owner: Any, guard: OrgPolicy
+) -> None:
+    retire(owner, guard)
+    role = create_role(name="Reader", permissions=["policies.view"], by=owner, at=AT)
+    html = as_member(acme, join(acme, role.slug)).get(path(guard)).content.decode()
+    assert "<b>Retire Guard:</b>" in html and "/approvals/apr_" not in html
+
+
+@pytest.mark.usefixtures("two_people")
+def test_settings_tell_what_of_them_waits(browser: Any, org: Any) -> None:
+    settings = {"default_answer": "deny", "keep_inputs_days": "9", "two_person": "on"}
+    sent = browser.post("/policies/settings/", settings)
+    (asked,) = Approval.objects.all()
+    html = browser.get(sent["Location"]).content.decode()
+    assert "<b>Deny what no policy is attached to:</b>" in html
+    assert f"/approvals/{public_id('apr', asked.id)}/" in html
+    head = PolicyHead.objects.get()
+    assert (head.default_answer, head.keep_inputs_days) == ("allow", 9)
 
 
 def test_a_viewer_reads_and_is_offered_nothing(acme: Any, org: Any, owner: Any) -> None:

@@ -52,6 +52,18 @@ def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def asker(somebody: Any) -> Any:
+    """Who has agents do something."""
+    return somebody("member")
+
+
+@pytest.fixture
+def boss(somebody: Any) -> Any:
+    """Who agrees to it."""
+    return somebody("admin")
+
+
+@pytest.fixture
 def scripts() -> Iterator[dict[str, Script]]:
     """What each scripted agent does: `scripts["echo"] = lambda invocation, ctx: {...}`."""
     runtime = Scripted()

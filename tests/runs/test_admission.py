@@ -21,7 +21,7 @@ from apps.runs import spine
 from apps.runs.errors import REASONS, RunDenied
 from apps.runs.models import Run, Step
 from apps.runs.services import admission
-from apps.runs.services.asking import Caller, Decision, Meter
+from apps.runs.services.asking import Caller, Decision
 from apps.runs.services.execution import statement_of
 from apps.runs.services.finding import find_call, title_of
 from apps.runs.services.invoke import Answer, Ask, invoke
@@ -50,13 +50,9 @@ def test_the_tools_own_word_counts_without_a_policy(auth: str, person: Any, agen
     callers = [Caller(who, None, None) for who in (CALLER, Actor(ActorType.AGENT, "agt_1", "f"))]
     make_agent("for", tools=[capability("tool", auth=auth)])
     found = [find_call(Ask(agent="for", input={}), who) for who in callers]
-    said = [admission.decide(call, meter_of(call), fresh=True, at=timezone.now()) for call in found]
+    said = [admission.decide(call, fresh=True, at=timezone.now()) for call in found]
     assert [decision.refusal for decision in said] == [person, agent]
     assert [list(admission.scopes_of(call)) for call in found] == [[], []]
-
-
-def meter_of(call: Any) -> Meter:
-    return Meter.of(call.caller.actor, call.listing.id, call.tool.name)
 
 
 @pytest.mark.parametrize(

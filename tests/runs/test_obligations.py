@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,12 +14,13 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.common import ratelimit
 from apps.common.actors import Actor, ActorType
+from apps.common.ids import uuid7
 from apps.policies.models import Decision, DecisionInput
-from apps.runs.errors import RunDenied, RunRateLimited
+from apps.runs.errors import REASONS, RunDenied, RunRateLimited
 from apps.runs.models import Run, RunLog, Step
 from apps.runs.services import asking
 from apps.runs.services.invoke import Ask, invoke, work_one
-from apps.runs.services.sealing import erase_inputs
+from apps.runs.services.sealing import erase_sealed
 from apps.trust.models import SealedSecret
 from tests.orgs.conftest import Api
 from tests.runs.factories import BY, capability, grant, make_agent
@@ -78,7 +80,7 @@ def test_what_is_masked_stands_nowhere_and_the_agent_works_with_it(desk: list[An
         assert cursor.fetchone() == (0,)
     # The control: without the policy it stands there.
     assert SealedSecret.objects.filter(ref__startswith="run-inputs/").count() == 1
-    erase_inputs(timezone.now())
+    erase_sealed(timezone.now())
     assert SealedSecret.objects.filter(ref__startswith="run-inputs/").count() == 0
     assert not Run.objects.get().is_sealed
 
@@ -87,7 +89,7 @@ def test_a_run_that_begins_later_is_given_its_whole_input(desk: list[Any]) -> No
     in_force(MASK)
     run = ask(mode="async").run
     assert NUMBER not in json.dumps(run.input) and desk == []
-    erase_inputs(timezone.now())  # it is not over
+    erase_sealed(timezone.now())  # it is not over
     assert work_one(at=timezone.now())
     assert desk == [CARD]
     assert Run.objects.get().output == {"receipt": "[masked]", "told": "[masked]"}
@@ -118,7 +120,9 @@ def test_a_price_over_the_cap_is_refused(scripts: Any) -> None:
         ask("dear")
     assert refused.value.extra["reason"] == "policy_cost"
     assert Run.objects.get(tool="dear").status == "denied"
-    assert Decision.objects.get(tool="dear").result == "allow"
+    decision = Decision.objects.get(tool="dear")
+    assert (decision.result, decision.reasons) == ("deny", [REASONS["policy_cost"]])
+    assert Decision.objects.get(tool="cheap").result == "allow"
 
 
 def test_spending_over_the_cap_ends_the_run_with_what_it_had_spent(scripts: Any) -> None:
@@ -147,28 +151,27 @@ def test_spending_over_the_cap_ends_the_run_with_what_it_had_spent(scripts: Any)
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> str:
     """A caller of its own, whom no other test has counted."""
-    from apps.common.ids import uuid7
-
     return f"key_{uuid7().hex}"
 
 
 def test_calls_beyond_the_rate_are_refused_on_record(desk: list[Any], fresh: str) -> None:
-    from dataclasses import replace
-
     in_force('obligations := {"limit_rate": [{"requests": 2, "seconds": 3600}]}\n')
     one = replace(BY, actor=Actor(ActorType.API_KEY, fresh, "One"))
-    other = replace(BY, actor=Actor(ActorType.API_KEY, f"{fresh[:-1]}x", "Other"))
+    own = replace(BY, actor=Actor(ActorType.API_KEY, f"{fresh[:-1]}x", "Another key of theirs"))
+    other = replace(one, member_id=uuid7())
 
     def call(who: Any) -> Any:
         return invoke(Ask(agent="desk", input={}), caller=who, at=timezone.now()).run.status
 
-    assert [call(one), call(one)] == ["succeeded", "succeeded"]
+    assert [call(one), call(own)] == ["succeeded", "succeeded"]
     with pytest.raises(RunRateLimited) as limited:
-        call(one)
+        call(own)
     run = Run.objects.order_by("created_at").last()
     assert run is not None and (run.status, run.reason) == ("denied", "policy_rate")
     assert limited.value.extra["run"] == f"run_{run.id.hex}"
     assert 0 < limited.value.extra["retry_after"] <= 7200
+    decision = Decision.objects.get(run=run)
+    assert (decision.result, decision.reasons) == ("deny", [REASONS["policy_rate"]])
     assert call(other) == "succeeded"
 
 

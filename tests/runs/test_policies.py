@@ -8,9 +8,10 @@ import pytest
 from django.utils import timezone
 
 from apps.agents.models import Agent
-from apps.agents.runtimes.base import CallFailed
+from apps.agents.runtimes.base import Annotations, CallFailed, Effect
 from apps.orgs.models import Project
 from apps.policies.models import Decision, DecisionInput, PolicyHead
+from apps.policies.services.library import get_template
 from apps.runs.errors import RunDenied
 from apps.runs.models import Run, Step
 from apps.runs.services.invoke import Ask, invoke
@@ -168,6 +169,55 @@ def test_a_call_between_agents_is_asked_about_too(echo: Agent, scripts: Any) -> 
     assert ask("echo").run.status == "succeeded"
 
 
+def test_the_library_s_limit_of_depth_lets_calls_within_it_through(
+    echo: Agent, scripts: Any
+) -> None:
+    scripts["front"] = lambda invocation, ctx: ctx.call_agent(
+        agent="echo", tool="echo", input=HELLO
+    )
+    front = make_agent("front")
+    grant(front, echo)
+    rules = get_template("call_depth").rego_text.partition("default allow := true")[2]
+    in_force(rules)
+    run = ask("front").run
+    assert (run.status, run.output) == ("succeeded", HELLO)
+    in_force(rules.replace("most := 2", "most := 0"))
+    assert (ask("front").run.error or {})["code"] == "policy"
+
+
+def test_lineage_and_depth_are_those_of_whoever_calls(echo: Agent, scripts: Any) -> None:
+    effect = Effect("send", Annotations(), "mail.example")
+
+    def front(invocation: Any, ctx: Any) -> dict[str, Any]:
+        ctx.call_tool(name="POST", input={}, call=lambda key: {}, effect=effect)
+        return ctx.call_agent(agent="echo", tool="echo", input=HELLO)
+
+    scripts["front"] = front
+    grant(make_agent("front"), echo)
+    in_force("")
+    ask("front")
+    found = {
+        row.decision.action: [row.document["context"][name] for name in ("lineage", "depth")]
+        for row in DecisionInput.objects.select_related("decision")
+    }
+    assert found == {
+        "agent.invoke": [[], 0],
+        "tool.call": [["front"], 1],
+        "agent.call": [["front"], 1],
+    }
+
+
+def test_what_a_call_costs_at_most_is_its_price_and_what_the_agent_may_spend(
+    scripts: Any,
+) -> None:
+    scripts["talker"] = lambda invocation, ctx: {}
+    price, limits = [capability("talker", price_micros=20)], {"limits": {"cost_micros": 500}}
+    make_agent("talker", tools=price, config=limits)
+    in_force('obligations := {"cap_cost_micros": 100}\n')  # what it spends is counted, not guessed
+    assert ask("talker").run.status == "succeeded"
+    assert DecisionInput.objects.get().document["context"]["cost_micros"] == 520
+
+
 def test_a_warm_invocation_with_policies_takes_two_round_trips(
     echo: Agent, django_assert_num_queries: Any
 ) -> None:
@@ -180,3 +230,21 @@ def test_a_warm_invocation_with_policies_takes_two_round_trips(
     # A stale admission; the agent, the head, texts and attachments; the run, and its end.
     with django_assert_num_queries(7):
         ask()
+
+
+def test_a_rule_by_slug_knows_the_agents_own_project_too(echo: Agent) -> None:
+    now = timezone.now()
+    Project.objects.create(
+        name="Other", slug="other", tags=["open"], created_at=now, updated_at=now
+    )
+    Project.objects.filter(is_default=True).update(tags=["closed"])
+    in_force(
+        """deny contains "Not from outside." if {
+  input.resource.agent_project == {"slug": "default", "tags": ["closed"]}
+  input.resource.project == {"slug": "other", "tags": ["open", "closed"]}
+}
+"""
+    )
+    assert ask().run.status == "succeeded"
+    with pytest.raises(RunDenied, match="Not from outside"):
+        ask(project="other")

@@ -13,17 +13,17 @@ from apps.agents.models import Agent, Manifest
 from apps.agents.runtimes.base import Annotations, Effect, WorkFailed
 from apps.approvals.errors import OwnRequest
 from apps.approvals.models import Approval
-from apps.approvals.services import outcome, voting
+from apps.approvals.services import voting
 from apps.orgs.models import Member
 from apps.policies.models import Decision
 from apps.runs import spine
 from apps.runs.models import KnownHost, Run, Step
 from apps.runs.services import control
 from apps.runs.services.context import agent_actor
-from apps.runs.services.invoke import Ask, invoke, work_one
+from apps.runs.services.invoke import work_one
 from tests.orgs.conftest import Api
 from tests.runs.factories import admit, grant, make_agent
-from tests.runs.governing import count_up, in_force
+from tests.runs.governing import HELLO, approve, ask, count_up, in_force, state, tell
 
 pytestmark = pytest.mark.usefixtures("org")
 
@@ -34,19 +34,8 @@ NEW_HOSTS = """require_approval contains sprintf("%s is new.", [input.context.ho
   input.context.host_is_new
 }
 """
-HELLO = {"text": "hello"}
 WORSE = Annotations()
 READS = Annotations(read_only=True, destructive=False)
-
-
-@pytest.fixture
-def asker(somebody: Any) -> Any:
-    return somebody("member")
-
-
-@pytest.fixture
-def boss(somebody: Any) -> Any:
-    return somebody("admin")
 
 
 @pytest.fixture
@@ -59,27 +48,6 @@ def effects() -> list[str]:
 def echo(scripts: Any, effects: list[str]) -> Agent:
     scripts["echo"] = lambda invocation, ctx: effects.append("echo") or invocation.input
     return make_agent("echo")
-
-
-def ask(who: Any, agent: str = "echo", **fields: Any) -> Any:
-    fields.setdefault("input", HELLO)
-    return invoke(Ask(agent=agent, **fields), caller=who, at=timezone.now())
-
-
-def approve(boss: Any, run: Any, at: Any = None) -> None:
-    """What a person and the job after it do."""
-    approval = Approval.objects.get(id=Run.objects.get(id=run.id).approval_id)
-    voting.approve(approval_id=approval.id, voter=boss, comment="", at=at or timezone.now())
-    tell(approval.id)
-
-
-def tell(approval_id: Any) -> None:
-    outcome.tell_subject(approval_id=approval_id, at=timezone.now())
-
-
-def state(run: Any) -> tuple[str, str]:
-    row = Run.objects.get(id=run.id)
-    return row.status, row.reason
 
 
 def test_a_run_waits_goes_on_by_itself_and_is_done_once(
@@ -147,7 +115,7 @@ def test_what_has_changed_since_it_was_asked_for_is_refused(
 
     assert state(run) == ("denied", reason)
     assert not work_one(at=timezone.now()) and effects == [] and Step.objects.count() == 0
-    assert Approval.objects.get().status == "approved"  # nothing has used it
+    assert Approval.objects.get().status == "cancelled"  # nothing has used it, and nothing will
 
 
 def test_who_asked_must_still_be_there_and_may(
@@ -257,9 +225,29 @@ def test_a_tool_call_to_a_new_host_waits_and_what_was_done_is_not_done_twice(
     assert [effect.split()[0] for effect in effects] == ["first", "second"]
     assert Approval.objects.get().status == "consumed"
     assert list(KnownHost.objects.values_list("host", flat=True)) == ["mail.example"]
-    # The host is known from now on; what only reads was never asked about.
+    # The host is known from now on, and what only reads there isn't asked about at all.
     assert ask(asker, "desk").run.status == "succeeded"
-    scripts["desk"] = calling(effects, host="other.example", annotations=READS)
+    scripts["desk"] = calling(effects, annotations=READS)
+    decided = Decision.objects.count()
+    assert ask(asker, "desk").run.status == "succeeded"
+    assert Decision.objects.count() == decided + 1
+
+
+def test_a_new_host_is_learnt_by_no_call_that_nobody_was_asked_about(
+    scripts: Any, asker: Any, boss: Any, effects: list[str]
+) -> None:
+    make_agent("desk")
+    in_force(NEW_HOSTS)
+    scripts["desk"] = calling(effects, annotations=READS)
+
+    run = ask(asker, "desk").run
+    assert (run.status, len(effects), KnownHost.objects.count()) == ("awaiting_approval", 1, 0)
+    assert Approval.objects.get().reasons == ["mail.example is new."]
+    approve(boss, run)
+    assert work_one(at=timezone.now())
+    assert (state(run)[0], KnownHost.objects.count()) == ("succeeded", 1)
+    # The control: now that a person has let it be known, what changes something there isn't news.
+    scripts["desk"] = calling(effects)
     assert ask(asker, "desk").run.status == "succeeded"
 
 

@@ -153,6 +153,8 @@ def test_a_connection_that_refuses_its_keys_goes_back_and_nobody_gets_it(
 ) -> None:
     org = throwaway_org()
     connections.close_all()
+    keys_on()  # it rests with other keys than those asked for next
+    connections.close_all()
     with monkeypatch.context() as broken:
         broken.setattr(base, "SET_KEYS", "select set_config(%s, %s, 1/0 = 1)")
         with keys.holding(org.schema, org.id), pytest.raises(DataError):

@@ -12,6 +12,9 @@ from tests.orgs.conftest import ROLES
 from tests.orgs.test_views_matrix import furnish, person
 from tests.tenants.browsing import Browser, as_member
 
+# Everything is asked here once more for each role: coverage is counted where it is tried in depth.
+pytestmark = pytest.mark.no_cover
+
 FINE = (200, 302)
 """302 is the door to another host: the account, another org."""
 MOST = 400

@@ -19,6 +19,7 @@ from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
+from apps.orgs import ruled
 from apps.orgs.api.base import OrgView
 from apps.orgs.api.keys import AgentKeyWrite, KeyRead, NewKeyRead, answer_new_key
 from apps.orgs.selectors import MEMBER, get_project, list_keys
@@ -84,10 +85,14 @@ class AgentView(OrgView):
         examples=examples.AGENT_CHANGE,
     )
     def patch(self, request: Request, agent: str) -> Response:
+        """Change what is given. To move it to another project takes `policies.activate` too while
+        a policy is in force: policies go by projects.
+        """
         changed = agents.update_agent(
             agent_id=selectors.get_agent(agent).id,
             fields=_resolved(self, self.read(s.AgentChange)),
             expected=self.precondition(),
+            may_move=ruled.may(self.by),
             actor=self.by.actor,
             at=timezone.now(),
         )
@@ -367,8 +372,8 @@ class AgentKeysView(OrgView):
         examples=examples.KEY_CREATE,
     )
     def post(self, request: Request, agent: str) -> Response:
-        """Make a key that acts as the agent, for whoever may edit agents. It calls no agent without
-        a grant. Its token is in this answer and nowhere else.
+        """Make a key that acts as the agent, for whoever may edit agents and read data. It calls no
+        agent without a grant. Its token is in this answer and nowhere else.
         """
         body = self.read(AgentKeyWrite)
         made = create_key(**body, agent=agent, by=self.by, at=timezone.now())

@@ -34,6 +34,7 @@ from apps.common.etag import NO_PRECONDITION, Precondition
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.text import free_slug, is_slug, make_slug
+from apps.orgs import ruled
 from apps.orgs.models import Member, Project
 from apps.orgs.selectors import MEMBER, get_default_project
 from apps.orgs.services.keys import revoke_keys_of_agent
@@ -132,13 +133,15 @@ def update_agent(
     agent_id: UUID,
     fields: Mapping[str, Any],
     expected: Precondition = NO_PRECONDITION,
+    may_move: bool = False,
     actor: Actor,
     at: datetime,
 ) -> Agent:
     """Change what is given: name, purpose, timeout_seconds, config, project, accountable_id, and
     status, which is the same as suspending or activating it.
 
-    Raises NotFound, PreconditionFailed, Invalid, AgentStateConflict for a retired agent.
+    Raises NotFound, PreconditionFailed, Invalid, AgentStateConflict for a retired agent, and
+    PermissionDenied for another project from who may not move it (apps.orgs.ruled).
     """
     config = _check_config(agent_id, fields["config"]) if "config" in fields else None
     with transaction.atomic():
@@ -149,6 +152,8 @@ def update_agent(
         if config is not None and config != agent.config:
             _configure(agent, config)
         if "project" in fields and fields["project"] != agent.project:
+            if not may_move:
+                raise ruled.refused("an agent’s project")
             agent.project = _open(fields["project"])
         if fields.get("accountable_id", agent.accountable_id) != agent.accountable_id:
             agent.accountable = _member(fields["accountable_id"])

@@ -20,12 +20,13 @@ from apps.agents.runtimes.base import runtime_of
 from apps.agents.services import agents as services
 from apps.agents.services.changing import version_of
 from apps.agents.views.secret import show_secret_once
-from apps.common.errors import DomainError
+from apps.common.errors import DomainError, PermissionDenied
 from apps.common.etag import Precondition
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link
+from apps.orgs import ruled
 from apps.orgs.pages import check, command, needs, principal_of
 from apps.orgs.selectors import MEMBER, get_project, list_members, list_project_links
 
@@ -90,9 +91,12 @@ def _update(request: HttpRequest, agent: Agent, form: AgentEditForm) -> bool:
             agent_id=agent.id,
             fields=fields,
             expected=Precondition.read(data["version"]),
+            may_move=ruled.may(principal_of(request)),
             actor=principal_of(request).actor,
             at=timezone.now(),
         )
+    except PermissionDenied:
+        raise
     except DomainError as error:
         add_refusal(form, error)
         return False
@@ -101,11 +105,14 @@ def _update(request: HttpRequest, agent: Agent, form: AgentEditForm) -> bool:
 
 def _render(request: HttpRequest, agent: Agent, **bound: forms.Form) -> HttpResponse:
     """The page, with the form that was refused, if one was."""
+    form: Any = bound.get("form") or _form(agent)
+    if not ruled.may(principal_of(request)):
+        form.fix_project((agent.project.slug, agent.project.name))
     context = agent_page(
         request,
         agent,
         "agents:settings",
-        form=bound.get("form") or _form(agent),
+        form=form,
         note_form=bound.get("note_form") or NoteForm(auto_id="suspend_%s"),
         retire_form=bound.get("retire_form") or _retire_form(agent),
         signs=runtime_of(agent.runtime).signs,

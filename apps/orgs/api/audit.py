@@ -19,7 +19,7 @@ from apps.common.pagination import Keyset
 from apps.orgs.api import audit_examples as examples
 from apps.orgs.api import audit_shapes as s
 from apps.orgs.api.base import OrgView
-from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier
+from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier, codes_for
 from apps.orgs.denials import needed
 from apps.trust import checking, proving, records, selectors
 from apps.trust.services import retention
@@ -67,8 +67,11 @@ class AuditVerifyView(OrgView):
         examples=examples.VERIFY,
     )
     def post(self, request: Request) -> Response:
-        """Check the newest entries, the tree, its signature and its copies, here and now."""
-        return self.answer(s.AuditReportRead, checking.verify_log(**self.read(s.AuditRangeWrite)))
+        """Check the newest entries and records, the tree, its signature and its copies, here and
+        now.
+        """
+        report = checking.verify_log(**self.read(s.AuditRangeWrite), at=timezone.now())
+        return self.answer(s.AuditReportRead, report)
 
 
 class EntryProofView(OrgView):
@@ -98,10 +101,10 @@ class RecordProofView(OrgView):
     def get(self, request: Request, record: str) -> Response:
         """Prove what a run that has ended, or a decision, was when it was put on record."""
         kind, subject_id = _record(record)
-        leaf = proving.get_leaf(kind=kind, subject_id=subject_id)
-        found = proving.prove_leaf(leaf)
-        told = records.tell(leaf, named=record)
-        return self.answer(s.RecordProofRead, {"record": told, "found": found})
+        told = records.tell(proving.list_leaves(kind=kind, subject_id=subject_id))
+        found = proving.prove_leaf(told[0].leaf)
+        proof = {"record": told[0], "found": found, "earlier": told[1:]}
+        return self.answer(s.RecordProofRead, proof)
 
 
 class CheckpointsView(OrgView):
@@ -153,10 +156,13 @@ class AuditExportView(OrgView):
         examples=examples.EXPORT,
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """The whole log for the offline verifier, its entries as CSV, or its checkpoints."""
-        if not self.by.may("data.export"):
-            raise needed("data.export")
+        """The whole log for the offline verifier, its entries as CSV, or its checkpoints. Needs
+        `data.export` besides, and for entries `data.read`.
+        """
         asked = self.read_query(s.ExportFilter)
+        for code in codes_for(asked["format"]):
+            if not self.by.may(code):
+                raise needed(code)
         return answer_export(asked.pop("format"), **asked)
 
 

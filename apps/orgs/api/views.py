@@ -16,7 +16,7 @@ from apps.common.api.views import ApiView
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.common.pagination import NEWEST_FIRST, Keyset
-from apps.orgs import selectors
+from apps.orgs import ruled, selectors
 from apps.orgs.api import examples
 from apps.orgs.api import serializers as s
 from apps.orgs.api.base import OrgView
@@ -94,10 +94,14 @@ class ProjectView(OrgView):
         examples=examples.PROJECT_CHANGE,
     )
     def patch(self, request: Request, project: str) -> Response:
+        """Change what is given. Other tags take `policies.activate` too while a policy is in force:
+        policies go by them.
+        """
         found = selectors.get_project(project)
         changed = projects.update_project(
             project_id=found.id,
             **self.read(s.ProjectChange),
+            may_retag=ruled.may(self.by),
             expected=self.precondition(),
             actor=self.by.actor,
             at=timezone.now(),

@@ -13,6 +13,7 @@ from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
 from apps.common.text import free_slug, is_slug, make_slug
+from apps.orgs import ruled
 from apps.orgs.errors import ProjectInUse, SlugInUse
 from apps.orgs.models import Project
 from apps.orgs.selectors import PROJECT
@@ -57,13 +58,15 @@ def update_project(
     tags: list[str] | None = None,
     archived: bool | None = None,
     expected: Precondition = NO_PRECONDITION,
+    may_retag: bool = False,
     actor: Actor,
     at: datetime,
 ) -> Project:
     """Change what is given and leave the rest; nothing changed is no new version.
 
     Raises NotFound, PreconditionFailed if the version isn't the expected one, Invalid,
-    ProjectInUse for archiving the default project.
+    ProjectInUse for archiving the default project, and PermissionDenied for other tags than it has
+    from who may not give them (apps.orgs.ruled).
     """
     with transaction.atomic():
         project = _lock(project_id, expected)
@@ -73,6 +76,8 @@ def update_project(
         changed = {field for field in after if after[field] != before[field]}
         if not changed:
             return project
+        if "tags" in changed and not may_retag:
+            raise ruled.refused("a project’s tags")
         project.version, project.updated_at = project.version + 1, at
         project.save(update_fields=["name", "tags", "archived_at", "version", "updated_at"])
         _record(

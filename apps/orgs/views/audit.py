@@ -17,18 +17,19 @@ from apps.common.htmx import render_page_or_partial, see_other, wants_partial
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link, said, turn
 from apps.common.pagination import Keyset, paginate
-from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier
+from apps.orgs.audit_files import FORMATS, TAKING, answer_export, answer_verifier, codes_for
 from apps.orgs.audit_forms import AREAS, AuditFilterForm, RetentionForm
+from apps.orgs.pages import check as check_may
 from apps.orgs.pages import command, needs, post_command, principal_of
+from apps.orgs.permissions import DATA_READ
 from apps.tenants import proofs
 from apps.trust import checking, proving, selectors
 from apps.trust.entries import newest_checkpoint
-from apps.trust.errors import NotSealed
+from apps.trust.errors import NotSealed, ProofFails
 from apps.trust.models import AuditEvent
 from apps.trust.services import retention
 
 VIEW: Final = "audit.view"
-EXPORT: Final = ("audit.export", "data.export")
 MANAGE: Final = "audit.manage"
 EVENT: Final = "evt"
 FILTERS: Final = ("action", "actor", "subject", "since", "until")
@@ -37,9 +38,11 @@ VERIFIER: Final = "verifier"
 CHECKS: Final = {
     "chain": "Entries and their chain",
     "leaves": "Their places in the tree",
+    "records": "Decisions and runs",
     "tree": "The root of the tree",
     "checkpoints": "Earlier checkpoints",
     "signature": "The signature",
+    "sealing": "What is new",
 }
 
 
@@ -80,7 +83,7 @@ def entry(request: HttpRequest, ref: str) -> HttpResponse:
         "is_withheld": not principal_of(request).may("data.read"),
         "hash": bytes(event.hash).hex(),
         "prev": bytes(event.prev).hex(),
-        "proof": _proof(event),
+        **_proof(event),
         "older_url": _url(request, before),
         "newer_url": _url(request, after),
         "command": command(request, f"/v1/audit/{event.seq}/proof"),
@@ -93,16 +96,23 @@ def entry(request: HttpRequest, ref: str) -> HttpResponse:
 @needs(VIEW)
 def check(request: HttpRequest) -> HttpResponse:
     """Check the log now, and say what was looked at."""
-    report = checking.verify_log()
+    now = timezone.now()
+    report = checking.verify_log(at=now)
     context = {
         "crumbs": [("Audit log", link(request, "orgs:audit")), ("Verification", None)],
         "report": report,
         "checks": [
-            {"label": _label(check.name), "ok": check.ok, "detail": check.detail}
+            {
+                "label": _label(check.name),
+                "ok": check.ok,
+                "is_warning": check.is_warning,
+                "detail": check.detail,
+            }
             for check in report.checks
         ],
-        "at": timezone.now(),
+        "at": now,
         "bound": checking.EVENTS,
+        "records": checking.RECORDS,
         "command": post_command(request, "/v1/audit/verify", "{}"),
     }
     return render_page_or_partial(request, "orgs/audit_check.html", "report", context)
@@ -110,10 +120,12 @@ def check(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @never_cache
-@needs(*EXPORT)
+@needs(*TAKING)
 def file(request: HttpRequest) -> HttpResponseBase:
     """A file of the log: whole for the verifier, filtered as CSV, its checkpoints, the verifier."""
     kind = said(request, "format") or "jsonl"
+    for code in codes_for(kind):
+        check_may(request, code)
     if kind == VERIFIER:
         return answer_verifier()
     form = AuditFilterForm({name: said(request, name) for name in FILTERS})
@@ -163,7 +175,8 @@ def _around(request: HttpRequest) -> dict[str, Any]:
     return {
         "checkpoint": newest if newest.number else None,
         "copies": list(selectors.list_copies()),
-        "can_export": all(may(code) for code in EXPORT),
+        "can_export": all(may(code) for code in TAKING),
+        "can_read": may(DATA_READ),
         "can_manage": may(MANAGE),
         "rule": rule,
         "retention_form": RetentionForm(present=rule.keep_days),
@@ -177,7 +190,7 @@ def _label(check: str) -> str:
 
 def _csv_url(request: HttpRequest) -> str | None:
     """The same entries as a file, for who may take them away."""
-    if not all(principal_of(request).may(code) for code in EXPORT):
+    if not principal_of(request).permissions.issuperset(codes_for("csv")):
         return None
     asked = {name: said(request, name) for name in FILTERS}
     return link(request, "orgs:audit_file", format="csv", **asked)
@@ -210,11 +223,14 @@ def _change(event: AuditEvent) -> dict[str, Any]:
     return {"old": old, "new": new, "compares": compares, "rest": rest}
 
 
-def _proof(event: AuditEvent) -> proving.Inclusion | None:
+def _proof(event: AuditEvent) -> dict[str, Any]:
+    """The proof of an entry's place; why there is none."""
     try:
-        return proving.prove_event(event)
+        return {"proof": proving.prove_event(event)}
     except NotSealed:
-        return None
+        return {"proof": None}
+    except ProofFails:
+        return {"proof": None, "fails": True}
 
 
 def _url(request: HttpRequest, event: AuditEvent | None) -> str | None:

@@ -10,14 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.common.errors import DomainError
+from apps.common.errors import DomainError, PermissionDenied
 from apps.common.etag import Precondition
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import public_id
 from apps.common.links import PROJECT, link, said, turn
 from apps.common.pagination import paginate
-from apps.orgs import selectors
+from apps.orgs import ruled, selectors
 from apps.orgs.forms import ProjectEditForm, ProjectForm
 from apps.orgs.models import Project
 from apps.orgs.pages import check, command, needs, principal_of
@@ -103,6 +103,8 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         if form.is_valid() and _update(request, project, form):
             messages.success(request, "Your changes were saved.")
             return see_other(link(request, "orgs:project", project.slug))
+    if not ruled.may(principal_of(request)):
+        form.fix_tags()
     status = 422 if form.is_bound else 200
     facts = _facts(request, project)
     context = page(request, "Projects", below=project.name, form=form, **facts)
@@ -116,11 +118,14 @@ def _update(request: HttpRequest, project: Project, form: ProjectEditForm) -> bo
         services.update_project(
             project_id=project.id,
             name=form.cleaned_data["name"],
-            tags=form.cleaned_data["tags"],
+            tags=form.cleaned_data["tags"] if "tags" in form.changed_data else None,
             expected=Precondition.read(form.cleaned_data["version"]),
+            may_retag=ruled.may(principal_of(request)),
             actor=principal_of(request).actor,
             at=timezone.now(),
         )
+    except PermissionDenied:
+        raise
     except DomainError as error:
         add_refusal(form, error)
         return False

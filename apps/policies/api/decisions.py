@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -11,12 +11,10 @@ from rest_framework.response import Response
 from apps.common.ids import parse_id
 from apps.common.openapi import page_of
 from apps.orgs.api.base import OrgView
-from apps.policies import decisions, places, selectors
+from apps.policies import decisions, places, reading, selectors
 from apps.policies.api import examples
 from apps.policies.api import serializers as s
 from apps.policies.questions import RUN
-
-READ_DATA: Final = "data.read"
 
 
 class DecisionsView(OrgView):
@@ -61,6 +59,6 @@ class DecisionView(OrgView):
     def get(self, request: Request, decision: str) -> Response:
         """A decision; `input` is null for who may not read data, and once it is erased."""
         found = decisions.get_decision(decision)
-        document = decisions.find_document(found) if self.by.may(READ_DATA) else None
+        document = decisions.find_document(found) if reading.may_read(self.by) else None
         found.input = document  # type: ignore[attr-defined]
         return self.answer(s.WholeDecisionRead, found)

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from apps.orgs.api.fields import Flag, Moment, PublicId, Strict, Text, Whole
 from apps.orgs.selectors import MEMBER
-from apps.policies import selectors
+from apps.policies import reading, selectors
 from apps.policies.decisions import DECISION
 from apps.policies.engine.flaws import MAX_BYTES
 from apps.policies.models import (
@@ -44,6 +44,15 @@ class Rego(Text):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=MAX_BYTES, trim_whitespace=False, **options)
+
+
+class Drafts(serializers.ListField):
+    """What drafts would have said, by what the reader may read of it."""
+
+    child = serializers.JSONField()
+
+    def to_representation(self, data: Any) -> Any:
+        return super().to_representation(reading.told(self.context["request"].auth, data))
 
 
 class WriterRead(Read):
@@ -93,9 +102,17 @@ class PolicyRead(PolicyRow):
     created_by = WriterRead(source="newest.created_by", allow_null=True)
 
 
-class ActivatedRead(PolicyRead):
-    """A policy after its activation was asked for; `approval_id` is set where it waits for a
-    second person.
+class ActivateWrite(Strict):
+    version = Whole(
+        min_value=1,
+        required=False,
+        help_text="The version that was read: if a newer one was written since, nothing happens.",
+    )
+
+
+class AskedRead(PolicyRead):
+    """A policy after a change of what decides was asked for; `approval_id` is set where it waits
+    for a second person, and the policy is as it was.
     """
 
     approval_id = serializers.CharField(allow_null=True)
@@ -191,7 +208,8 @@ class BacktestWrite(Strict):
 
 class BacktestRead(Read):
     """What would have been decided; while it is `running`, as far as it has come. `is_cut` says
-    that older decisions were left out, `without_input` how many had no document any more.
+    that older decisions were left out, `without_input` how many had no document any more. Of who
+    lacks `data.read` what is made of the calls is `withheld`: the reasons, and obligations.
     """
 
     id = PublicId(BACKTEST)
@@ -200,7 +218,7 @@ class BacktestRead(Read):
     evaluated = serializers.IntegerField()
     without_input = serializers.IntegerField()
     changed_count = serializers.IntegerField()
-    changed = serializers.ListField(child=serializers.JSONField())
+    changed = Drafts()
     is_cut = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -233,7 +251,9 @@ class SettingsChange(Strict):
         required=False,
         help_text="How long the documents of decisions are kept.",
     )
-    two_person = Flag(required=False, help_text="Whether an activation needs a second person.")
+    two_person = Flag(
+        required=False, help_text="Whether a change of what decides needs a second person."
+    )
 
 
 class DecisionCallerRead(Read):
@@ -244,7 +264,7 @@ class DecisionCallerRead(Read):
 
 class DecisionRead(Read):
     """What the policies said of one call; `policies` is what each said by itself, `shadows` what
-    drafts would have said where that differs.
+    drafts would have said where that differs: to who lacks `data.read` the result alone.
     """
 
     id = PublicId(DECISION)
@@ -259,7 +279,7 @@ class DecisionRead(Read):
     ordinal = serializers.IntegerField(allow_null=True)
     caller = DecisionCallerRead(source="*")
     obligations = serializers.JSONField()
-    shadows = serializers.ListField(child=serializers.JSONField(), allow_null=True)
+    shadows = Drafts(allow_null=True)
     bundle = serializers.IntegerField()
     micros = serializers.IntegerField()
     input_digest = serializers.SerializerMethodField()

@@ -8,6 +8,9 @@ from typing import Final
 from apps.policies.engine.types import Obligations, Opinion, Rate, Result, Verdict
 
 _GRAVEST_FIRST: Final[tuple[Result, ...]] = ("deny", "unavailable", "require_approval", "allow")
+_LET_THROUGH: Final[tuple[Result, ...]] = ("require_approval", "allow")
+_UNSAID: Final = Obligations(mask=("input",))
+"""What a policy may have obliged to that couldn't say it."""
 
 
 def combine(opinions: Sequence[Opinion], *, micros: int) -> Verdict:
@@ -15,13 +18,15 @@ def combine(opinions: Sequence[Opinion], *, micros: int) -> Verdict:
 
     A denial stands whatever else couldn't be evaluated; without one, what couldn't be evaluated
     denies too, and says so. Obligations bind where a call is let through, and are the strictest.
+    What is to be hidden is hidden of a refused call too, for it is on record; of one that somebody
+    couldn't be asked about, the whole input.
     """
     result = next(r for r in _GRAVEST_FIRST if any(o.result == r for o in opinions))
-    is_let_through = result in {"allow", "require_approval"}
+    obliged = strictest(_UNSAID if o.result == "unavailable" else o.obligations for o in opinions)
     return Verdict(
         result=result,
         reasons=_union(o.reasons for o in opinions if o.result == result),
-        obligations=strictest(o.obligations for o in opinions) if is_let_through else Obligations(),
+        obligations=obliged if result in _LET_THROUGH else Obligations(mask=obliged.mask),
         opinions=tuple(opinions),
         micros=micros,
     )

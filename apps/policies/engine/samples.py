@@ -16,6 +16,7 @@ _RESOURCE: Final[Object] = {
         "open_world": False,
     },
     "project": {"slug": "support", "tags": ["customer-data"]},
+    "agent_project": {"slug": "support", "tags": ["customer-data"]},
 }
 _CONTEXT: Final[Object] = {
     "cost_micros": 1500,
@@ -52,9 +53,11 @@ TOOL: Final[Object] = {
             "open_world": True,
         },
         "project": {"slug": "support", "tags": []},
+        "agent_project": {"slug": "support", "tags": []},
     },
     "context": {
         **_CONTEXT,
+        "depth": 1,
         "caller": "researcher",
         "lineage": ["researcher"],
         "host": "tickets.example.com",

@@ -51,6 +51,7 @@ class Migration(migrations.Migration):
                 ("reached_at", models.DateTimeField(blank=True, null=True)),
                 ("reached_id", models.UUIDField(blank=True, null=True)),
                 ("created_at", models.DateTimeField()),
+                ("worked_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "created_by",
@@ -78,7 +79,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["-created_at", "-id"], name="policy_backtest_newest"),
                     models.Index(
                         condition=models.Q(("status", "running")),
-                        fields=["created_at"],
+                        fields=["worked_at"],
                         name="policy_backtest_running",
                     ),
                 ],

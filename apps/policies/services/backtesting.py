@@ -13,14 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import parse_id, public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
-from apps.policies.bundles import POLICY
+from apps.policies.bundles import POLICY, obligations_as_json, obligations_of_json
 from apps.policies.decisions import DECISION, whole_document
 from apps.policies.engine import get_engine
 from apps.policies.engine.asking import draft
@@ -28,7 +27,7 @@ from apps.policies.engine.combining import combine
 from apps.policies.engine.types import Engine, Opinion, Text, Verdict
 from apps.policies.models import Backtest, Decision, Scope
 from apps.policies.questions import RUN
-from apps.policies.selectors import list_attachments, name_of
+from apps.policies.selectors import list_attachments
 from apps.policies.services.policies import check
 
 BACKTEST: Final = "pbt"
@@ -44,13 +43,17 @@ A_JOB: Final = 20.0
 KEPT: Final = timedelta(days=30)
 _PART: Final = 100
 _PATIENCE: Final = timedelta(seconds=60)
+_FOUND: Final = (
+    *("status", "evaluated", "without_input", "changed", "changed_count", "is_cut"),
+    *("reached_at", "reached_id", "worked_at", "finished_at"),
+)
 
 Covers = Callable[[Decision, Object], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A decision that would be another."""
+    """A decision that would be another: of another result, or obliging to something else."""
 
     decision: Decision
     verdict: Verdict
@@ -64,7 +67,24 @@ class Change:
             "was": self.decision.result,
             "would_be": self.verdict.result,
             "reasons": list(self.verdict.reasons),
+            "obligations_were": self.decision.obligations,
+            "obligations_would_be": obligations_as_json(self.verdict.obligations),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A text to ask, in whose place among the opinions on record, and about which calls."""
+
+    engine: Engine
+    text: Text
+    policy_id: UUID | None
+    covers: Covers
+
+    @classmethod
+    def of(cls, backtest: Backtest) -> Work:
+        text, policy_id = draft(backtest.rego_text), backtest.policy_id
+        return cls(get_engine(), text, policy_id, _covers(policy_id))
 
 
 def start_backtest(
@@ -84,7 +104,12 @@ def start_backtest(
         raise Invalid.of("days", f"Use 1 to {DAYS_MAX} days.")
     text = check({"rego_text": rego_text})["rego_text"]
     backtest = Backtest.objects.create(
-        policy_id=policy_id, rego_text=text, days=days, created_by_id=by_member_id, created_at=at
+        policy_id=policy_id,
+        rego_text=text,
+        days=days,
+        created_by_id=by_member_id,
+        created_at=at,
+        worked_at=at,
     )
     return go_on(backtest_id=backtest.id, at=at, seconds=seconds)
 
@@ -99,25 +124,28 @@ def get_backtest(ref: str) -> Backtest:
 
 
 def go_on(*, backtest_id: UUID, at: datetime, seconds: float = A_JOB) -> Backtest:
-    """Look at further decisions for so long; where there are more, a job goes on after the commit.
+    """Look at further decisions for so long; where there are more, a job goes on.
 
-    One that somebody else is at work with, or that is done, is left as it is.
+    What was found is kept part by part, and no transaction is open while the text is asked: it
+    would hold up the checkpoints of every org. Who comes to keep a part that somebody else has kept
+    leaves the rest to them, so each decision counts once.
     """
-    with transaction.atomic():
-        rows = Backtest.objects.select_for_update(skip_locked=True)
-        backtest = rows.filter(id=backtest_id, status=Backtest.Status.RUNNING).first()
-        if backtest is None:
+    until = time.monotonic() + seconds
+    backtest = Backtest.objects.get(id=backtest_id)
+    work = Work.of(backtest)
+    while backtest.status == Backtest.Status.RUNNING and time.monotonic() < until:
+        before, backtest.worked_at = backtest.reached_id, at
+        _look(backtest, work, until=until, at=at)
+        if not _keep(backtest, before):
             return Backtest.objects.get(id=backtest_id)
-        _work(backtest, until=time.monotonic() + seconds, at=at)
-        backtest.save()
-        if backtest.status == Backtest.Status.RUNNING:
-            enqueue("policies.go_on_backtest", backtest_id=str(backtest.id))
+    if backtest.status == Backtest.Status.RUNNING:
+        enqueue("policies.go_on_backtest", backtest_id=str(backtest.id))
     return backtest
 
 
 def sweep_backtests(at: datetime) -> None:
     """The sweeper's step: wake those that a lost message left lying, forget those that are old."""
-    lying = Backtest.objects.filter(status=Backtest.Status.RUNNING, created_at__lt=at - _PATIENCE)
+    lying = Backtest.objects.filter(status=Backtest.Status.RUNNING, worked_at__lt=at - _PATIENCE)
     for backtest_id in lying.values_list("id", flat=True)[:10]:
         enqueue("policies.go_on_backtest", backtest_id=str(backtest_id))
     old = Backtest.objects.filter(created_at__lt=at - KEPT).order_by("created_at", "id")
@@ -125,18 +153,25 @@ def sweep_backtests(at: datetime) -> None:
         Backtest.objects.filter(id__in=batch).delete()
 
 
-def _work(backtest: Backtest, *, until: float, at: datetime) -> None:
-    engine, text, covers = get_engine(), draft(backtest.rego_text), _covers(backtest.policy_id)
-    while part := list(_next(backtest)):
-        for decision in part:
-            _ask(backtest, decision, engine, text, covers)
-            backtest.reached_at, backtest.reached_id = decision.at, decision.id
-        if backtest.evaluated + backtest.without_input >= MOST:
-            backtest.is_cut = True
-            break
+def _look(backtest: Backtest, work: Work, *, until: float, at: datetime) -> None:
+    """Ask about the next decisions, as many as are kept together, until it is late."""
+    part = list(_next(backtest))
+    for decision in part:
         if time.monotonic() >= until:
             return
-    backtest.status, backtest.finished_at = Backtest.Status.DONE, at
+        _ask(backtest, decision, work)
+        backtest.reached_at, backtest.reached_id = decision.at, decision.id
+    backtest.is_cut = backtest.evaluated + backtest.without_input >= MOST
+    if backtest.is_cut or len(part) < _PART:
+        backtest.status, backtest.finished_at = Backtest.Status.DONE, at
+
+
+def _keep(backtest: Backtest, before: UUID | None) -> bool:
+    """Keep what was found since `before`, unless somebody else has gone on from there."""
+    rows = Backtest.objects.filter(
+        id=backtest.id, status=Backtest.Status.RUNNING, reached_id=before
+    )
+    return bool(rows.update(**{name: getattr(backtest, name) for name in _FOUND}))
 
 
 def _next(backtest: Backtest) -> QuerySet[Decision]:
@@ -144,7 +179,7 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
     since = backtest.created_at - timedelta(days=backtest.days)
     rows = Decision.objects.select_related("kept", "run").filter(at__gte=since)
     rows = rows.only(
-        *("id", "org_id", "run_id", "tool", "result", "policies", "at"),
+        *("id", "org_id", "run_id", "agent_id", "tool", "result", "policies", "obligations", "at"),
         *("kept__decision_id", "kept__document", "run__input"),
     )
     rows = rows.filter(at__lte=backtest.reached_at or backtest.created_at)
@@ -153,23 +188,32 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
     return rows.order_by("-at", "-id")[:_PART]
 
 
-def _ask(
-    backtest: Backtest, decision: Decision, engine: Engine, text: Text, covers: Covers
-) -> None:
+def _ask(backtest: Backtest, decision: Decision, work: Work) -> None:
     kept = getattr(decision, "kept", None)
     if kept is None:
         backtest.without_input += 1
         return
     document = whole_document(kept)
-    if not covers(decision, document):
+    if not work.covers(decision, document):
         return
     backtest.evaluated += 1
-    (opinion,) = engine.evaluate([text], document).opinions
-    verdict = combine([*_others(decision, backtest.policy_id), opinion], micros=0)
-    if verdict.result != decision.result:
+    (opinion,) = work.engine.evaluate([work.text], document).opinions
+    verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
+    if _differs(verdict, decision):
         backtest.changed_count += 1
         if len(backtest.changed) < LISTED:
             backtest.changed.append(Change(decision, verdict).as_json())
+
+
+def _differs(verdict: Verdict, decision: Decision) -> bool:
+    """Whether policies would say something else than they did; a price or a rate that was in the
+    way of what they let through is no opinion of theirs.
+    """
+    was = decision.result, obligations_of_json(decision.obligations)
+    if said := _others(decision, None):  # else the org's own answer held
+        then = combine(said, micros=0)
+        was = then.result, then.obligations
+    return (verdict.result, verdict.obligations) != was
 
 
 def _others(decision: Decision, policy_id: UUID | None) -> Sequence[Opinion]:
@@ -181,6 +225,7 @@ def _others(decision: Decision, policy_id: UUID | None) -> Sequence[Opinion]:
             Text(given["id"], given["name"], given["version"], "", ""),
             given["result"],
             tuple(given["reasons"]),
+            obligations_of_json(given.get("obligations", {})),
         )
         for given in said
     ]
@@ -193,17 +238,21 @@ def _covers(policy_id: UUID | None) -> Covers:
     if policy_id is None:
         return lambda decision, document: True
     own = public_id(POLICY, policy_id)
-    attached = {(row.scope, name_of(row)) for row in list_attachments(policy_id)}
+    attached = {
+        (row.scope, row.project.slug if row.project else row.agent_id, row.tool)
+        for row in list_attachments(policy_id)
+    }
 
     def covers(decision: Decision, document: Object) -> bool:
         what = document["resource"]
-        names = {
-            (Scope.ORG, ""),
-            (Scope.PROJECT, what["project"]["slug"]),
-            (Scope.AGENT, what["agent"]),
-            (Scope.TOOL, f"{what['agent']}/{what['tool']}"),
+        projects = {what[name]["slug"] for name in ("project", "agent_project") if name in what}
+        places = {
+            (Scope.ORG, None, ""),
+            *((Scope.PROJECT, slug, "") for slug in projects),
+            (Scope.AGENT, decision.agent_id, ""),
+            (Scope.TOOL, decision.agent_id, decision.tool),
         }
         counted = any(given["policy"] == own for given in decision.policies)
-        return counted or not attached.isdisjoint(names)
+        return counted or not attached.isdisjoint(places)
 
     return covers

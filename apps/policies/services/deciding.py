@@ -65,11 +65,14 @@ class Answer:
     def is_recorded(self) -> bool:
         return bool(self.entries) or self.verdict.result != "allow"
 
-    def as_record(self) -> Object | None:
-        """What `admit` writes down beside the run; None if nothing is."""
+    def as_record(self, kept: Object | None = None) -> Object | None:
+        """What `admit` writes down beside the run; None if nothing is.
+
+        `kept` is the input as it may be kept, where more of it is hidden than is obliged to here.
+        """
         if not self.is_recorded:
             return None
-        document = self._kept()
+        document = self._kept(self.question.context.input if kept is None else kept)
         return {
             "id": str(self.id),
             "action": self.question.action,
@@ -84,9 +87,9 @@ class Answer:
             "document": document,
         }
 
-    def _kept(self) -> Object:
+    def _kept(self, input: Object) -> Object:
         masks = self.verdict.obligations.mask
-        return self.question.kept(mask(self.question.context.input, masks, root="input"))
+        return self.question.kept(mask(input, masks, root="input"))
 
     def _opinions(self) -> list[tuple[UUID, Opinion]]:
         owner = {entry.active.id: entry.policy_id for entry in self.entries if entry.active}

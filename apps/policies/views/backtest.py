@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -12,14 +12,18 @@ from apps.common.errors import DomainError
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import public_id
+from apps.common.json import Object
 from apps.common.links import link, said
 from apps.orgs.pages import check, needs, post_command, principal_of
-from apps.policies import selectors
+from apps.policies import reading, selectors
 from apps.policies.forms import BacktestForm
 from apps.policies.models import Backtest
-from apps.policies.pages import RESULT_WORDS, policy_page, ref_of
+from apps.policies.pages import RESULT_WORDS, policy_page, ref_of, words_of
 from apps.policies.services import backtesting
 from apps.policies.services.backtesting import BACKTEST
+
+ASKING: Final = ("policies.edit", reading.READ)
+"""What it takes to ask: the text reads what calls held."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -29,7 +33,8 @@ def backtest(request: HttpRequest, ref: str) -> HttpResponse:
     standing = selectors.get_policy(ref)
     form = BacktestForm(request.POST if request.method == "POST" else None)
     if request.method == "POST":
-        check(request, "policies.edit")
+        for code in ASKING:
+            check(request, code)
         if form.is_valid() and (made := _start(request, standing, form)):
             of = public_id(BACKTEST, made.id)
             return see_other(link(request, "policies:backtest", ref_of(standing), of=of))
@@ -41,7 +46,7 @@ def backtest(request: HttpRequest, ref: str) -> HttpResponse:
         "policies:backtest",
         form=form,
         found=_shown(request, found) if found else None,
-        can_edit=principal_of(request).may("policies.edit"),
+        can_ask=all(principal_of(request).may(code) for code in ASKING),
         command=post_command(
             request, "/v1/policies/backtest", '{"rego_text": "package mandate …", "days": 7}'
         ),
@@ -77,12 +82,18 @@ def _shown(request: HttpRequest, found: Backtest) -> dict[str, Any]:
         "is_cut": found.is_cut,
         "at": found.created_at,
         "changed": [
-            {
-                **change,
-                "was": RESULT_WORDS[change["was"]],
-                "would_be": RESULT_WORDS[change["would_be"]],
-                "url": link(request, "policies:decision", change["decision"]),
-            }
-            for change in found.changed
+            _changed(request, change)
+            for change in reading.told(principal_of(request), found.changed)
         ],
+    }
+
+
+def _changed(request: HttpRequest, change: Object) -> Object:
+    were, would_be = (change.get(f"obligations_{verb}", {}) for verb in ("were", "would_be"))
+    return {
+        **change,
+        "was": RESULT_WORDS[change["was"]],
+        "would_be": RESULT_WORDS[change["would_be"]],
+        "url": link(request, "policies:decision", change["decision"]),
+        "obliged": (words_of(were), words_of(would_be)) if were != would_be else None,
     }

@@ -13,9 +13,9 @@ from apps.common.ids import parse_id, public_id
 from apps.common.links import link, said, turn, with_query
 from apps.common.pagination import paginate
 from apps.orgs.pages import command, needs, principal_of
-from apps.policies import decisions, places, selectors
+from apps.policies import decisions, places, reading, selectors
 from apps.policies.models import Decision, DecisionResult
-from apps.policies.pages import UNMET, crumbs, decision_row
+from apps.policies.pages import crumbs, decision_row
 from apps.policies.questions import RUN
 
 FIELDS: Final = ("result", "agent", "policy", "run", "shadowed")
@@ -57,15 +57,14 @@ def index(request: HttpRequest) -> HttpResponse:
 def decision(request: HttpRequest, ref: str) -> HttpResponse:
     """One decision: what each policy said, and for who may read data, of which call."""
     found = decisions.get_decision(ref)
-    may = principal_of(request).may
-    can_read = may("data.read")
+    by = principal_of(request)
+    may, can_read = by.may, reading.may_read(by)
     context = {
         "crumbs": crumbs(request, ("Decisions", link(request, "policies:decisions")), (ref, None)),
         "decision": decision_row(request, found),
         "opinions": [_said(request, one) for one in found.policies],
-        "shadows": [_said(request, one) for one in found.shadows or ()],
+        "shadows": [_said(request, one) for one in reading.told(by, found.shadows or ())],
         "obligations": found.obligations,
-        "unmet": _unmet(found),
         "document": decisions.find_document(found) if can_read else None,
         "can_read": can_read,
         "digest": bytes(found.input_digest).hex(),
@@ -77,11 +76,6 @@ def decision(request: HttpRequest, ref: str) -> HttpResponse:
         "command": command(request, f"/v1/decisions/{ref}"),
     }
     return render_page_or_partial(request, "policies/decision.html", "decision", context)
-
-
-def _unmet(found: Any) -> str:
-    """Why the run wasn't let through by a decision about it that says otherwise."""
-    return UNMET.get(found.run_reason, "") if found.ordinal is None else ""
 
 
 def _rows(asked: dict[str, str]) -> tuple[Any, bool]:

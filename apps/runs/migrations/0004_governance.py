@@ -12,7 +12,7 @@ before = import_module("apps.runs.migrations.0002_spine")
 SQL = Path(__file__).parent / "sql" / "0004_governance.sql"
 # Back to the functions of 0002, all of them: each is replaced whole.
 UNDO = f"""
-drop function put_decision, is_stale, suspend_run, resume_run, deny_run;
+drop function put_decision, is_stale, question_limit, suspend_run, resume_run, deny_run;
 {before.UNDO}
 {before.SQL.read_text()}
 """
@@ -84,6 +84,11 @@ class Migration(migrations.Migration):
             name="call_key",
             field=models.CharField(blank=True, db_default="", max_length=64),
         ),
+        migrations.AddField(
+            model_name="step",
+            name="is_sealed",
+            field=models.BooleanField(db_default=False),
+        ),
         migrations.AddIndex(
             model_name="run",
             index=models.Index(
@@ -99,6 +104,12 @@ class Migration(migrations.Migration):
             model_name="run",
             index=models.Index(
                 condition=models.Q(("is_sealed", True)), fields=["id"], name="run_sealed"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="step",
+            index=models.Index(
+                condition=models.Q(("is_sealed", True)), fields=["id"], name="step_sealed"
             ),
         ),
         migrations.AddConstraint(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -22,7 +22,7 @@ from apps.runs import spine
 from apps.runs.errors import AgentBusyChanging
 from apps.runs.models import Run
 from apps.runs.services import sealing, waiting
-from apps.runs.services.asking import Decision, Meter, ask, question_of_run
+from apps.runs.services.asking import Decision, Meter, ask, metered, question_of_run
 from apps.runs.services.duties import Duties
 from apps.runs.services.finding import Call, Lookup, Ungranted, title_of
 from apps.runs.spine import Admission, Order
@@ -50,14 +50,14 @@ def admit(find: Callable[[Lookup], Call], *, at: datetime) -> Admitted:
     meter: Meter | None = None
     for look in range(LOOKS):
         call = _recalled(find) if look == 0 else find(get_listing)
-        meter = meter or Meter.of(call.caller.actor, call.listing.id, call.tool.name)
-        decision = decide(call, meter, fresh=look > 0, at=at)
-        duties = Duties.of(decision.obligations, call.input, above=call.above)
-        admission = _put_on_record(call, decision, duties, at)
-        if admission.outcome == "no_agent":
+        meter = meter or Meter.of(call.caller.subject.id, call.listing.id, call.tool.name)
+        decision = decide(call, fresh=look > 0, at=at)
+        admitted = _put_on_record(call, decision, meter, at)
+        outcome = admitted.admission.outcome
+        if outcome == "no_agent":
             raise NotFound("There is no such agent.")
-        if admission.outcome not in STALE:
-            return Admitted(call, decision, duties, admission)
+        if outcome not in STALE:
+            return admitted
     raise AgentBusyChanging("Repeat the request in a moment.")
 
 
@@ -68,24 +68,39 @@ def _recalled(find: Callable[[Lookup], Call]) -> Call:
     return find(get_listing)
 
 
-def decide(call: Call, meter: Meter, *, fresh: bool, at: datetime) -> Decision:
+def decide(call: Call, *, fresh: bool, at: datetime) -> Decision:
     """What the rules say: first the tool's own, whether agents may call it and whether anybody
-    else may; then the policies of the org.
+    else may; then the policies of the org. They are asked in any case, for what they hide is hidden
+    of a refused call too.
     """
-    if call.tool.auth == AuthRequirement.AGENT and not call.caller.is_agent:
-        return Decision("auth_agent")
-    if call.tool.auth == AuthRequirement.PERSON and call.caller.is_agent:
-        return Decision("auth_person")
     question = question_of_run(
         call.caller,
         call.charge,
         agent_id=call.listing.id,
+        frozen=call.listing.frozen,
         tool=call.tool,
         input=call.input,
         run_id=call.run_id,
         at=at,
     )
-    return ask(question, caller=call.caller.actor, meter=meter, fresh=fresh)
+    said = ask(
+        question,
+        caller=call.caller.actor,
+        price_micros=call.tool.price_micros or 0,
+        above=call.above.mask,
+        fresh=fresh,
+    )
+    barred = _barred(call)
+    return replace(said, refusal=barred, record=None) if barred else said
+
+
+def _barred(call: Call) -> str | None:
+    """Why the tool isn't for such a caller; None if it is."""
+    if call.tool.auth == AuthRequirement.AGENT and not call.caller.is_agent:
+        return "auth_agent"
+    if call.tool.auth == AuthRequirement.PERSON and call.caller.is_agent:
+        return "auth_person"
+    return None
 
 
 def scopes_of(call: Call) -> Sequence[UUID]:
@@ -93,9 +108,29 @@ def scopes_of(call: Call) -> Sequence[UUID]:
     return ()
 
 
-def _put_on_record(call: Call, decision: Decision, duties: Duties, at: datetime) -> Admission:
-    """Let a call begin, wait for a person's word, or be refused."""
+def _put_on_record(call: Call, decision: Decision, meter: Meter, at: datetime) -> Admitted:
+    """Let a call begin, wait for a person's word, or be refused; it is counted once, and one that
+    a person has agreed to was counted when that was asked.
+    """
+    duties = Duties.of(decision.obligations, call.input, above=call.above)
     order = _order(call, decision, duties)
+    if decision.needs_approval and call.parent is not None:
+        passed = waiting.let_approved(call, decision, order, at=at)
+        if passed is not None:
+            return Admitted(call, decision, duties, passed)
+    if decision.obligations.rates and not _is_begun(call):
+        decision = metered(decision, meter)
+        order = _order(call, decision, duties)
+    return Admitted(call, decision, duties, _admission(call, decision, order, at))
+
+
+def _is_begun(call: Call) -> bool:
+    """Whether an earlier attempt of the run that calls has made this very call already."""
+    is_again = call.parent is not None and call.parent.hold.lease_no > 1
+    return is_again and spine.find_keyed(call.claim) is not None
+
+
+def _admission(call: Call, decision: Decision, order: Order, at: datetime) -> Admission:
     if decision.needs_approval and call.parent is not None:
         return waiting.admit_child(call, decision, order, at=at)
     if not decision.needs_approval and not order.is_sealed:
@@ -132,9 +167,9 @@ def _order(call: Call, decision: Decision, duties: Duties) -> Order:
         session_id=call.session.id if call.session else None,
         member_id=call.charge.behind.member_id,
         bundle=decision.bundle,
-        tags=call.charge.tags if decision.record else None,
+        tags=call.charge.tags if decision.rests_on_tags else None,
         decision=decision.record,
         awaits=decision.needs_approval,
-        is_sealed=call.parent is None and kept != call.input,
+        is_sealed=call.parent is None and decision.refusal is None and kept != call.input,
         is_flushed_by_its_end=call.mode == Run.Mode.SYNC and not call.listing.frozen.waits,
     )

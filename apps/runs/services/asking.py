@@ -8,20 +8,25 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from apps.agents.directory import Tool
+from apps.agents.directory import Frozen, Tool
 from apps.agents.runtimes.base import Annotations, Effect
 from apps.common import ratelimit
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
 from apps.common.json import Object
+from apps.orgs.models import Project
 from apps.orgs.principals import Principal
 from apps.policies.engine.types import Obligations, Rate
 from apps.policies.questions import Circumstances, Question, Resource, Subject
 from apps.policies.services.deciding import Answer, decide
+from apps.runs.errors import REASONS
+from apps.runs.masking import NOTHING_HIDDEN, Mask
 from apps.tenants import keys
 
 ENVIRONMENT: Final = "live"
 AGENT: Final = "agt"
+_WORDS: Final = ("reasons", "would_reasons", "flaw")
+"""Where a record has what policies say in their own words."""
 # What a decision means for the call that it is about, where that isn't let through.
 REFUSALS: Final = {"deny": "policy", "unavailable": "policy_unavailable"}
 
@@ -98,20 +103,32 @@ class Charge:
             project=self.place.slug,
             tags=tuple(dict.fromkeys((*self.place.tags, *self.home.tags))),
             agent_project_id=self.home.id,
+            agent_project=self.home.slug,
+            agent_tags=self.home.tags,
         )
+
+
+def with_present_tags(charge: Charge) -> Charge:
+    """The charge with its projects as they are now; one query."""
+    ids = {charge.place.id, charge.home.id}
+    rows = Project.objects.filter(id__in=ids).values_list("id", "slug", "tags")
+    now = {row[0]: Place(row[0], row[1], tuple(row[2])) for row in rows}
+    return replace(charge, place=now[charge.place.id], home=now[charge.home.id])
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the rules say of a call: nothing against it, a reason against it, or ask a person.
 
-    Where policies were asked, what they said stands in `answer`; `record` is what is kept of it.
-    `retry_after` is the seconds after which a call that came too soon may come again.
+    Where policies were asked, what they said stands in `answer`; `record` is what is kept of it,
+    and `mask` what of the call nobody is to read in it. `retry_after` is the seconds after which a
+    call that came too soon may come again.
     """
 
     refusal: str | None = None
     answer: Answer | None = None
     record: Object | None = None
+    mask: Mask = NOTHING_HIDDEN
     retry_after: int | None = None
 
     @property
@@ -129,11 +146,24 @@ class Decision:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        return self.answer.verdict.reasons if self.answer else ()
+        said = self.answer.verdict.reasons if self.answer else ()
+        return tuple(self.mask.scrub(said))
 
     @property
     def obligations(self) -> Obligations:
         return self.answer.verdict.obligations if self.answer else Obligations()
+
+    @property
+    def rests_on_tags(self) -> bool:
+        """Whether policies were asked, to which a project's tags may matter."""
+        return self.answer is not None and self.answer.is_recorded
+
+    def against(self, refusal: str, *, retry_after: int | None = None) -> Decision:
+        """The same, where an obligation is in the way of what policies would let through."""
+        result = "unavailable" if refusal == "policy_unavailable" else "deny"
+        said = {"result": result, "reasons": [REASONS[refusal]]}
+        record = {**self.record, **said} if self.record else None
+        return replace(self, refusal=refusal, record=record, retry_after=retry_after)
 
 
 UNASKED: Final = Decision()
@@ -147,10 +177,12 @@ class Meter:
     told: dict[Rate, ratelimit.Verdict | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, caller: Actor, agent_id: UUID, tool: str) -> Meter:
-        """Each caller of each tool is counted by itself, in each org."""
+    def of(cls, subject: str, agent_id: UUID, tool: str) -> Meter:
+        """Each person and each agent is counted by itself for each tool, in each org: who has
+        many keys has one rate.
+        """
         org = keys.current().org_id
-        return cls(f"{org}:{caller.principal}:{agent_id.hex}:{tool}")
+        return cls(f"{org}:{subject}:{agent_id.hex}:{tool}")
 
     def spend(self, rate: Rate) -> ratelimit.Verdict | None:
         if rate not in self.told:
@@ -160,17 +192,43 @@ class Meter:
         return self.told[rate]
 
 
-def ask(question: Question, *, caller: Actor, meter: Meter | None, fresh: bool = False) -> Decision:
-    """Have the org's policies decide, and say what that comes to: with what they oblige to, and
-    the record for whoever puts the call on record. Nothing is written here.
+def ask(
+    question: Question,
+    *,
+    caller: Actor,
+    price_micros: int = 0,
+    above: Mask = NOTHING_HIDDEN,
+    fresh: bool = False,
+) -> Decision:
+    """Have the org's policies decide, and say what that comes to, with the record for whoever puts
+    the call on record. Nothing is written here, and no rate is counted (`metered`).
 
-    Without a meter no rate is counted: the call was, when it was asked for.
+    `above` is what is hidden of the run that makes the call; a price over the cap is refused.
     """
     answer = decide(question, fresh=fresh)
-    said = Decision(answer=answer, record=_record(answer, question, caller))
+    mask = _mask_of(question, answer.verdict.obligations, above)
+    said = Decision(answer=answer, record=_record(answer, question, caller, mask), mask=mask)
     if refusal := REFUSALS.get(answer.verdict.result):
         return replace(said, refusal=refusal)
-    return _obliged(said, question.context.cost_micros, meter)
+    cap = said.obligations.cap_cost_micros
+    return said.against("policy_cost") if cap is not None and price_micros > cap else said
+
+
+def metered(said: Decision, meter: Meter) -> Decision:
+    """The decision after the call was counted against the rates that it is bound by.
+
+    To be counted when it is let through, or when a person is asked, and not once more when it goes
+    on by that. A rate that can't be counted is no rate, so the call waits until it can be.
+    """
+    if said.refusal is not None:
+        return said
+    for rate in said.obligations.rates:
+        verdict = meter.spend(rate)
+        if verdict is None:
+            return said.against("policy_unavailable")
+        if not verdict.allowed:
+            return said.against("policy_rate", retry_after=verdict.reset)
+    return said
 
 
 def question_of_run(
@@ -178,24 +236,26 @@ def question_of_run(
     charge: Charge,
     *,
     agent_id: UUID,
+    frozen: Frozen,
     tool: Tool,
     input: Object,
     run_id: UUID,
     at: datetime,
 ) -> Question:
     """What is asked about an invocation, or about one agent's call of another."""
+    before = charge.lineage[:-1]
     return Question(
         action=caller.action,
         subject=caller.subject,
         resource=charge.resource(agent_id, tool.name, tool.annotations),
         context=Circumstances(
-            cost_micros=tool.price_micros or 0,
-            depth=len(charge.lineage) - 1,
+            cost_micros=_most(frozen, tool),
+            depth=len(before),
             environment=ENVIRONMENT,
             input=input,
             at=at,
-            caller=charge.lineage[-2] if caller.is_agent else None,
-            lineage=charge.lineage,
+            caller=before[-1] if before else None,
+            lineage=before,
         ),
         run_id=run_id,
     )
@@ -219,7 +279,7 @@ def question_of_effect(
         resource=charge.resource(agent_id, effect.tool, effect.annotations),
         context=Circumstances(
             cost_micros=0,
-            depth=len(charge.lineage) - 1,
+            depth=len(charge.lineage),
             environment=ENVIRONMENT,
             input=input,
             at=at,
@@ -232,30 +292,31 @@ def question_of_effect(
     )
 
 
-def _obliged(said: Decision, cost_micros: int, meter: Meter | None) -> Decision:
-    """The decision with what it obliges to before a call is let through.
-
-    A rate that can't be counted is no rate, so the call waits until it can be.
+def _most(frozen: Frozen, tool: Tool) -> int:
+    """What a call costs at most, as far as that is known: its price, and what the agent's own
+    limits let it spend on models.
     """
-    cap = said.obligations.cap_cost_micros
-    if cap is not None and cost_micros > cap:
-        return replace(said, refusal="policy_cost")
-    if meter is None:
-        return said
-    for rate in said.obligations.rates:
-        verdict = meter.spend(rate)
-        if verdict is None:
-            return replace(said, refusal="policy_unavailable")
-        if not verdict.allowed:
-            return replace(said, refusal="policy_rate", retry_after=verdict.reset)
-    return said
+    limits: Mapping[str, Any] = frozen.config.get("limits") or {}
+    return (tool.price_micros or 0) + (limits.get("cost_micros") or 0)
 
 
-def _record(answer: Answer, question: Question, caller: Actor) -> Object | None:
+def _mask_of(question: Question, obligations: Obligations, above: Mask) -> Mask:
+    """What is hidden of a call: of a run's own what is hidden of the run, of another run also what
+    is hidden above it.
+    """
+    input = question.context.input
+    if question.action == "tool.call":
+        return above.within(obligations.mask, input)
+    return Mask.of(obligations.mask, input, above=above) if obligations.mask or above else above
+
+
+def _record(answer: Answer, question: Question, caller: Actor, mask: Mask) -> Object | None:
     """What is kept of a decision: what policies said, of whose call of what."""
-    record = answer.as_record()
+    record = answer.as_record(mask.input(question.context.input))
     if record is None:
         return None
+    if mask:
+        record = _hidden(record, mask)
     about: Mapping[str, Any] = {
         "agent_id": str(question.resource.agent_id),
         "tool": question.resource.tool,
@@ -264,3 +325,16 @@ def _record(answer: Answer, question: Question, caller: Actor) -> Object | None:
         "caller_label": caller.label,
     }
     return {**record, **about}
+
+
+def _hidden(record: Object, mask: Mask) -> Object:
+    """A record whose reasons tell nothing of what is hidden: they may be made of the input."""
+
+    def said(one: Object) -> Object:
+        return {**one, **{name: mask.scrub(one[name]) for name in set(_WORDS) & one.keys()}}
+
+    return {
+        **said(record),
+        "policies": [said(one) for one in record["policies"]],
+        "shadows": [said(one) for one in record["shadows"] or ()] or None,
+    }

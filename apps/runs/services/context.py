@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from threading import Event
@@ -32,14 +33,15 @@ from apps.common.clock import Clock
 from apps.common.ids import public_id, uuid7
 from apps.common.json import Object, as_kept, find_flaw, kept_text
 from apps.common.turns import step_aside
+from apps.policies.bundles import obligations_of_json
 from apps.runs import spine
 from apps.runs.models import Step
-from apps.runs.services import effects
+from apps.runs.services import effects, sealing
 from apps.runs.services.asking import Charge
 from apps.runs.services.duties import FREE, Duties
 from apps.runs.services.effects import ToolCall
 from apps.runs.spending import Spending
-from apps.runs.spine import Hold, Notes, Parentage, Standing
+from apps.runs.spine import Done, Hold, Notes, Parentage, Standing
 from apps.runs.states import StepStatus
 from apps.trust.canonical import dumps
 
@@ -108,9 +110,10 @@ class Context:
         self._notes = Notes()
         self._ordinal = 0
         self._sure_until = time.monotonic() + SURE_FOR
+        self._paying = duties
         self._is_told = is_told
         self._delta_at = 0.0
-        self._done: dict[tuple[int, str], Object] | None = None if hold.lease_no > 1 else {}
+        self._done: dict[tuple[int, str], Done] | None = None if hold.lease_no > 1 else {}
         self.spending = Spending()
 
     def tools(self) -> Sequence[GrantedTool]:
@@ -130,7 +133,7 @@ class Context:
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
         self.spending.add(input_tokens=input_tokens, output_tokens=output_tokens, cost=cost_micros)
-        self.duties.pay(cost_micros)
+        self._paying.pay(cost_micros)
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         mask = self.duties.mask
@@ -185,66 +188,64 @@ class Context:
         step_id, ordinal = uuid7(), self._next()
         key = call_key(ordinal, kept_text(name), input)
         if (done := self._done_before(ordinal, key)) is not None:
-            self._again(ordinal, name, input)
-            return done
-        asked = ToolCall(
-            step_id=step_id,
-            ordinal=ordinal,
-            name=self.duties.mask.text(shown_name(name)),
-            input=input,
-            kept=self.duties.mask.input(input),
-            effect=effect,
+            return self._again(ordinal, name, input, done)
+        asked = self._begin(
+            ToolCall(
+                step_id=step_id,
+                ordinal=ordinal,
+                name=shown_name(name),
+                input=input,
+                effect=effect,
+                duties=self.duties,
+            )
         )
-        self._begin(asked)
         release_connection()
         error, output = None, None
         try:
             with span(step_id) if span else spans.execute_tool(name, step_id):
-                output = call(f"{self.hold.run_id.hex}.{key}")
-                must_keep(output, root="output")
+                output = self._made(asked, call, f"{self.hold.run_id.hex}.{key}")
         except BaseException as failure:
             output, error = None, self._error_of(failure)
             raise
         finally:
-            standing = self._end(asked, output, error, key=key if is_whole else "")
+            standing = effects.end(self, asked, output, error, key=key if is_whole else "")
         self._after(standing)
         return output
 
-    def _begin(self, call: ToolCall) -> None:
+    def _begin(self, call: ToolCall) -> ToolCall:
         """Put a tool call on record before it is made, if it may be; raises WorkFailed, Stopped."""
         begun = effects.begin(self, call, self._notes, at=self.now())
         self._told(begun.standing)
         if begun.failure is not None:
             raise begun.failure
+        return replace(call, duties=begun.duties)
 
-    def _end(self, call: ToolCall, output: Object | None, error: Object | None, *, key: str) -> Any:
-        """Put what it came to on record: masked, and to be found again only if nothing of it is."""
-        kept = None if output is None else self.duties.mask.output(output)
-        host = call.effect.host if call.effect else None
-        standing = spine.end_step(
-            self.hold,
-            step_id=call.step_id,
-            status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
-            output=kept,
-            error=error,
-            call_key=key if kept == output else "",
-            host=None if host is None or effects.is_known(host) else host,
-            spent=self.spending.untold(),
-            at=self.now(),
-        )
-        self.spending.is_told = True
-        return standing
+    def _made(self, call: ToolCall, make: Callable[[str], Object], key: str) -> Object:
+        """What a call gives; what is spent meanwhile, its own cap counts too."""
+        self._paying = call.duties
+        try:
+            output = make(key)
+        finally:
+            self._paying = self.duties
+        must_keep(output, root="output")
+        return output
 
-    def _done_before(self, ordinal: int, key: str) -> Object | None:
+    def _done_before(self, ordinal: int, key: str) -> Done | None:
         """What an earlier attempt was given by the same call."""
         if self._done is None:
             self._done = spine.list_done(self.hold)
         return self._done.get((ordinal, key))
 
-    def _again(self, ordinal: int, name: str, input: Object) -> None:
-        """Note a call that an earlier attempt has made already."""
-        kept = self.duties.mask.input(input)
+    def _again(self, ordinal: int, name: str, input: Object, done: Done) -> Object:
+        """Note a call that an earlier attempt has made already, and what it was given.
+
+        It hides what it hid then, or what a person agrees to in this attempt would look otherwise.
+        """
+        duties = self.duties.within(obligations_of_json(done.obligations), input)
+        self.duties = self.duties.hiding(duties.mask)
+        kept = duties.mask.input(input)
         self._note(Step.Kind.TOOL_CALL, ordinal, name, self.now(), None, input=kept)
+        return sealing.open_output(done.sealed_id) if done.sealed_id else done.output
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         agent, tool = kept_text(agent), kept_text(tool)

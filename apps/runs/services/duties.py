@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -32,6 +32,27 @@ class Duties:
         if obligations.cap_cost_micros is not None:
             purse = Purse(obligations.cap_cost_micros, Decimal(spent_micros), above.purse)
         return cls(mask, purse) if mask or purse else FREE
+
+    def within(self, obligations: Obligations, input: Object) -> Duties:
+        """The duties within one call that the run makes itself, with this input."""
+        mask, purse = self.mask.within(obligations.mask, input), self.purse
+        if obligations.cap_cost_micros is not None:
+            purse = Purse(obligations.cap_cost_micros, above=self.purse)
+        is_same = mask is self.mask and purse is self.purse
+        return self if is_same else Duties(mask, purse)
+
+    def having_spent(self, micros: int) -> Duties:
+        """The duties of a run that has its own cap and has cost so much before, which every purse
+        above has counted already.
+        """
+        if self.purse is None:
+            return self
+        return replace(self, purse=replace(self.purse, spent=Decimal(micros)))
+
+    def hiding(self, mask: Mask) -> Duties:
+        """These duties, by which the values that a call has to hide are hidden from now on."""
+        found = self.mask.hiding(mask)
+        return self if found is self.mask else replace(self, mask=found)
 
     def pay(self, cost: Decimal) -> None:
         """Count what was spent; raises WorkFailed if that was more than may be."""

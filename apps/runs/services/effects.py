@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -15,16 +16,28 @@ from apps.common.lru import WeighedCache
 from apps.runs import spine
 from apps.runs.errors import told_of
 from apps.runs.models import KnownHost, Step
-from apps.runs.services import waiting
-from apps.runs.services.asking import UNASKED, Decision, Meter, ask, question_of_effect
+from apps.runs.services import sealing, waiting
+from apps.runs.services.asking import (
+    REFUSALS,
+    UNASKED,
+    Decision,
+    Meter,
+    ask,
+    metered,
+    question_of_effect,
+    with_present_tags,
+)
+from apps.runs.services.duties import Duties
 from apps.runs.services.waiting import Middle
 from apps.runs.spine import Began, Notes, Standing, Waiting
+from apps.runs.states import StepStatus
 from apps.tenants import keys
 
 if TYPE_CHECKING:
     from apps.runs.services.context import Context
 
 LOOKS: Final = 4
+TOO_OFTEN: Final = "too_often"
 HOSTS_KEPT: Final = 10_000
 _hosts: Final = WeighedCache[tuple[UUID | None, str], bool](HOSTS_KEPT)
 """Hosts that are known, by org: what is known once stays known."""
@@ -38,35 +51,86 @@ class AwaitsApproval(Stopped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A tool call that is about to be made; `kept` is its input as it goes on record."""
+    """A tool call that is about to be made, with what its run and it are obliged to."""
 
     step_id: UUID
     ordinal: int
     name: str
     input: Object
-    kept: Object
     effect: Effect | None
+    duties: Duties
+
+    @property
+    def kept(self) -> Object:
+        """Its input as it goes on record."""
+        return self.duties.mask.input(self.input)
+
+    @property
+    def shown(self) -> str:
+        return self.duties.mask.text(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the run is to us, and why the call isn't made all the same."""
+    """What the run is to us, the call's own duties, and why it isn't made all the same."""
 
     standing: Standing
+    duties: Duties
     failure: Exception | None = None
 
 
 def begin(ctx: Context, call: ToolCall, notes: Notes, *, at: datetime) -> Begun:
-    """Put a tool call on record before it is made, or why it isn't; the notes go along."""
-    if call.effect is None or call.effect.annotations.read_only:
-        return Begun(_put(ctx, call, UNASKED, notes, at))  # type: ignore[arg-type]
-    meter = Meter.of(ctx.agent, ctx.agent_id, call.effect.tool)
+    """Put a tool call on record before it is made, or why it isn't; the notes go along.
+
+    What policies hide of it is hidden from then on wherever the run says it again.
+    """
+    if call.effect is None or _is_nothing_to_ask(call.effect):
+        return Begun(_put(ctx, call, UNASKED, notes, at), call.duties)  # type: ignore[arg-type]
+    meter = Meter.of(ctx.agent.id, ctx.agent_id, call.effect.tool)
     for look in range(LOOKS):
-        decision = _decide(ctx, call, call.effect, meter, fresh=look > 0, at=at)
-        began, failure = _begin(ctx, call, decision, notes, at)
+        if look:
+            ctx.charge = with_present_tags(ctx.charge)
+        decision = _decide(ctx, call, call.effect, fresh=look > 0, at=at)
+        obliged = replace(call, duties=call.duties.within(decision.obligations, call.input))
+        if decision.refusal != REFUSALS["unavailable"]:  # nobody said that the run hides all of it
+            ctx.duties = ctx.duties.hiding(obliged.duties.mask)
+        began, failure = _begin(ctx, obliged, decision, meter, notes, at)
         if began != "stale_policy":
-            return Begun(began, failure)
+            return Begun(began, obliged.duties, failure)
     raise WorkFailed("policy_unavailable", told_of("policy_unavailable"))
+
+
+def _is_nothing_to_ask(effect: Effect) -> bool:
+    """What only reads, where the org was before; to read is to tell a host something, too."""
+    return effect.annotations.read_only and is_known(effect.host)
+
+
+def end(
+    ctx: Context, call: ToolCall, output: Object | None, error: Object | None, *, key: str
+) -> Standing:
+    """Put what a tool call came to on record, masked. By its `key` another attempt that makes the
+    same call finds all of it; where something is hidden that is sealed.
+    """
+    kept = None if output is None else call.duties.mask.output(output)
+    host = call.effect.host if call.effect else None
+    is_sealed = bool(key) and kept != output
+    with transaction.atomic() if is_sealed else nullcontext():
+        standing = spine.end_step(
+            ctx.hold,
+            step_id=call.step_id,
+            status=StepStatus.FAILED if error else StepStatus.SUCCEEDED,
+            output=kept,
+            error=error,
+            call_key=key,
+            is_sealed=is_sealed,
+            host=None if host is None or is_known(host) else host,
+            spent=ctx.spending.untold(),
+            at=ctx.now(),
+        )
+        if output is not None and is_sealed and standing != "lost":
+            sealing.keep_output(call.step_id, output)
+    ctx.spending.is_told = True
+    return standing
 
 
 def is_known(host: str) -> bool:
@@ -79,9 +143,7 @@ def is_known(host: str) -> bool:
     return found
 
 
-def _decide(
-    ctx: Context, call: ToolCall, effect: Effect, meter: Meter, *, fresh: bool, at: datetime
-) -> Decision:
+def _decide(ctx: Context, call: ToolCall, effect: Effect, *, fresh: bool, at: datetime) -> Decision:
     question = question_of_effect(
         ctx.charge,
         effect,
@@ -91,17 +153,13 @@ def _decide(
         host_is_new=not is_known(effect.host),
         at=at,
     )
-    return ask(question, caller=ctx.agent, meter=meter, fresh=fresh)
+    return ask(question, caller=ctx.agent, above=call.duties.mask, fresh=fresh)
 
 
 def _begin(
-    ctx: Context, call: ToolCall, decision: Decision, notes: Notes, at: datetime
+    ctx: Context, call: ToolCall, decision: Decision, meter: Meter, notes: Notes, at: datetime
 ) -> tuple[Began, Exception | None]:
-    if decision.refusal is not None:
-        failure = WorkFailed(decision.refusal, told_of(decision.refusal, decision.reasons))
-        return _put(ctx, call, decision, notes, at, failure), failure
-    if not decision.needs_approval or _is_agreed(ctx, call, decision):
-        return _put(ctx, call, decision, notes, at), None
+    must_ask = decision.needs_approval and not _is_agreed(ctx, call, decision)
     middle = _middle(ctx, call)
 
     def let() -> Began:
@@ -110,11 +168,27 @@ def _begin(
             waiting.use(middle, decision, at=at)
         return began
 
-    if (let_through := waiting.try_approved(ctx.charge, let)) is not None:
-        return let_through, None
+    if must_ask and (passed := waiting.try_approved(ctx.charge, let)) is not None:
+        return passed, None
+    counted = metered(decision, meter)
+    if counted.refusal is not None:
+        failure = _failure_of(counted)
+        return _put(ctx, call, counted, notes, at, failure), failure
+    if not must_ask:
+        return _put(ctx, call, decision, notes, at), None
     with transaction.atomic():
         said = _waiting(ctx, call, decision, notes)
-        return waiting.suspend(ctx.hold, middle, decision, said, at=at), AwaitsApproval()
+        began = waiting.suspend(ctx.hold, middle, decision, said, at=at)
+    if began != "often":
+        return began, AwaitsApproval()
+    failure = WorkFailed(TOO_OFTEN, told_of(TOO_OFTEN))
+    return _put(ctx, call, decision, notes, at, failure), failure
+
+
+def _failure_of(decision: Decision) -> WorkFailed:
+    """A refusal as the agent is told it, with what the policies say themselves."""
+    refusal = decision.refusal or ""
+    return WorkFailed(refusal, told_of(refusal, decision.reasons))
 
 
 def _is_agreed(ctx: Context, call: ToolCall, decision: Decision) -> bool:
@@ -136,11 +210,12 @@ def _put(
         step_id=call.step_id,
         ordinal=call.ordinal,
         kind=Step.Kind.TOOL_CALL,
-        name=call.name,
+        name=call.shown,
         input=call.kept,
         notes=notes,
         error={"code": failure.code, "message": failure.message} if failure else None,
         bundle=decision.bundle,
+        tags=ctx.charge.tags if decision.rests_on_tags else None,
         decision=decision.record,
         at=at,
     )
@@ -168,9 +243,10 @@ def _waiting(ctx: Context, call: ToolCall, decision: Decision, notes: Notes) -> 
         step_id=call.step_id,
         ordinal=call.ordinal,
         kind=Step.Kind.TOOL_CALL,
-        name=call.name,
+        name=call.shown,
         input=call.kept,
         bundle=decision.bundle,
+        tags=ctx.charge.tags,
         decision=decision.record,
         spent=ctx.spending.untold(),
         notes=notes,

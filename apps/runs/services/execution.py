@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
+from traceback import extract_tb
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from apps.common.clock import Clock
 from apps.common.json import Object
 from apps.common.schemas import find_errors
 from apps.runs import spine
+from apps.runs.masking import Mask
 from apps.runs.services.asking import Charge
 from apps.runs.services.context import (
     Context,
@@ -155,11 +157,11 @@ def _work(work: Work, context: Context) -> Ending:
     except WorkFailed as failure:
         return timed_out() if context.remaining() == 0 else _failed(failure)
     except REFUSED as error:
-        return _broken(work, error)
+        return _broken(context, error)
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001 - a runtime's fault is a run's failure, not the product's
-        return _broken(work, error)
+        return _broken(context, error)
     return Ending(RunStatus.SUCCEEDED, output=output)
 
 
@@ -180,11 +182,11 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
             at=at,
         )
 
-    ending = _masked(work, replace(ending, **took))
+    ending = _masked(context.duties.mask, replace(ending, **took))
     try:
         standing = close(ending, notes)
     except REFUSED as error:
-        ending, notes = replace(_broken(work, error), **took), None
+        ending, notes = replace(_broken(context, error), **took), None
         standing = close(ending, notes)
     if standing == "late":
         ending = replace(timed_out(), **took)
@@ -192,9 +194,9 @@ def _settle(work: Work, ending: Ending, context: Context) -> Settled:
     return Settled(ending, standing == "ours", at, tuple(context.children))
 
 
-def _masked(work: Work, ending: Ending) -> Ending:
+def _masked(mask: Mask, ending: Ending) -> Ending:
     """The ending as everybody is told it, the caller too."""
-    if not (mask := work.duties.mask):
+    if not mask:
         return ending
     output = None if ending.output is None else mask.output(ending.output)
     return replace(ending, output=output, error=mask.scrub(ending.error))
@@ -250,7 +252,14 @@ def _failed(failure: BaseException) -> Ending:
     return Ending(RunStatus.FAILED, error=error_of(failure))
 
 
-def _broken(work: Work, error: Exception) -> Ending:
-    """An ending that tells nothing of the fault, which the log has."""
-    log.error("run.runtime_failed", run=str(work.hold.run_id), exc_info=error)
+def _broken(context: Context, error: Exception) -> Ending:
+    """An ending that tells nothing of the fault, which the log has; where something of the run is
+    hidden, without the fault's words, which may be made of it.
+    """
+    run_id = str(context.hold.run_id)
+    if context.duties.mask:
+        frames = [f"{f.filename}:{f.lineno} {f.name}" for f in extract_tb(error.__traceback__)]
+        log.error("run.runtime_failed", run=run_id, fault=type(error).__name__, frames=frames)
+    else:
+        log.error("run.runtime_failed", run=run_id, exc_info=error)
     return _failed(error)

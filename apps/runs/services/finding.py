@@ -16,9 +16,10 @@ from apps.common.ids import uuid7
 from apps.common.json import Object, find_flaw
 from apps.common.schemas import find_errors
 from apps.orgs.selectors import get_project
+from apps.policies.masking import MASKED
 from apps.runs import spine
 from apps.runs.models import SESSION, SESSION_RULE, Run
-from apps.runs.services.asking import Caller, Charge, Place
+from apps.runs.services.asking import Caller, Charge, Place, with_present_tags
 from apps.runs.services.context import Context, call_key
 from apps.runs.services.duties import FREE, Duties
 from apps.runs.spine import Claim, Keyed, Parentage
@@ -110,9 +111,12 @@ def find_child_call(
 
     Whether there is a grant is admission's to say. It is asked here only where the answer would
     tell what the other agent offers; so a call that is in order costs nothing more. Its project is
-    the parent's, by the database.
+    the parent's, by the database; where the agent isn't recalled but looked at again, so are the
+    project's tags.
     """
     check_kept(input)
+    if lookup is get_listing:
+        context.charge = with_present_tags(context.charge)
     listing = lookup(agent)
     try:
         found = listing.frozen.choose(tool)
@@ -174,12 +178,12 @@ def fingerprint_of(body: Sequence[object]) -> bytes:
 
 
 def title_of(tool: str, input: Object) -> str:
-    """The first line of the first text in the input, or else the tool's name.
+    """The first line of the first text in the input that may be read, or else the tool's name.
 
     A longer line ends with an ellipsis, after a whole word where there is one.
     """
     texts = (value.strip() for value in input.values() if isinstance(value, str))
-    line = next((text for text in texts if text), tool).splitlines()[0].rstrip()
+    line = next((text for text in texts if text not in ("", MASKED)), tool).splitlines()[0].rstrip()
     if len(line) <= TITLE_MAX:
         return line
     words, space, _ = line[:TITLE_MAX].rpartition(" ")

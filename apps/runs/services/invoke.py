@@ -224,7 +224,7 @@ def _check_admitted(admitted: Admitted, context: Context) -> None:
             raise Stopped
         case "late":
             raise OutOfTime
-        case "cycle" | "too_deep" as reason:
+        case "cycle" | "too_deep" | "too_often" as reason:
             raise CallFailed(reason, REASONS[reason])
         case "other_body":
             raise CallFailed("key_reused", "Another call has this call's key.")
@@ -263,13 +263,17 @@ def _seated(call: Call, seat: Seat) -> Call:
 
 
 def _work(admitted: Admitted, clock: Clock) -> Work:
-    """The admitted run as work; one that is taken over keeps the manifest that it began under."""
+    """The admitted run as work; one that is taken over keeps the manifest that it began under, and
+    has spent what it had.
+    """
     call, admission = admitted.call, admitted.admission
-    frozen = call.listing.frozen
+    frozen, duties = call.listing.frozen, admitted.duties
     agreed = admitted.decision.reasons if admitted.decision.needs_approval else ()
     if admission.lease_no > 1:
         frozen = get_frozen(selectors.get_manifest_id(admission.run_id))
-        agreed = ()
+        if admitted.decision.obligations.cap_cost_micros is not None:
+            spent = selectors.sum_cost(admission.run_id)
+            duties = duties.having_spent(spent)
     return Work(
         hold=admission.hold,
         deadline_at=admission.deadline_at,
@@ -279,7 +283,7 @@ def _work(admitted: Admitted, clock: Clock) -> Work:
         tool=frozen.tools[call.tool.name],
         input=call.input,
         charge=replace(call.charge, agreed=agreed) if agreed else call.charge,
-        duties=admitted.duties,
+        duties=duties,
         session=call.session,
         clock=clock,
     )

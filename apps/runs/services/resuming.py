@@ -1,7 +1,8 @@
 """A run goes on, or begins at last, by what stands in its row: by a person's word, or a worker.
 
-What was agreed to is looked at again at that moment: whether policies let it happen still, whether
-agent, manifest and policies are those that were agreed to, and whether the row is, to the byte.
+What was agreed to is looked at again at that moment: whether who asked still may, whether policies
+let it happen still, whether agent, manifest and policies are those that were agreed to, and whether
+the row is, to the byte.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from django.utils import timezone
 
 from apps.agents.directory import get_frozen
 from apps.approvals.errors import ApprovalRefused
-from apps.approvals.services.requests import consume
+from apps.approvals.services.requests import cancel_for, consume
 from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.ids import public_id
@@ -38,7 +39,7 @@ from apps.runs.services.asking import (
 )
 from apps.runs.services.duties import FREE, Duties
 from apps.runs.services.sealing import open_input
-from apps.runs.services.waiting import payload_of_run
+from apps.runs.services.waiting import SUBJECT, check_reasons, payload_of_run
 from apps.runs.states import RunStatus
 from apps.trust.canonical import digest
 
@@ -85,7 +86,9 @@ def _agreed(row: Run) -> tuple[str, ...]:
 def duties_of(row: Run, input: dict[str, Any]) -> Duties:
     """What a root run was obliged to when it was admitted."""
     obligations = get_obligations(row.decision_id) if row.decision_id else Obligations()
-    return Duties.of(obligations, input, above=FREE, spent_micros=row.cost_micros)
+    is_again = row.lease_no > 1 and obligations.cap_cost_micros is not None
+    spent = selectors.sum_cost(row.id) if is_again else 0
+    return Duties.of(obligations, input, above=FREE, spent_micros=spent)
 
 
 def on_decided(approval: Approval) -> None:
@@ -99,18 +102,36 @@ def on_decided(approval: Approval) -> None:
         return
     if str(approval.status) in ENDS:
         _deny(row, ENDS[str(approval.status)], UNASKED, at)
+    elif bar := _bar_of(row, at):
+        _deny(row, bar, UNASKED, at)
     elif row.lease_no:
         _go_on(row, at)
     else:
         _begin(row, at)
 
 
-def _begin(row: Run, at: datetime) -> None:
-    """Queue a run that has done nothing yet, if everything is as it was agreed to."""
+def _bar_of(row: Run, at: datetime) -> str | None:
+    """Why who asked may not, or not for this project, any more; None if they may."""
     if row.member_id is not None and caller_of(row).role is None:
-        return _deny(row, "caller_left", UNASKED, at)
+        return "caller_left"
+    if row.member_id is not None and not selectors.may_invoke(row.member_id):
+        return "caller_barred"
+    if row.caller_type == ActorType.API_KEY and not selectors.is_key_good(row.caller_id, at=at):
+        return "key_ended"
+    archived_at = row.project.archived_at
+    return "project_archived" if archived_at and archived_at > row.created_at else None
+
+
+def _begin(row: Run, at: datetime) -> None:
+    """Queue a run that has done nothing yet, if everything is as it was agreed to.
+
+    Where policies can't be asked nothing is lost: the job comes again, as long as the approval is
+    good.
+    """
     for _ in range(LOOKS):
-        decision = ask(_question(row, at), caller=caller_of(row).actor, meter=None, fresh=True)
+        decision = _ask_again(row, at)
+        if decision.refusal == "policy_unavailable":
+            raise RuntimeError("the policies can't be asked")
         if decision.refusal is not None:
             return _deny(row, decision.refusal, decision, at)
         try:
@@ -119,7 +140,16 @@ def _begin(row: Run, at: datetime) -> None:
             return _deny(row, error.code, decision, at)
         if said != "stale_policy":
             return _followed(row, said, decision, at)
+        row = selectors.get_whole_run(row.id)
     raise RuntimeError("the policies change all the time")  # the job comes again
+
+
+def _ask_again(row: Run, at: datetime) -> Decision:
+    """What policies say of the run now; its rate was counted when it was asked for."""
+    question = _question(row, at)
+    tool = get_frozen(row.manifest_id).tools[row.tool]
+    price = tool.price_micros or 0
+    return ask(question, caller=caller_of(row).actor, price_micros=price, fresh=True)
 
 
 def _use(row: Run, decision: Decision, at: datetime) -> str:
@@ -127,9 +157,15 @@ def _use(row: Run, decision: Decision, at: datetime) -> str:
     approval_id = _approval_of(row)
     with transaction.atomic():
         said = spine.resume_run(
-            row.id, approval_id=approval_id, bundle=decision.bundle, decision=decision.record, at=at
+            row.id,
+            approval_id=approval_id,
+            bundle=decision.bundle,
+            tags=charge_of(row).tags if decision.rests_on_tags else None,
+            decision=decision.record,
+            at=at,
         )
         if said == "queued":
+            check_reasons(approval_id, decision)
             consume(
                 approval_id=approval_id,
                 payload_digest=digest(_payload(row)),
@@ -144,9 +180,7 @@ def _go_on(row: Run, at: datetime) -> None:
     """Queue a run that had come to a call that it was asked about; the attempt that makes the call
     uses the approval up.
     """
-    said = spine.resume_run(
-        row.id, approval_id=_approval_of(row), bundle=None, decision=None, at=at
-    )
+    said = spine.resume_run(row.id, approval_id=_approval_of(row), at=at)
     _followed(row, said, UNASKED, at)
 
 
@@ -158,9 +192,13 @@ def _followed(row: Run, said: str, decision: Decision, at: datetime) -> None:
 
 
 def _deny(row: Run, reason: str, decision: Decision, at: datetime) -> None:
-    spine.deny_run(
-        row.id, approval_id=_approval_of(row), reason=reason, decision=decision.record, at=at
-    )
+    """Refuse the run; what was agreed to is of no use to anybody, and taken back."""
+    approval_id = _approval_of(row)
+    with transaction.atomic():
+        if spine.deny_run(
+            row.id, approval_id=approval_id, reason=reason, decision=decision.record, at=at
+        ):
+            cancel_for(subject_type=SUBJECT, subject_id=row.id, at=at)
 
 
 def _approval_of(row: Run) -> UUID:
@@ -186,11 +224,13 @@ def _payload(row: Run) -> dict[str, Any]:
 
 def _question(row: Run, at: datetime) -> Question:
     """What was asked when the run was admitted, as things stand now."""
+    frozen = get_frozen(row.manifest_id)
     return question_of_run(
         caller_of(row),
         charge_of(row),
         agent_id=row.agent_id,
-        tool=get_frozen(row.manifest_id).tools[row.tool],
+        frozen=frozen,
+        tool=frozen.tools[row.tool],
         input=open_input(row),
         run_id=row.id,
         at=at,

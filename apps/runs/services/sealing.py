@@ -1,6 +1,7 @@
-"""The whole input of a run whose record is masked: in the secret store, and only until it is over.
+"""What a run was given whose record is masked: in the secret store, and only until it is over.
 
-A run that begins later, or again, needs what it was given. Nobody else reads it.
+A run that begins later, or again, needs its whole input, and what its tool calls were answered.
+Nobody else reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from uuid import UUID
 from django.utils.crypto import salted_hmac
 
 from apps.common.json import JsonDecoder, Object
-from apps.runs.models import Run
+from apps.runs.models import Run, Step
 from apps.trust.canonical import dumps
 from apps.trust.errors import SecretNotFound
 from apps.trust.secrets import get_secret_store
@@ -36,13 +37,29 @@ def open_input(row: Run) -> Object:
     return found
 
 
-def erase_inputs(at: datetime) -> None:
-    """The sweeper's step: what is over needs its input no more."""
+def keep_output(step_id: UUID, output: Object) -> None:
+    """Keep what a tool call was answered, in the transaction that ends it."""
+    get_secret_store().put(_ref_of_output(step_id), dumps(output))
+
+
+def open_output(step_id: UUID) -> Object:
+    """What a tool call was answered."""
+    found: Object = json.loads(get_secret_store().get(_ref_of_output(step_id)), cls=JsonDecoder)
+    return found
+
+
+def erase_sealed(at: datetime) -> None:
+    """The sweeper's step: what is over needs it no more."""
     over = Run.objects.filter(is_sealed=True, finished_at__isnull=False)
     for run_id in over.values_list("id", flat=True)[:_BATCH]:
         with suppress(SecretNotFound):
             get_secret_store().delete(_ref(run_id))
         Run.objects.filter(id=run_id).update(is_sealed=False)
+    done = Step.objects.filter(is_sealed=True, run__finished_at__isnull=False)
+    for step_id in done.values_list("id", flat=True)[:_BATCH]:
+        with suppress(SecretNotFound):
+            get_secret_store().delete(_ref_of_output(step_id))
+        Step.objects.filter(id=step_id).update(is_sealed=False)
 
 
 def fingerprint_of_hidden(whole: Object, kept: Object) -> str | None:
@@ -56,3 +73,7 @@ def fingerprint_of_hidden(whole: Object, kept: Object) -> str | None:
 
 def _ref(run_id: UUID) -> str:
     return f"run-inputs/{run_id.hex}"
+
+
+def _ref_of_output(step_id: UUID) -> str:
+    return f"step-outputs/{step_id.hex}"

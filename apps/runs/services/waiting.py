@@ -16,7 +16,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.approvals.errors import ApprovalRefused
+from apps.approvals.errors import ApprovalRefused, PolicyChanged
+from apps.approvals.models import Approval
 from apps.approvals.selectors import About
 from apps.approvals.services.requests import cancel_for, consume, request_approval
 from apps.common.actors import Actor
@@ -27,16 +28,17 @@ from apps.runs.errors import RUN
 from apps.runs.models import Run
 from apps.runs.services.asking import Charge, Decision
 from apps.runs.services.sealing import fingerprint_of_hidden
-from apps.runs.spine import Admission, Began, Hold, Order, Outcome, Waiting
+from apps.runs.spine import Admission, Hold, Order, Outcome, Suspended, Waiting
 from apps.trust.canonical import digest
 
 if TYPE_CHECKING:
     from apps.runs.services.finding import Call
 
 SUBJECT: Final = "run"
-OUTCOMES: Final[dict[Began, Outcome]] = {
+OUTCOMES: Final[dict[Suspended, Outcome]] = {
     "late": "late",
     "lost": "fenced",
+    "often": "too_often",
     "stale_policy": "stale_policy",
 }
 T = TypeVar("T")
@@ -136,31 +138,25 @@ def ask_for_run(call: Call, decision: Decision, order: Order, *, at: datetime) -
     spine.await_approval(call.run_id, approval.id)
 
 
-def admit_child(call: Call, decision: Decision, order: Order, *, at: datetime) -> Admission:
-    """Let an agent call another by a person's word, or have the whole run wait for that."""
-    parent = call.parent
-    assert parent is not None  # noqa: S101 - whoever calls this has looked
-    middle = Middle(
-        action="agent.call",
-        agent_id=call.listing.id,
-        agent=call.listing.slug,
-        tool=call.tool.name,
-        input=call.input,
-        kept=order.input,
-        ordinal=parent.ordinal,
-        charge=call.charge,
-        by=call.caller.actor,
-        manifest=call.listing.frozen.digest,
-    )
+def let_approved(call: Call, decision: Decision, order: Order, *, at: datetime) -> Admission | None:
+    """Let an agent call another by a person's word; None if there is none for exactly this."""
+    middle = _middle(call, order)
 
     def let() -> Admission:
         admission = spine.admit(replace(order, awaits=False), at=at)
-        if admission.outcome == "admitted" and admission.run_id == call.run_id:
+        if admission.outcome == "admitted":
             use(middle, decision, at=at)
         return admission
 
-    if (let_through := try_approved(call.charge, let)) is not None:
-        return let_through
+    return try_approved(call.charge, let)
+
+
+def admit_child(call: Call, decision: Decision, order: Order, *, at: datetime) -> Admission:
+    """Have the whole run wait until a person agrees that an agent calls another; one that has
+    begun by such a word, for the same reasons, goes on.
+    """
+    parent, middle = call.parent, _middle(call, order)
+    assert parent is not None  # noqa: S101 - whoever calls this has looked
     with transaction.atomic():
         admission = spine.admit(order, at=at)
         if admission.outcome != "must_wait":
@@ -172,12 +168,30 @@ def admit_child(call: Call, decision: Decision, order: Order, *, at: datetime) -
             name=parent.step_name,
             input=None,
             bundle=decision.bundle,
+            tags=call.charge.tags,
             decision=decision.record,
             spent=None,
             notes=parent.notes,
         )
         began = suspend(parent.hold, middle, decision, said, at=at)
     return replace(admission, outcome=OUTCOMES.get(began, admission.outcome))
+
+
+def _middle(call: Call, order: Order) -> Middle:
+    """An agent's call of another, as a person is asked about it."""
+    assert call.parent is not None  # noqa: S101 - what begins a run is no call in its middle
+    return Middle(
+        action="agent.call",
+        agent_id=call.listing.id,
+        agent=call.listing.slug,
+        tool=call.tool.name,
+        input=call.input,
+        kept=order.input,
+        ordinal=call.parent.ordinal,
+        charge=call.charge,
+        by=call.caller.actor,
+        manifest=call.listing.frozen.digest,
+    )
 
 
 def try_approved(charge: Charge, act: Callable[[], T]) -> T | None:
@@ -194,10 +208,14 @@ def try_approved(charge: Charge, act: Callable[[], T]) -> T | None:
 
 
 def use(middle: Middle, decision: Decision, *, at: datetime) -> None:
-    """Use up what was agreed to for a call; raises ApprovalRefused if it was for another."""
-    assert middle.charge.approval_id is not None  # noqa: S101 - `try_approved` has looked
+    """Use up what was agreed to for a call; raises ApprovalRefused if it was for another, or for
+    other reasons.
+    """
+    approval_id = middle.charge.approval_id
+    assert approval_id is not None  # noqa: S101 - `try_approved` has looked
+    check_reasons(approval_id, decision)
     consume(
-        approval_id=middle.charge.approval_id,
+        approval_id=approval_id,
         payload_digest=digest(middle.payload()),
         policy_version=decision.bundle,
         manifest_digest=middle.manifest,
@@ -205,9 +223,16 @@ def use(middle: Middle, decision: Decision, *, at: datetime) -> None:
     )
 
 
+def check_reasons(approval_id: UUID, decision: Decision) -> None:
+    """Raise PolicyChanged where there is a reason to ask that nobody was told of."""
+    told = Approval.objects.values_list("reasons", flat=True).get(id=approval_id)
+    if decision.needs_approval and not set(decision.reasons) <= set(told):
+        raise PolicyChanged("There are other reasons to ask now. Ask again.")
+
+
 def suspend(
     hold: Hold, middle: Middle, decision: Decision, said: Waiting, *, at: datetime
-) -> Began:
+) -> Suspended:
     """Have the run wait, from its root on, and ask whether it may make the call; in the caller's
     transaction. What was asked before and is not used up is void.
     """

@@ -14,10 +14,13 @@ from pytest_httpserver import HTTPServer
 from apps.agents.runtimes.llm import recording
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome, voting
+from apps.policies.models import Attachment, Decision
 from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke, work_one
 from tests.agents.llm.conftest import TOOL, wants
 from tests.agents.llm.test_own_tools import asking
+from tests.orgs.conftest import Api
+from tests.policies.factories import DENY
 from tests.runs.conftest import nothing_is_remembered  # noqa: F401 - of policies and hosts
 from tests.runs.governing import in_force
 
@@ -56,6 +59,30 @@ def test_what_the_model_said_before_it_waited_is_not_asked_for_again(
     assert len(seen) == (3 if redact else 2)
     assert done.usage["requests"] == len(seen)
     assert Approval.objects.get().status == "consumed"
+
+
+def test_a_policy_may_be_attached_to_a_tool_of_an_agents_own(
+    owner: Any, api: Api, make_llm: Any, play: Any, loopback: None, httpserver: HTTPServer
+) -> None:
+    """The effects are those tools', and not what the agent offers."""
+    httpserver.expect_request("/orders", method="POST").respond_with_json({"place": "Oslo"})
+    url = httpserver.url_for("/orders")
+    tools = [{**TOOL, "url": url}, {**TOOL, "url": url, "name": "change_order"}]
+    agent = make_llm(tools=tools)
+    play(asking(wants("lookup_order", order="A17"), wants("change_order", order="A17")))
+    # Instead of the starter policy, which would ask about both.
+    Attachment.objects.all().delete()
+    body = {"name": "Hands off", "rego_text": DENY}
+    place = {"scope": "tool", "id": f"{agent.slug}/change_order"}
+    made = api.post("/policies", {**body, "attach": place}).json()
+    assert made["attachments"][0]["name"] == place["id"]
+    assert api.post(f"/policies/{made['id']}/activate").status_code == 200
+
+    run = invoke(Ask(agent=agent.slug, input={"text": "hello"}), caller=owner, at=timezone.now())
+    looked, changed = run.run.output["text"].split(" | ")
+    assert looked == '{"place": "Oslo"}' and '"policy"' in changed
+    assert len(httpserver.log) == 1
+    assert [(d.tool, d.result) for d in Decision.objects.all()] == [("change_order", "deny")]
 
 
 def test_an_answer_is_recalled_as_it_was_kept() -> None:

@@ -68,10 +68,15 @@ def test_obligations_are_the_strictest_of_all(asked: RegoEngine) -> None:
     )
 
 
-def test_a_call_that_is_not_let_through_obliges_to_nothing(asked: RegoEngine) -> None:
-    verdict = asked.evaluate([text(MASKED), text(DENY)], INVOKE)
-    assert verdict.obligations == Obligations()
+def test_of_a_call_that_is_not_let_through_only_hiding_is_left(asked: RegoEngine) -> None:
+    verdict = asked.evaluate([text(MASKED), text(STRICTER), text(DENY)], INVOKE)
+    assert verdict.obligations == Obligations(mask=("input.a", "input.c", "output.b"))
     assert verdict.opinions[0].obligations.mask == ("input.a", "output.b")
+    broken = asked.evaluate([text(MASKED), text("package other\n\nallow := true\n")], INVOKE)
+    assert (broken.result, broken.obligations) == (
+        "unavailable",
+        Obligations(mask=("input", "input.a", "output.b")),
+    )
 
 
 def test_nothing_is_left_of_one_evaluation_in_the_next(asked: RegoEngine) -> None:
@@ -114,7 +119,7 @@ def test_whatever_isnt_the_expected_document_is_unavailable(
     assert verdict.result == "unavailable"
     is_at = flaw.startswith("Line")  # each engine has its own words for what is at the line
     assert verdict.opinions[0].flaw.startswith(flaw.partition(",")[0] if is_at else flaw)
-    assert verdict.obligations == Obligations()
+    assert verdict.obligations == Obligations(mask=("input",))
 
 
 def test_a_text_of_another_package_has_no_say(asked: RegoEngine) -> None:

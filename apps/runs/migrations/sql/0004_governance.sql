@@ -30,13 +30,15 @@ begin
   end if;
 end $$;
 
--- Whether a decision was made by what the org's policies are no more. They stay as they are until we commit.
-create function is_stale(p_bundle int) returns boolean
+-- Whether a decision was made by what the org's policies, or its projects' tags (p_tags, by project), are no more.
+-- The policies stay as they are until we commit.
+create function is_stale(p_bundle int, p_tags jsonb) returns boolean
 language plpgsql as $$
 declare present int;
 begin
   select h.bundle into present from policy_heads h for key share;
-  return coalesce(present, 0) <> p_bundle;
+  return coalesce(present, 0) <> p_bundle or p_tags is not null and exists (
+    select from jsonb_each(p_tags) as t join projects p on p.id = t.key::uuid where p.tags <> t.value);
 end $$;
 
 -- What a key stands for: its run, and how a request with this fingerprint is answered. One that waits for a person,
@@ -102,11 +104,7 @@ begin
     where a.id = p_agent and not (p_recalled and a.status = 'retired') for key share;
   if not found and not p_recalled then outcome := 'no_agent'; return; end if;
   if not found or gate.manifest_id is distinct from p_manifest then outcome := 'stale_manifest'; return; end if;
-  if is_stale(p_bundle) or p_tags is not null and exists (
-      select from jsonb_each(p_tags) as t join projects p on p.id = t.key::uuid where p.tags <> t.value) then
-    outcome := 'stale_policy';
-    return;
-  end if;
+  if is_stale(p_bundle, p_tags) then outcome := 'stale_policy'; return; end if;
   if gate.status <> 'active' then refusal := 'agent_' || gate.status; end if;
   root_id := p_run;
   lineage := array_remove(array[calling], null) || p_agent;
@@ -143,11 +141,26 @@ begin
         status := known.status;
         outcome := known.outcome;
         if outcome = 'in_flight' and status in ('running', 'awaiting_approval') and p_parent is not null then
-          -- An earlier attempt of our parent left it unfinished. That one is fenced off; it is ours now.
-          update runs r set deadline_at = deadline, status = 'running'
-            where r.id = known.run_id and coalesce(r.status, '') = known.status returning r.lease_no into lease_no;
-          continue when not found;
-          outcome := 'admitted';
+          -- An earlier attempt of our parent left it unfinished. That one is fenced off; it is ours now, if it may go
+          -- on as things stand: what is in its way ends it, and a person is asked for what none has agreed to.
+          if refusal is not null then
+            perform stop_runs(array[known.run_id], 'cancelled', refusal, p_at);
+            continue when not found;
+            outcome := 'denied';
+            status := 'cancelled';
+            reason := refusal;
+          elsif p_awaits and not exists (
+              select from decisions d where d.run_id = known.run_id and d.ordinal is null
+                and d.result = 'require_approval' and d.reasons @> (p_decision -> 'reasons')) then
+            outcome := 'must_wait';
+            return;
+          else
+            update runs r set deadline_at = deadline, status = 'running'
+              where r.id = known.run_id and coalesce(r.status, '') = known.status returning r.lease_no into lease_no;
+            continue when not found;
+            outcome := 'admitted';
+          end if;
+          perform put_decision(known.run_id, null, p_decision, p_at);
         end if;
         exit;
       end if;
@@ -275,14 +288,14 @@ begin
 end $$;
 
 -- A step begins only while the run is its execution's and in time; who ends a run waits for us or we see it. What
--- was decided of it goes along, and counts if the org's policies are still the same. One with an error is over: it
--- was refused. Answers ours, late, lost or stale_policy.
+-- was decided of it goes along, and counts if the org's policies and the tags are still the same. One with an error
+-- is over: it was refused. Answers ours, late, lost or stale_policy.
 create function begin_step(p_run uuid, p_lease_no int, p_step uuid, p_ordinal int, p_kind text, p_name text,
-  p_input jsonb, p_error jsonb, p_bundle int, p_decision jsonb, p_notes jsonb, p_at timestamptz)
+  p_input jsonb, p_error jsonb, p_bundle int, p_tags jsonb, p_decision jsonb, p_notes jsonb, p_at timestamptz)
 returns text language plpgsql as $$
 declare standing text;
 begin
-  if p_bundle is not null and is_stale(p_bundle) then return 'stale_policy'; end if;
+  if p_bundle is not null and is_stale(p_bundle, p_tags) then return 'stale_policy'; end if;
   standing := check_run(p_run, p_lease_no, p_notes);
   if standing = 'ours' then
     insert into steps (id, run_id, attempt, ordinal, kind, name, status, input, error, started_at, finished_at)
@@ -297,7 +310,7 @@ end $$;
 -- the result is discarded, not what it cost; late: the result is on record, and nothing may follow it. One that ended
 -- well and has a key is given to another attempt that makes the same call; a host that answered well is known.
 create function end_step(p_run uuid, p_lease_no int, p_step uuid, p_status text, p_output jsonb, p_error jsonb,
-  p_call_key text, p_host text, p_spent jsonb, p_at timestamptz) returns text
+  p_call_key text, p_sealed boolean, p_host text, p_spent jsonb, p_at timestamptz) returns text
 language plpgsql as $$
 declare standing text; ours boolean;
 begin
@@ -307,7 +320,8 @@ begin
   ours := standing is not null;
   update steps set status = case when ours then p_status else 'discarded' end,
       output = case when ours then p_output end, error = case when ours then p_error end, finished_at = p_at,
-      call_key = case when ours and p_status = 'succeeded' then p_call_key else '' end
+      call_key = case when ours and p_status = 'succeeded' then p_call_key else '' end,
+      is_sealed = ours and p_status = 'succeeded' and p_sealed
     where id = p_step and status = 'running';
   if p_host is not null and p_status = 'succeeded' then
     insert into known_hosts (id, host, first_at) values (gen_random_uuid(), p_host, p_at) on conflict (host) do nothing;
@@ -315,19 +329,25 @@ begin
   return coalesce(standing, 'lost');
 end $$;
 
+-- How often people may be asked in the middle of one run.
+create function question_limit() returns int language sql immutable as 'select 100';
+
 -- A call in the middle of a run that a person has to agree to: nothing waits for that in a thread. The whole tree
 -- goes back to waiting, the root without a lease, and is carried out once more when somebody has agreed. Whoever
--- carries it out now is fenced off, here and below. Answers ours, late, lost or stale_policy.
+-- carries it out now is fenced off, here and below. A run that comes to new questions without end is let go on
+-- with none. Answers ours, late, lost, stale_policy or often.
 create function suspend_run(p_run uuid, p_lease_no int, p_step uuid, p_ordinal int, p_kind text,
-  p_name text, p_input jsonb, p_bundle int, p_decision jsonb, p_spent jsonb, p_notes jsonb, p_at timestamptz)
+  p_name text, p_input jsonb, p_bundle int, p_tags jsonb, p_decision jsonb, p_spent jsonb, p_notes jsonb,
+  p_at timestamptz)
 returns text language plpgsql as $$
 declare standing text; root uuid; tree uuid[];
 begin
-  if is_stale(p_bundle) then return 'stale_policy'; end if;
+  if is_stale(p_bundle, p_tags) then return 'stale_policy'; end if;
   select root_id into root from runs where id = p_run;
   tree := lock_open(array[root]);
   standing := check_run(p_run, p_lease_no, p_notes);
   if standing <> 'ours' then return standing; end if;
+  if (select resumed from runs where id = root) >= question_limit() then return 'often'; end if;
   if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
   insert into steps (id, run_id, attempt, ordinal, kind, name, status, input, error, started_at, finished_at)
     values (p_step, p_run, p_lease_no, p_ordinal, p_kind, p_name, 'discarded', p_input,
@@ -343,7 +363,8 @@ end $$;
 -- Somebody has agreed: the run waits for a worker. It is looked at again as at its admission: the agent must be
 -- active, and be what it was if nothing has been done yet; an agent that asked with its own key must be active and
 -- hold its grant. Answers queued, gone, stale_policy or what is in its way.
-create function resume_run(p_run uuid, p_approval uuid, p_bundle int, p_decision jsonb, p_at timestamptz) returns text
+create function resume_run(p_run uuid, p_approval uuid, p_bundle int, p_tags jsonb, p_decision jsonb, p_at timestamptz)
+returns text
 language plpgsql as $$
 declare gate record; mine record;
 begin
@@ -352,7 +373,7 @@ begin
     into mine from runs r where r.id = p_run;
   perform from agents a where a.id in (mine.agent_id, mine.calling) order by a.id for key share;
   select a.status, a.manifest_id into gate from agents a where a.id = mine.agent_id;
-  if is_stale(p_bundle) then return 'stale_policy'; end if;
+  if is_stale(p_bundle, p_tags) then return 'stale_policy'; end if;
   perform from runs r
     where r.id = p_run and coalesce(r.status, '') = 'awaiting_approval' and r.approval_id = p_approval for no key update;
   if not found then return 'gone'; end if;
