@@ -42,7 +42,7 @@ def test_what_is_masked_is_read_by_nobody(office: Office, owner: Person) -> None
     expect(page.get_by_role("group", name="Obligations")).to_contain_text("output.text")
     expect(page.get_by_role("group", name="The document")).to_contain_text("[masked]")
     assert value not in page.content()
-    # And the list of runs names it by its tool, for nothing else may be read; so not the one before
+    # And the list of runs calls it by its tool, but the one before by what it said
     owner.go(office.url(f"/runs/?agent={agent}"))
     expect(page.locator("#run-results a.main")).to_have_text(["echo", value])
 
