@@ -19,11 +19,13 @@ from django.db.models import (
     When,
 )
 
+from apps.approvals import registry
 from apps.approvals.models import Approval, ApprovalRule, ApprovalStatus, Clock, Vote
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.text import is_slug
-from apps.orgs.models import Role
+from apps.orgs.models import Member, Role
+from apps.orgs.permissions import DATA_READ
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import AGENT, list_members_who_may
 
@@ -115,14 +117,20 @@ def may_read(approval: Approval, by: Principal) -> bool:
     """Whether this principal may see what would happen: who decides it must, who asked knows it,
     and for all others it is what runs take and give.
     """
-    return by.may(DECIDE) or by.may("data.read") or is_own(approval, by)
+    return by.may(DECIDE) or by.may(DATA_READ) or (by.reads_own and is_own(approval, by))
 
 
 def title_for(approval: Approval, by: Principal) -> str:
     """What a request is called by somebody: a title may repeat what a run takes."""
-    if may_read(approval, by):
-        return approval.title
-    return f"A call of {approval.tool}" if approval.tool else "A request"
+    return approval.title if may_read(approval, by) else plain_title(approval)
+
+
+def plain_title(approval: Approval) -> str:
+    """What a request is called where nothing of what would happen may be read."""
+    if approval.tool:
+        return f"A call of {approval.tool}"
+    subject = registry.find_subject(approval.subject_type)
+    return subject.label if subject else "A request"
 
 
 def count_waiting(by: Principal) -> int:
@@ -149,9 +157,31 @@ def list_deciding_roles() -> list[tuple[str, str]]:
 
 def list_voter_ids(approval: Approval) -> list[UUID]:
     """The members who may decide it now, whether or not they have voted."""
+    return list(_voters(approval).values_list("id", flat=True))
+
+
+def list_voter_names(approval: Approval, *, limit: int) -> list[str]:
+    """Of the same members some, by name, who joined first."""
+    rows = _voters(approval).order_by("joined_at", "id")
+    return list(rows.values_list("label", flat=True)[:limit])
+
+
+def _voters(approval: Approval) -> QuerySet[Member]:
     rows = list_members_who_may(DECIDE).exclude(id__in=approval.barred)
-    rows = rows.filter(role_id=approval.role_id) if approval.role_id else rows
-    return list(rows.values_list("id", flat=True))
+    return rows.filter(role_id=approval.role_id) if approval.role_id else rows
+
+
+def use_of_role(role: Role, codes: frozenset[str]) -> str:
+    """What nobody could decide any more if a role had only these permissions (orgs.role_uses)."""
+    if DECIDE in codes:
+        return ""
+    if rules := ApprovalRule.objects.filter(role=role, removed_at=None).count():
+        which = "An approval rule leaves" if rules == 1 else f"{rules} approval rules leave"
+        return f"{which} it to {role.name} to decide. Name another role there first."
+    waiting = Approval.objects.filter(role=role, status=ApprovalStatus.PENDING)
+    if waiting.filter(expires_at__gt=Clock()).exists():
+        return f"Requests wait that only {role.name} may decide. Have them decided first."
+    return ""
 
 
 def list_rules() -> QuerySet[ApprovalRule]:

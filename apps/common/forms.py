@@ -126,7 +126,8 @@ def add_refusal(form: forms.Form, error: DomainError) -> None:
     if isinstance(error, PreconditionFailed):
         form.add_error(None, STALE)
         return
-    form.add_error(_field_of(form, FIELDS.get(error.code, "")), str(error))
+    said = error.detail or error.title
+    form.add_error(_field_of(form, FIELDS.get(error.code, "")), said)
 
 
 def _field_of(form: forms.Form, path: str) -> str | None:

@@ -15,7 +15,8 @@ from apps.notify.models import Digest
 from apps.notify.selectors import Choice
 from apps.notify.services.preferences import Ways
 
-WAYS = (("bell", "Bell"), ("email", "Mail"), ("channels", "Your channels"))
+BELL = "bell"
+WAYS = ((BELL, "Bell"), ("email", "Mail"), ("channels", "Your channels"))
 ADDRESS = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "class": "input"})
 
 
@@ -47,6 +48,7 @@ class PreferencesForm(forms.Form):
                 self.fields[_box(choice.kind, way)] = forms.BooleanField(
                     required=False,
                     initial=getattr(choice, way),
+                    disabled=choice.kind.always and way == BELL,
                     label=f"{label}: {choice.kind.label}",
                 )
 

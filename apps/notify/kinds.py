@@ -1,6 +1,7 @@
 """What there is to be told of: each kind is registered by the app that tells it.
 
-The page of preferences lists what stands here, so a kind that is told can always be turned off.
+The page of preferences lists what stands here, so whatever is told can be turned off, but for the
+bell of what everybody has to hear of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of news: `app.noun.verb`, how people read it, and the ways it takes unless a member
-    chooses others. `note` says when it comes.
+    chooses others. `note` says when it comes. What is `always` told rings the bell of everybody
+    whom it concerns: nobody turns that off, so nobody has been alerted in vain.
     """
 
     code: str
@@ -21,6 +23,7 @@ class Kind:
     bell: bool = True
     email: bool = True
     channels: bool = True
+    always: bool = False
 
 
 CHANNEL_PAUSED: Final = Kind(
@@ -28,9 +31,7 @@ CHANNEL_PAUSED: Final = Kind(
     "A channel was paused",
     "When notices could not be delivered to a channel too often in a row.",
 )
-TEST: Final = Kind(
-    "notify.test.sent", "Test notices", "When you or somebody else tries whether notices arrive."
-)
+TEST: Final = Kind("notify.test.sent", "Test notices", "When you try whether notices arrive.")
 _kinds: dict[str, Kind] = {}
 
 

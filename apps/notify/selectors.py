@@ -109,4 +109,4 @@ def list_deliveries(channel: Channel) -> QuerySet[Delivery]:
 
 def _choice(kind: Kind, row: Preference | None) -> Choice:
     ways = row or kind
-    return Choice(kind, ways.bell, ways.email, ways.channels)
+    return Choice(kind, ways.bell or kind.always, ways.email, ways.channels)

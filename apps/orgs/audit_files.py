@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.http import HttpResponse, StreamingHttpResponse
 
+from apps.orgs.permissions import DATA_READ
 from apps.tenants import keys
 from apps.tenants.selectors import get_org
 from apps.trust import export, selectors
@@ -19,6 +20,13 @@ FORMATS: Final = {
     "csv": "text/csv",
     "checkpoints": "text/plain",
 }
+TAKING: Final = ("audit.export", "data.export")
+"""What every file of the log takes."""
+
+
+def codes_for(kind: str) -> tuple[str, ...]:
+    """The permissions that a file takes: what entries changed is data, their hashes are not."""
+    return (*TAKING, DATA_READ) if kind in ("jsonl", "csv") else TAKING
 
 
 def answer_export(kind: str, **asked: Any) -> StreamingHttpResponse:

@@ -100,11 +100,11 @@ def _tail(
     if lack is Lack.SCOPES:
         return "The role behind this key has it, but the key’s scopes leave it out."
     whose = "the key’s owner is" if principal.key_id else "you are"
-    ask = f"{_listed(people, 'or')} can change that." if people else _WHO
-    return f"Roles with it: {_listed(names, 'and')}; {whose} {principal.role_name}. {ask}"
+    ask = f"{listed(people, 'or')} can change that." if people else _WHO
+    return f"Roles with it: {listed(names, 'and')}; {whose} {principal.role_name}. {ask}"
 
 
-def _listed(names: Sequence[str], word: str) -> str:
+def listed(names: Sequence[str], word: str) -> str:
     """“A”, “A or B”, “A, B or C”."""
     *first, last = names
     return f"{', '.join(first)} {word} {last}" if first else last

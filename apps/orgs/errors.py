@@ -34,10 +34,10 @@ class RoleNameInUse(Conflict):
 
 
 class RoleInUse(Conflict):
-    """A role goes when nobody has it and nobody is invited to it."""
+    """A role goes when nobody has it, nobody is invited to it and nothing is left to it."""
 
     code = "role_in_use"
-    title = "Somebody has this role"
+    title = "The role is in use"
 
 
 class BuiltInRoleStays(Conflict):
@@ -104,7 +104,7 @@ class KeyInactive(Conflict):
 
 
 class BeyondOwnPower(PermissionDenied):
-    """Nobody gives away more than they have."""
+    """Nobody gives away more than they have; `permission` is the first that is missing."""
 
     code = "beyond_own_power"
     title = "You cannot give more than you have"

@@ -11,6 +11,25 @@ from apps.common.forms import NameField
 from apps.orgs.ruled import FIXED
 from apps.tenants.domains import HOST, MAIL, NAME_MAX
 
+VALUE_MAX = 60
+
+
+class _AskedOfService:
+    """Takes what isn't offered too, for the service to refuse: so who asks for what they may not
+    give is told why, and it goes on record.
+    """
+
+    def valid_value(self, value: str) -> bool:
+        return len(value) <= VALUE_MAX and value.isprintable()
+
+
+class OneOffered(_AskedOfService, forms.ChoiceField):
+    """One of what is offered, as the service has the last word on."""
+
+
+class SomeOffered(_AskedOfService, forms.MultipleChoiceField):
+    """Some of what is offered, as the service has the last word on."""
+
 
 class ProjectForm(forms.Form):
     """A new project."""
@@ -47,7 +66,7 @@ class InviteForm(forms.Form):
         max_length=254,
         help_text="The link goes there by mail. It works once, for this address only.",
     )
-    role = forms.ChoiceField(help_text="It can be changed later.")
+    role = OneOffered(help_text="It can be changed later.")
 
     def __init__(self, *args: Any, roles: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,9 +80,7 @@ class RoleForm(forms.Form):
     description = forms.CharField(
         required=False, max_length=200, help_text="What it is for, in a sentence."
     )
-    permissions = forms.MultipleChoiceField(
-        error_messages={"required": "Choose at least one permission."}
-    )
+    permissions = SomeOffered(error_messages={"required": "Choose at least one permission."})
     version = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, codes: Iterable[str], **kwargs: Any) -> None:

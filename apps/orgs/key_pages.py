@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.common.errors import DomainError
-from apps.common.forms import add_refusal
 from apps.common.ids import public_id
 from apps.orgs import selectors
+from apps.orgs.forms import SomeOffered
 from apps.orgs.models import ApiKey
-from apps.orgs.pages import org_of, principal_of
+from apps.orgs.pages import org_of, principal_of, show_refusal
 from apps.orgs.permissions import ALL_SCOPES, MATRIX, NOT_FOR_AGENTS
 from apps.orgs.principals import Principal
 from apps.orgs.services import keys
@@ -29,7 +29,7 @@ class KeyForm(forms.Form):
     """A new API key, of one's own or of an agent."""
 
     name = forms.CharField(max_length=80, help_text="What will use it, such as “Nightly import”.")
-    scopes = forms.MultipleChoiceField(
+    scopes = SomeOffered(
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="None means all that your role allows.",
@@ -68,7 +68,7 @@ def make_key(
             at=at,
         )
     except DomainError as error:
-        add_refusal(form, error)
+        show_refusal(request, form, error)
         return None
 
 

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.forms import Form
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
-from apps.common.errors import NotFound
+from apps.common.errors import DomainError, NotFound, PermissionDenied
+from apps.common.forms import add_refusal
 from apps.common.links import PROJECT
-from apps.orgs.denials import needed
+from apps.orgs.denials import explain, needed
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import find_member_principal, get_project
+from apps.orgs.services.refusals import refuse
 from apps.tenants.access import user_id_of
 from apps.tenants.impersonation import of_session
 from apps.tenants.selectors import OrgRef, find_entered_org
@@ -55,6 +58,16 @@ def needs(*codes: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer
         return checked
 
     return decorate
+
+
+def show_refusal(request: HttpRequest, form: Form, error: DomainError) -> None:
+    """Show a service's refusal in the form that asked. One for want of power goes on record and
+    says who can help, as where it is answered by itself (`MemberMiddleware`).
+    """
+    if isinstance(error, PermissionDenied):
+        refuse(principal_of(request), error)
+        explain(principal_of(request), error, own_url=org_of(request).own_url)
+    add_refusal(form, error)
 
 
 def still_may(request: HttpRequest, code: str) -> Callable[[], bool]:

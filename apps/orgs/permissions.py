@@ -17,6 +17,9 @@ VIEWER: Final = "viewer"
 ALL_SCOPES: Final = "*"
 """The scope of a key that may do whatever its owner's role allows, then and later."""
 
+DATA_READ: Final = "data.read"
+"""What opens everybody's data (docs/roles.md, Who reads data)."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltInRole:
@@ -87,7 +90,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "audit.manage": ("Say for how long the audit log keeps what happened", _OWNERS),
     "signing_keys.view": ("See the keys that the organization signs with", _EVERYONE),
     "signing_keys.manage": ("Make, rotate and revoke signing keys", _ADMINS),
-    "data.read": ("Read what runs took, gave and logged, and what audit events changed", _EVERYONE),
+    DATA_READ: ("Read what runs took, gave and logged, and what audit events changed", _EVERYONE),
     "data.export": ("Take runs, usage and the audit log out as files", _WORKERS),
     "notices.own": ("Read one's notices and choose how they arrive", _EVERYONE),
     "notify.manage": ("Change where the organization's notices go", _ADMINS),
@@ -97,7 +100,8 @@ NOT_FOR_AGENTS: Final = frozenset(
     {
         *("org.manage", "org.close", "owners.manage", "members.manage", "invitations.manage"),
         "roles.manage",
-        *("grants.manage", "keys.own", "keys.manage", "models.manage"),
+        *("agents.edit", "agents.delete", "grants.manage", "keys.own", "keys.manage"),
+        *("projects.create", "projects.edit", "projects.delete", "models.manage"),
         *("policies.edit", "policies.activate"),
         *("approvals.decide", "approvals.break_glass", "approvals.rules"),
         *("notices.own", "notify.manage"),
@@ -105,9 +109,10 @@ NOT_FOR_AGENTS: Final = frozenset(
     }
 )
 """What no agent's key may, whatever its maker may: who gives grants, keys or roles could lift the
-limits that grants put on an agent, who names a provider gets what agents say to models, what people
-are asked no agent answers, notices are told to people, and what agents did is proved by keys and
-kept by rules that aren't theirs."""
+limits that grants put on an agent, who says what a tool does, which agent is active or how a
+project is tagged says what policies judge by, who names a provider gets what agents say to models,
+what people are asked no agent answers, notices are told to people, and what agents did is proved by
+keys and kept by rules that aren't theirs. Stopping is not barred: a kill switch widens nothing."""
 
 OWNERS_ONLY: Final = frozenset(code for code, (_, roles) in MATRIX.items() if roles == _OWNERS)
 """What nobody may on a host that the org brought: an admin can bring one, and who holds its name

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.common.actors import Actor
+from apps.orgs.permissions import DATA_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,13 @@ class Principal:
     def rate_limit_key(self) -> str:
         """Limits are counted per org and per caller."""
         return f"{self.org_id}:{self.actor.principal}"
+
+    @property
+    def reads_own(self) -> bool:
+        """Whether it reads what was asked for under its name. An agent's key does as long as its
+        maker reads data: the agent has asked for more than by this key and for this maker.
+        """
+        return self.agent_id is None or DATA_READ in self.role_permissions
 
     def may(self, code: str) -> bool:
         return code in self.permissions

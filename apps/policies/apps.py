@@ -12,18 +12,41 @@ class PoliciesConfig(AppConfig):
         from apps.orgs import ruled
         from apps.policies import links
         from apps.policies.engine import checks
-        from apps.policies.selectors import ACTIVATION, SETTINGS, is_any_in_force
-        from apps.policies.services import approved, backtesting, retention, seeding
+        from apps.policies.selectors import (
+            ACTIVATION,
+            ATTACHING,
+            POLICY,
+            RETIREMENT,
+            SETTINGS,
+            is_any_in_force,
+        )
+        from apps.policies.services import (
+            activating,
+            approved,
+            attaching,
+            backtesting,
+            policies,
+            retention,
+            seconding,
+            seeding,
+        )
         from apps.tenants import provisioning, sweeping
 
         health.register("policies", checks.ask_engine, serves=False)
-        activation = registry.Subject(
-            "Activation of a policy", links.url_of_version, approved.on_activation_decided
-        )
+        seconding.register("policy.activate", activating.find_activation)
+        seconding.register("policy.attach", attaching.find_attaching)
+        seconding.register("policy.detach", attaching.find_detaching)
+        seconding.register("policy.retire", policies.find_retirement)
+        follow = approved.on_change_decided
+        for kind, label, url, prefix in (
+            (ACTIVATION, "Activation of a policy", links.url_of_version, ""),
+            (ATTACHING, "Attachment of a policy", links.url_of_policy, POLICY),
+            (RETIREMENT, "Retirement of a policy", links.url_of_policy, POLICY),
+        ):
+            registry.register(kind, registry.Subject(label, url, follow, prefix))
         settings = registry.Subject(
             "Settings of policies", links.url_of_settings, approved.on_settings_decided
         )
-        registry.register(ACTIVATION, activation)
         registry.register(SETTINGS, settings)
         ruled.register(is_any_in_force)
         provisioning.on_provision(seeding.seed_policies)

@@ -95,9 +95,10 @@ class SettingsForm(forms.Form):
         help_text="The decisions themselves, with their reasons and digests, stay.",
     )
     two_person = forms.BooleanField(
-        label="An activation needs a second person",
+        label="A change of what decides needs a second person",
         required=False,
-        help_text="Who asks for it can’t be who approves it. Two people also end this.",
+        help_text="To activate, attach, detach or retire what decides, and to change the answer "
+        "above. Who asks for it can’t be who approves it. Two people also end this.",
     )
 
 

@@ -14,7 +14,11 @@ from apps.policies.selectors import POLICY
 def url_of_version(version_id: UUID) -> str:
     """The page of the policy that a version is of."""
     found = OrgPolicy.objects.filter(id=version_id).values_list("policy_id", flat=True).first()
-    return reverse("policies:policy", args=[public_id(POLICY, found)]) if found else url_of_all()
+    return url_of_policy(found) if found else url_of_all()
+
+
+def url_of_policy(policy_id: UUID) -> str:
+    return reverse("policies:policy", args=[public_id(POLICY, policy_id)])
 
 
 def url_of_settings(head_id: UUID) -> str:

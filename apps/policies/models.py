@@ -44,7 +44,7 @@ class PolicyHead(TenantModel):
     )
     keep_inputs_days = models.PositiveIntegerField(default=KEEP_INPUTS_DAYS)
     two_person = models.BooleanField(
-        default=False, help_text="whether an activation needs a second person"
+        default=False, help_text="whether a change of what decides needs a second person"
     )
 
     class Meta:

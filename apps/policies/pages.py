@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.http import HttpRequest
 
+from apps.approvals.models import Approval
+from apps.approvals.selectors import APPROVAL, VIEW
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
 from apps.orgs.pages import principal_of
-from apps.policies import selectors
+from apps.policies import reading, selectors
 from apps.policies.models import Decision, OrgPolicy
 from apps.policies.selectors import POLICY, Standing
 
@@ -82,7 +85,7 @@ def version_row(request: HttpRequest, version: OrgPolicy, ref: str) -> dict[str,
 
 
 def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
-    """A decision in a list."""
+    """A decision in a list, from what `list_decisions` read."""
     tone, word, icon = RESULT_WORDS[decision.result]
     ref = public_id("dec", decision.id)
     return {
@@ -102,13 +105,45 @@ def decision_row(request: HttpRequest, decision: Decision) -> dict[str, Any]:
     }
 
 
-def attachment_rows(standing: Standing) -> list[dict[str, Any]]:
-    """Where a policy is attached, in words."""
+def shadow_row(request: HttpRequest, decision: Decision, ref: str) -> dict[str, Any]:
+    """A decision that a policy's draft would have made otherwise, with what it would have been."""
+    row = decision_row(request, decision)
+    shadows = reading.told(principal_of(request), decision.shadows or ())
+    draft = next(said for said in shadows if said["policy"] == ref)
+    tone, word, icon = RESULT_WORDS[draft["would_be"]]
+    if draft["would_be"] == decision.result:
+        word = "other obligations"
+    return {
+        **row,
+        "draft": (tone, f"Draft: {word.lower()}", icon),
+        "reasons": draft["would_reasons"],
+    }
+
+
+def attachment_rows(standing: Standing, asked: Sequence[Approval]) -> list[dict[str, Any]]:
+    """Where a policy is attached, in words, and whether somebody has asked to detach it there."""
+    leaving = {one.payload.get("attachment") for one in asked}
+    refs = [public_id(selectors.ATTACHMENT, row.id) for row in standing.attachments]
     return [
         {
-            "id": public_id(selectors.ATTACHMENT, row.id),
+            "id": ref,
             "label": selectors.label_of(row),
             "since": row.created_at,
+            "is_leaving": ref in leaving,
         }
-        for row in standing.attachments
+        for ref, row in zip(refs, standing.attachments, strict=True)
+    ]
+
+
+def asked_rows(request: HttpRequest, asked: Sequence[Approval]) -> list[dict[str, Any]]:
+    """What waits for a second person, with its page for who may see approvals."""
+    may_look = principal_of(request).may(VIEW)
+    return [
+        {
+            "title": one.title,
+            "url": link(request, "approvals:approval", public_id(APPROVAL, one.id))
+            if may_look
+            else "",
+        }
+        for one in asked
     ]

@@ -11,7 +11,9 @@ from typing import Protocol
 from uuid import UUID
 
 from apps.common.errors import Invalid, NotFound
-from apps.orgs.selectors import get_project
+from apps.common.ids import public_id
+from apps.common.json import Object
+from apps.orgs.selectors import AGENT, PROJECT, get_project
 from apps.policies.models import Scope
 
 
@@ -55,13 +57,26 @@ def list_agents() -> Sequence[AgentRef]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a policy is attached to; `label` says it in words that last."""
+    """What a policy is attached to; `name` is how `find_place` knows it within its scope."""
 
     scope: str
-    label: str
+    name: str = ""
     project_id: UUID | None = None
     agent_id: UUID | None = None
     tool: str = ""
+
+    @property
+    def label(self) -> str:
+        """The place in words that last."""
+        return "the organization" if self.scope == Scope.ORG else f"{self.scope} {self.name}"
+
+    def as_json(self) -> Object:
+        """The place by its name and by its id, so that a name that has passed to another is told
+        from it.
+        """
+        prefix, found = (AGENT, self.agent_id) if self.agent_id else (PROJECT, self.project_id)
+        ref = public_id(prefix, found) if found else None
+        return {"scope": str(self.scope), "name": self.name, "id": ref}
 
 
 def find_place(scope: str, ref: str = "") -> Place:
@@ -75,7 +90,7 @@ def find_place(scope: str, ref: str = "") -> Place:
             return _of_project(ref)
         case Scope.AGENT:
             agent = _agent(ref)
-            return Place(scope, f"agent {agent.slug}", agent_id=agent.id)
+            return Place(scope, agent.slug, agent_id=agent.id)
         case Scope.TOOL:
             return _of_tool(ref)
     raise Invalid.of("attach.scope", f"Use one of: {', '.join(Scope.values)}.")
@@ -84,7 +99,7 @@ def find_place(scope: str, ref: str = "") -> Place:
 def _of_org(ref: str) -> Place:
     if ref:
         raise Invalid.of("attach.id", "The organization has no other name here.")
-    return Place(Scope.ORG, "the organization")
+    return Place(Scope.ORG)
 
 
 def _of_project(ref: str) -> Place:
@@ -92,7 +107,7 @@ def _of_project(ref: str) -> Place:
         project = get_project(ref)
     except NotFound as error:
         raise Invalid.of("attach.id", "There is no such project.") from error
-    return Place(Scope.PROJECT, f"project {project.slug}", project_id=project.id)
+    return Place(Scope.PROJECT, project.slug, project_id=project.id)
 
 
 def _of_tool(ref: str) -> Place:
@@ -103,7 +118,7 @@ def _of_tool(ref: str) -> Place:
     if tool not in agent.tools:
         there = ", ".join(f"{agent.slug}/{name}" for name in agent.tools)
         raise Invalid.of("attach.id", f"Name the agent and its tool: {there}.")
-    return Place(Scope.TOOL, f"tool {agent.slug}/{tool}", agent_id=agent.id, tool=tool)
+    return Place(Scope.TOOL, f"{agent.slug}/{tool}", agent_id=agent.id, tool=tool)
 
 
 def _agent(ref: str) -> AgentRef:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import F, Prefetch, Q, QuerySet
 
-from apps.approvals.models import Approval
+from apps.approvals.models import Approval, Clock
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id, public_id
 from apps.policies.bundles import POLICY as POLICY
@@ -23,12 +23,15 @@ from apps.policies.models import (
     Policy,
     PolicyHead,
     PolicyStatus,
-    Scope,
 )
+from apps.policies.places import Place
 
 VERSION, ATTACHMENT = "plv", "pla"
-ACTIVATION, SETTINGS = "policy.activation", "policy.settings"
-"""What approvals call a version, and the settings, that wait for a second person."""
+ACTIVATION, ATTACHING = "policy.activation", "policy.attachment"
+RETIREMENT, SETTINGS = "policy.retirement", "policy.settings"
+"""What approvals call what waits for a second person: of a version, a policy's places, a policy,
+and what the org says of all.
+"""
 RETIRED, EVERY = "retired", "all"
 NAMES: Final = 200
 _UNSEEDED: Final = PolicyHead(bundle=0, default_answer="allow")
@@ -183,16 +186,42 @@ def name_of(attachment: Attachment) -> str:
     return f"{agent}/{attachment.tool}" if attachment.tool else agent
 
 
+def place_of(attachment: Attachment) -> Place:
+    """Where an attachment is, as `find_place` would find it."""
+    return Place(
+        scope=attachment.scope,
+        name=name_of(attachment),
+        project_id=attachment.project_id,
+        agent_id=attachment.agent_id,
+        tool=attachment.tool,
+    )
+
+
 def label_of(attachment: Attachment) -> str:
     """An attachment in words."""
-    is_org = attachment.scope == Scope.ORG
-    return "the organization" if is_org else f"{attachment.scope} {name_of(attachment)}"
+    return place_of(attachment).label
 
 
-def find_open_request(subject_type: str, subject_id: UUID) -> Approval | None:
-    """The request for a second person that is still open."""
-    rows = Approval.objects.filter(subject_type=subject_type, subject_id=subject_id)
-    return rows.filter(status__in=Approval.OPEN).first()
+def find_open_request(
+    subject_type: str, subject_id: UUID, payload_digest: bytes
+) -> Approval | None:
+    """The request for a second person that asks for exactly this and can still be approved."""
+    rows = _open_requests().filter(subject_type=subject_type, subject_id=subject_id)
+    return rows.filter(payload_digest=payload_digest).first()
+
+
+def list_requests_about(policy_id: UUID) -> Sequence[Approval]:
+    """Everything about a policy that waits for a second person, in the order it was asked."""
+    versions = OrgPolicy.objects.filter(policy_id=policy_id).values("id")
+    of_version = Q(subject_type=ACTIVATION, subject_id__in=versions)
+    of_policy = Q(subject_type__in=[ATTACHING, RETIREMENT], subject_id=policy_id)
+    return list(_open_requests().filter(of_version | of_policy).order_by("created_at", "id"))
+
+
+def list_requests_about_settings(head_id: UUID) -> Sequence[Approval]:
+    """The changes of the settings that wait for a second person."""
+    rows = _open_requests().filter(subject_type=SETTINGS, subject_id=head_id)
+    return list(rows.order_by("created_at", "id"))
 
 
 def get_obligations(decision_id: UUID) -> Obligations:
@@ -201,6 +230,10 @@ def get_obligations(decision_id: UUID) -> Obligations:
     if kept is None:
         raise NotFound("There is no such decision.")
     return obligations_of_json(kept)
+
+
+def _open_requests() -> QuerySet[Approval]:
+    return Approval.objects.filter(status__in=Approval.OPEN, expires_at__gt=Clock())
 
 
 def _whole() -> QuerySet[Policy]:

@@ -122,7 +122,7 @@ def facts_of(request: HttpRequest, run: RunView) -> dict[str, Any]:
         "tokens": tokens_of(run.usage),
         "attempt": run.attempt,
         "waits": run.status == RunStatus.AWAITING_APPROVAL,
-        "decision": _elsewhere(request, DECISION, run.decision_id, *_DECISION_PAGE),
+        "decision": decision_of(request, run.decision_id),
         "approval": _elsewhere(request, APPROVAL, run.approval_id, *_APPROVAL_PAGE),
         "manifest": {
             "version": run.manifest_version,
@@ -151,6 +151,11 @@ def milliseconds(start: datetime | None, end: datetime | None) -> float | None:
     if start is None or end is None:
         return None
     return max((end - start).total_seconds() * 1000, 0.0)
+
+
+def decision_of(request: HttpRequest, decision_id: UUID | None) -> dict[str, str | None] | None:
+    """What the policies decided, by its id, with its page for who may open that."""
+    return _elsewhere(request, DECISION, decision_id, *_DECISION_PAGE)
 
 
 def _elsewhere(

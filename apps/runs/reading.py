@@ -12,18 +12,24 @@ from dataclasses import replace
 from typing import Any, Final
 
 from apps.common.json import Object
+from apps.orgs.permissions import DATA_READ
 from apps.orgs.principals import Principal
 from apps.runs.models import EventKind, Run, RunEvent, Step
 from apps.runs.selectors import RunView
 
-READ: Final = "data.read"
+READ: Final = DATA_READ
 _OWN: Final = frozenset({EventKind.STATUS, EventKind.STEP, EventKind.DELTA})
 _FACTS: Final = frozenset({EventKind.STATUS, EventKind.STEP})
 
 
 def may_read(by: Principal, run: RunView) -> bool:
     """Whether somebody reads a run's input, output and error."""
-    return by.may(READ) or run.caller.principal == by.actor.principal
+    return by.may(READ) or is_own(by, run.caller.principal)
+
+
+def is_own(by: Principal, asked_by: str) -> bool:
+    """Whether what somebody has asked for is theirs to read."""
+    return by.reads_own and asked_by == by.actor.principal
 
 
 def shown_to(by: Principal, run: RunView) -> RunView:
@@ -43,8 +49,7 @@ def shown_to(by: Principal, run: RunView) -> RunView:
 def title_for(by: Principal, run: Run) -> str:
     """What a line of a list that `list_runs` read is called."""
     read: Any = run
-    is_own = f"{run.caller_type}:{run.caller_id}" == by.actor.principal
-    if by.may(READ) or is_own:
+    if by.may(READ) or is_own(by, f"{run.caller_type}:{run.caller_id}"):
         return run.title
     return plain_title(read.agent_slug, run.tool)
 

@@ -43,7 +43,7 @@ MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
     (
         RunStatus.RUNNING,
         RunStatus.CANCELLED,
-    ): "whoever cancels it or stops its agent; its parent's end",
+    ): "whoever cancels it or stops its agent; its parent's end, or next attempt if it may no more",
     (RunStatus.RUNNING, RunStatus.QUEUED): "the reaper, when its lease ran out",
     (
         RunStatus.RUNNING,
@@ -55,5 +55,5 @@ MOVES: Final[dict[tuple[RunStatus, RunStatus], str]] = {
     (
         RunStatus.AWAITING_APPROVAL,
         RunStatus.CANCELLED,
-    ): "whoever cancels it or stops its agent; its parent's end",
+    ): "whoever cancels it or stops its agent; its parent's end, or next attempt if it may no more",
 }

@@ -142,16 +142,16 @@ def stream_run(
     principal: str,
     may: Callable[[], bool],
     told: Callable[[RunView], Object],
-    tells: Callable[[RunEvent], Object | None] | None = None,
+    tells: Callable[[RunEvent], Object | None],
 ) -> EventStream:
-    """Answer with a run's events after the one that the client names; without `tells`, whole.
+    """Answer with a run's events after the one that the client names, as `tells` tells them.
 
     Raises BadRequest, RateLimited.
     """
     after = read_last_id(request.headers.get(LAST_ID, "0"))
     if not run.is_closed:
         spine.watch_run(run.id)
-    watch = Watch(run.id, after, may, told, tells or _whole)
+    watch = Watch(run.id, after, may, told, tells)
     return EventStream(watch, principal=principal)
 
 
@@ -184,11 +184,6 @@ async def _apart(read: Callable[[], Look]) -> Look:
     """Read in one of the readers' threads, with the keys of this stream."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_readers, copy_context().run, read)
-
-
-def _whole(event: RunEvent) -> Object:
-    data: Object = event.data
-    return data
 
 
 def _data_of(event: RunEvent, data: Object) -> Object:

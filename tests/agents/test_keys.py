@@ -21,7 +21,7 @@ from apps.orgs.models import ApiKey
 from apps.orgs.permissions import NOT_FOR_AGENTS, codes_of
 from apps.orgs.services import keys
 from apps.orgs.tokens import hash_of
-from tests.agents.factories import errors, make_agent
+from tests.agents.factories import errors, make_agent, make_desk
 from tests.orgs.conftest import AT, Api, problem
 
 
@@ -230,6 +230,37 @@ def test_an_agent_has_no_keys_and_grants_to_give(api: Api, echo: Agent) -> None:
     ):
         assert problem(own.post(path, body)) == (403, "permission_denied")
     assert ApiKey.objects.count() == before
+
+
+def test_an_agent_changes_nothing_that_policies_judge_it_by(
+    api: Api, echo: Agent, owner: Any
+) -> None:
+    """What its tools do, which agent is active, and how its project is tagged."""
+    make_desk(owner, slug="desk")
+    other = make_agent(owner, name="Other")
+    agents.suspend_agent(agent_id=other.id, actor=owner.actor, at=AT)
+    own = Api(api.post("/agents/echo/keys", {"name": "K"}).json()["token"])
+    tame = {"annotations": {"read_only": True, "destructive": False, "open_world": False}}
+    calls: list[tuple[str, str, Any]] = [
+        ("POST", "/agents/desk/capabilities", {"name": "refund"}),
+        ("PATCH", "/agents/desk/capabilities/refund", tame),
+        ("PATCH", "/agents/echo", {"name": "Changed"}),
+        ("POST", "/agents/other/activate", None),
+        ("DELETE", "/agents/other", None),
+        ("PATCH", "/projects/default", {"tags": []}),
+        ("POST", "/projects", {"name": "Untagged"}),
+    ]
+
+    def state() -> Any:
+        paths = ("/agents/desk", "/agents/echo", "/agents/other", "/projects")
+        return [api.get(path).json() for path in paths]
+
+    before = state()
+    for method, path, body in calls:
+        assert problem(own(method, path, body)) == (403, "permission_denied"), path
+    assert state() == before
+    assert {api(method, path, body).status_code for method, path, body in calls} <= {200, 201, 204}
+    assert state() != before
 
 
 # The command

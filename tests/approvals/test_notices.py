@@ -3,11 +3,16 @@
 from django.utils import timezone
 
 from apps.approvals.models import ApprovalRule
+from apps.approvals.selectors import About
 from apps.approvals.services import outcome, voting
 from apps.common.ids import public_id
-from apps.notify.models import Notice
+from apps.notify.models import Delivery, Notice
+from apps.notify.services.channels import create_channel
 from apps.orgs.models import Role
 from tests.approvals.factories import PAYLOAD, ask, ask_too_late
+from tests.notify.furnishing import DISCORD
+from tests.orgs.conftest import AT
+from tests.runs.factories import capability, make_agent
 
 
 def told_of(approval, kind):
@@ -43,6 +48,25 @@ def test_where_a_role_decides_its_members_are_told(org, owner, admin):
         updated_at=now,
     )
     assert told_of(ask(), "approvals.request.made") == {owner.member_id}
+
+
+def test_no_notice_and_no_channel_says_what_a_call_takes(org, owner, admin):
+    create_channel(name="Room", own=False, **DISCORD, by=owner, at=AT)
+    desk = make_agent("desk", tools=[capability("refund")])
+    said = "Refund zanzibar"
+    about = About(agent_id=desk.id, tool="refund")
+    act(voting.approve, ask(by=owner, title=said, about=about), admin)
+    ask_too_late(by=owner, title=said, about=about)
+    outcome.expire_approvals(at=timezone.now())
+    broken = ask(by=owner, title=said, about=about)
+    voting.break_glass(approval_id=broken.id, by=admin, reason="Fire", at=timezone.now())
+    ask(by=owner, title=said)  # of no tool
+
+    words = ("Waits for approval", "Approved", "Expired", "Glass broken")
+    expected = {f"{word}: A call of refund" for word in words} | {"Waits for approval: Thing"}
+    for told in (Notice, Delivery):
+        assert set(told.objects.values_list("title", flat=True)) == expected
+        assert not told.objects.filter(body__contains="zanzibar").exists()
 
 
 def test_who_asked_is_told_of_the_decision(org, owner, admin):

@@ -8,12 +8,15 @@ from django.utils import timezone
 from apps.approvals.errors import RuleExists
 from apps.approvals.models import Approval, ApprovalRule
 from apps.approvals.selectors import About, find_rule
-from apps.approvals.services import rules
+from apps.approvals.services import requests, rules
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import uuid7
+from apps.orgs.errors import RoleInUse
 from apps.orgs.models import Project
-from apps.orgs.services import projects
+from apps.orgs.selectors import get_role
+from apps.orgs.services import projects, roles
 from tests.approvals.factories import KIND, ask
+from tests.orgs.conftest import AT
 from tests.runs.factories import capability, make_agent
 
 
@@ -116,6 +119,47 @@ def test_there_is_one_rule_for_a_thing(org, owner, desk):
         with pytest.raises(RuleExists):
             create(owner, **fields)
     assert ApprovalRule.objects.count() == 2
+
+
+def test_a_role_that_decides_neither_goes_nor_loses_the_power(org, owner, desk, events):
+    deciders = roles.create_role(
+        name="Deciders", permissions=["approvals.decide", "approvals.view"], by=owner, at=AT
+    )
+    rule = create(owner, agent="desk", role="deciders", quorum=1)
+    acts = (
+        lambda: roles.delete_role(role_id=deciders.id, by=owner, at=AT),
+        lambda: roles.update_role(
+            role_id=deciders.id, permissions=["approvals.view"], by=owner, at=AT
+        ),
+    )
+    said = len(events())
+
+    def refused(why):
+        for act in acts:
+            with pytest.raises(RoleInUse, match=why):
+                act()
+        assert set(get_role("deciders").codes) == {"approvals.decide", "approvals.view"}
+
+    refused("An approval rule leaves it to Deciders")
+    waiting = ask(about=About(agent_id=desk.id))
+    rules.update_rule(rule_id=rule.id, fields={"role": ""}, by=owner, at=timezone.now())
+    refused("Requests wait that only Deciders")
+    more = ["approvals.decide", "runs.view"]
+    roles.update_role(role_id=deciders.id, permissions=more, by=owner, at=AT)
+    roles.update_role(
+        role_id=deciders.id, permissions=["approvals.decide", "approvals.view"], by=owner, at=AT
+    )
+    requests.cancel_for(subject_type=KIND, subject_id=waiting.subject_id, at=timezone.now())
+    acts[1]()
+    acts[0]()
+    assert [row[0] for row in events()[said:]].count("orgs.role.deleted") == 1
+
+
+def test_a_rule_names_no_role_that_was_deleted(org, owner):
+    gone = roles.create_role(name="Gone", permissions=["approvals.decide"], by=owner, at=AT)
+    roles.delete_role(role_id=gone.id, by=owner, at=AT)
+    with pytest.raises(Invalid):
+        create(owner, role="gone")
 
 
 @pytest.mark.parametrize(

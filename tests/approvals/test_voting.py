@@ -131,9 +131,17 @@ def test_a_rules_role_decides_and_no_other(org, owner, admin, somebody):
     rule(owner, role=Role.objects.get(slug="owner"))
     approval, another = ask(), somebody("owner")
 
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(PermissionDenied) as refusal:
         approve(approval, admin)
     assert stored(approval).status == "pending"
+    people = [owner.member_label, another.member_label]
+    assert refusal.value.extra == {"granted_by_roles": ["owner"], "ask": people}
+    assert refusal.value.detail == (
+        f"Only members with the role Owner decide this. {people[0]} or {people[1]} can."
+    )
+    with pytest.raises(PermissionDenied) as refusal:
+        approve(approval, admin.without(frozenset({"members.view"})))
+    assert "ask" not in refusal.value.extra and people[0] not in refusal.value.detail
 
     approve(approval, another)
     assert stored(approval).status == "approved"

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.e2e import office as offices
 from tests.e2e import product as products
+from tests.e2e.office import Office
 from tests.e2e.person import DEMO_PASSWORD, PASSWORD, Person
 from tests.e2e.product import PASSED_ON, ROOT, Product
 
@@ -105,3 +107,26 @@ def operator(product: Product, new_person: NewPerson) -> Person:
 @pytest.fixture
 def new_slug() -> str:
     return f"org-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def demo_keys(product: Product) -> dict[str, str]:
+    return offices.make_keys(product)
+
+
+@pytest.fixture
+def office(product: Product, demo_keys: dict[str, str]) -> Iterator[Office]:
+    """The demo org with what a test makes of rules in it; none of them holds afterwards."""
+    made = Office(product, demo_keys)
+    yield made
+    made.put_away()
+
+
+@pytest.fixture
+def admin(new_person: NewPerson) -> Person:
+    return new_person("admin@acme.example", password=DEMO_PASSWORD)
+
+
+@pytest.fixture
+def member(new_person: NewPerson) -> Person:
+    return new_person("member@acme.example", password=DEMO_PASSWORD)

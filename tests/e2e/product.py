@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,17 +48,43 @@ class Product:
         return parts.scheme == "http" and is_own and parts.port == self.port
 
     def api_status(self, path: str, *, key: str, slug: str = "") -> tuple[int, dict[str, object]]:
-        """What `path` answers to a key; asked by address, as not all resolvers know *.localhost."""
+        """What `path` answers to a key."""
+        return self.api("GET", path, key=key, slug=slug)
+
+    def api(
+        self, method: str, path: str, body: Any = None, *, key: str, slug: str = ""
+    ) -> tuple[int, Any]:
+        """What a request with a key is answered; asked by address, as not all resolvers know
+        *.localhost.
+        """
         host = f"{slug}.localhost" if slug else "localhost"
         request = urllib.request.Request(  # noqa: S310 - the scheme is written here
             f"http://127.0.0.1:{self.port}{path}",
-            headers={"Host": f"{host}:{self.port}", "Authorization": f"Bearer {key}"},
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Host": f"{host}:{self.port}",
+                "Authorization": f"Bearer {key}",
+                "Content-Type": "application/json",
+            },
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
-                return response.status, json.load(response)
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+                return response.status, json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+    def manage(self, *arguments: str) -> str:
+        """What a command of `manage.py` prints, run as an operator of this instance does."""
+        environ = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        return subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            env=environ | {"MANDATE_HOME": str(self.home)},
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
 
     def stop(self) -> None:
         """End it as an operator does."""

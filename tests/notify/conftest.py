@@ -15,12 +15,13 @@ NEWS = kinds.Kind("tests.thing.happened", "A thing happened", "When a test says 
 QUIET = kinds.Kind(
     "tests.thing.quiet", "A quiet thing", "When a test says so.", email=False, channels=False
 )
+ALARM = kinds.Kind("tests.thing.burnt", "A thing burnt", "When a test says so.", always=True)
 
 
 @pytest.fixture(autouse=True)
 def _kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(kinds, "_kinds", {**kinds._kinds})
-    kinds.register(NEWS, QUIET)
+    kinds.register(NEWS, QUIET, ALARM)
     yield
 
 

@@ -10,7 +10,7 @@ import pytest
 from apps.common.ids import public_id
 from apps.notify.models import Channel, Delivery, Notice
 from apps.notify.services.telling import Audience
-from tests.notify.conftest import NEWS, said
+from tests.notify.conftest import ALARM, NEWS, said
 from tests.orgs.conftest import AT, Api, owner_of, problem, token_for
 
 URL = "https://hooks.acme.example/in/0123456789abcdef"
@@ -84,7 +84,7 @@ def test_preferences_change_what_is_named_and_nothing_else(api: Api) -> None:
     assert after["digest"] == "daily"
     changed = [row for row in after["kinds"] if row not in before["kinds"]]
     assert changed == [
-        {"kind": NEWS.code, "label": NEWS.label, "bell": True, "email": False, "channels": False}
+        {**chosen, "label": NEWS.label, "email": False, "channels": False, "always": False}
     ]
     assert api.patch("/notification-preferences", {}).json() == after
 
@@ -95,6 +95,7 @@ def test_preferences_change_what_is_named_and_nothing_else(api: Api) -> None:
         {"digest": "monthly"},
         {"kinds": [{"kind": "tests.nothing.known"}]},
         {"kinds": [{"kind": NEWS.code, "bell": "yes"}]},
+        {"kinds": [{"kind": ALARM.code, "bell": False, "email": True}]},
         {"rhythm": "daily"},
     ],
 )

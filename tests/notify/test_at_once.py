@@ -95,7 +95,7 @@ def test_each_message_leaves_once(org: Any, monkeypatch: pytest.MonkeyPatch) -> 
         channels.create_channel(name="Room", own=False, by=owner, at=AT, **webhook)
         with transaction.atomic():
             for _ in range(NUMBER):
-                said(Audience())
+                said(Audience(org=True))
         owed = list(Delivery.objects.values_list("id", flat=True))
 
     done = at_once(org, lambda: [deliver(delivery_id=row, at=AT) for row in owed])

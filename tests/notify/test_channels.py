@@ -23,9 +23,11 @@ from apps.notify.selectors import get_channel, list_channels
 from apps.notify.services import addresses, delivering, sweeping, telling
 from apps.notify.services import channels as services
 from apps.notify.services.delivering import PAUSED_AFTER, PAUSED_SINCE, deliver
+from apps.notify.services.inbox import send_test
 from apps.notify.services.pauses import MOST_TRIES, after_try
 from apps.notify.services.preferences import Ways, save_preferences
 from apps.notify.services.telling import Audience
+from apps.orgs.services import members
 from apps.trust.errors import SecretNotFound
 from tests.notify.conftest import NEWS, QUIET, said
 from tests.orgs.conftest import AT
@@ -197,6 +199,35 @@ def test_what_is_removed_leaves_no_address(owner: Any, outside: list[int]) -> No
         addresses.read(channel.id)
 
 
+@pytest.mark.parametrize("way", ["removed", "left"])
+def test_the_channels_of_who_goes_go_with_them(
+    owner: Any, somebody: Any, outside: list[int], way: str
+) -> None:
+    from apps.trust.models import AuditEvent
+
+    # Given a member's channel that is owed something, another member's and the org's
+    member, other = somebody(), somebody()
+    theirs, others = add(member, "Phone"), add(other, "Phone")
+    room = add(owner, "Room", own=False)
+    said(Audience(members=(member.member_id, other.member_id), org=True))
+    pending = next(row for row in owed() if row.channel_id == theirs.id)
+    since = AuditEvent.objects.count()
+
+    if way == "removed":
+        members.remove_member(member_id=member.member_id, by=owner, at=AT)
+    else:
+        members.leave_org(by=member, at=AT)
+
+    # Then nothing of theirs is left, and nothing arrives there
+    assert set(Channel.objects.values_list("id", flat=True)) == {others.id, room.id}
+    with pytest.raises(SecretNotFound):
+        addresses.read(theirs.id)
+    assert not deliver(delivery_id=pending.id, at=AT)
+    assert {row.channel_id for row in owed()} == {others.id, room.id}
+    gone = AuditEvent.objects.order_by("seq")[since:]
+    assert [row.action for row in gone] == ["notify.channel.removed", f"orgs.member.{way}"]
+
+
 # What goes there ------------------------------------------------------------------------------
 
 
@@ -214,10 +245,32 @@ def test_the_orgs_channels_hear_and_those_of_members_who_are_told(
     paused = add(owner, "Silent", own=False)
     services.pause_channel(channel_id=paused.id, by=owner, at=AT)
 
-    said(Audience(members=(owner.member_id,)))
+    said(Audience(members=(owner.member_id,), org=True))
 
     heard = {row.channel_id for row in owed()}
     assert heard == {places[name].id for name in ("org", "told", "this kind")}
+
+
+def test_what_is_a_members_alone_no_channel_of_the_org_hears(
+    owner: Any, somebody: Any, outside: list[int]
+) -> None:
+    # Given a room of the org's, and a viewer with a phone of their own
+    room, viewer = add(owner, "Room", own=False), somebody("viewer")
+    phone = add(viewer, "Phone")
+
+    # When they try whether notices arrive, and when their phone is paused
+    send_test(by=viewer, at=AT)
+    assert {row.channel_id for row in owed()} == {phone.id}
+    Channel.objects.filter(id=phone.id).update(
+        failures=PAUSED_AFTER - 1, failing_since=AT - PAUSED_SINCE
+    )
+    outside[:] = [500]
+    deliver(delivery_id=owed()[0].id, at=AT)
+
+    # Then only they hear of it; what is told by permission the room hears
+    assert reread(phone).state == "paused" and owed() == []
+    said(Audience(permission="notify.manage"))
+    assert {row.channel_id for row in owed()} == {room.id}
 
 
 def test_a_member_may_leave_channels_out(owner: Any) -> None:
@@ -288,7 +341,7 @@ def test_after_too_many_failures_in_a_row_it_is_paused_and_its_owner_told(
     channel = add(owner, "Room", own=False)
     outside[:] = [500]
     for _ in range(PAUSED_AFTER + 2):
-        said(Audience())
+        said(Audience(org=True))
     first = timezone.now()
     for n, delivery in enumerate(owed()[:PAUSED_AFTER], start=1):
         assert reread(channel).state == "active"
@@ -325,7 +378,7 @@ def test_a_burst_of_failures_pauses_nothing(owner: Any, outside: list[int]) -> N
     channel = add(owner, "Room", own=False)
     outside[:] = [500]
     for _ in range(PAUSED_AFTER + 2):
-        said(Audience())
+        said(Audience(org=True))
     for delivery in owed():
         deliver(delivery_id=delivery.id, at=AT)
     assert (reread(channel).state, reread(channel).failures) == ("active", PAUSED_AFTER + 2)
@@ -335,7 +388,7 @@ def test_one_that_arrives_begins_the_count_anew(owner: Any, outside: list[int]) 
     channel = add(owner, "Room", own=False)
     outside[:] = [500] * (PAUSED_AFTER - 1) + [200, 500]
     for _ in range(PAUSED_AFTER + 1):
-        said(Audience())
+        said(Audience(org=True))
     for delivery in owed():
         deliver(delivery_id=delivery.id, at=AT)
     assert (reread(channel).state, reread(channel).failures) == ("active", 1)

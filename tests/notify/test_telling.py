@@ -10,14 +10,15 @@ from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.common.errors import Invalid
 from apps.notify import kinds
 from apps.notify.errors import NotifyMisuse
-from apps.notify.models import Delivery, Digest, Notice
+from apps.notify.models import Delivery, Digest, Notice, Preference
 from apps.notify.services import telling
 from apps.notify.services.preferences import Ways, save_preferences
 from apps.notify.services.telling import Audience, next_digest
 from apps.orgs.models import Member
-from tests.notify.conftest import NEWS, QUIET, said
+from tests.notify.conftest import ALARM, NEWS, QUIET, said
 from tests.orgs.conftest import AT
 
 
@@ -152,6 +153,28 @@ def test_a_members_choice_counts(owner: Any, ways: dict[str, bool], expected: An
 
     notice = Notice.objects.get()
     assert (notice.in_inbox, notice.mail) == expected
+
+
+def test_what_everybody_has_to_hear_of_rings_whatever_was_chosen(owner: Any, somebody: Any) -> None:
+    # Given somebody who would hear of nothing, by a row from before the kind was always told
+    other = somebody()
+    silent = {"kind": ALARM.code, "bell": False, "email": False, "channels": False}
+    Preference.objects.create(member_id=other.member_id, **silent)
+    for code in (ALARM.code, NEWS.code):
+        ways = {code: Ways(bell=False, email=False, channels=False)}
+        if code == NEWS.code:
+            save_preferences(ways=ways, by=owner, at=AT)
+            continue
+        with pytest.raises(Invalid, match="always rings"):
+            save_preferences(ways=ways, by=owner, at=AT)
+
+    for kind in (ALARM, NEWS):
+        said(Audience(members=(owner.member_id, other.member_id)), kind=kind.code)
+
+    assert told(kind=ALARM.code, in_inbox=True) == {owner.member_id, other.member_id}
+    assert told(kind=NEWS.code) == {other.member_id}
+    quiet = {ALARM.code: Ways(bell=True, email=False, channels=False)}
+    save_preferences(ways=quiet, by=owner, at=AT)  # the other ways are anybody's choice
 
 
 def test_who_wants_neither_has_no_row_and_hinders_nobody(owner: Any, somebody: Any) -> None:

@@ -14,7 +14,7 @@ from apps.notify.selectors import find_digest, list_choices
 from apps.notify.services import channels as services
 from apps.notify.services.telling import Audience
 from tests.markup import Element, elements
-from tests.notify.conftest import NEWS, said
+from tests.notify.conftest import ALARM, NEWS, said
 from tests.orgs.conftest import AT, owner_of
 from tests.tenants.browsing import Browser, as_member, is_part
 
@@ -184,6 +184,18 @@ def test_preferences_show_what_counts_and_save_what_is_chosen(owner: Any, browse
     (choice,) = (c for c in list_choices(by=owner) if c.kind == NEWS)
     assert (choice.bell, choice.email, choice.channels) == (True, False, False)
     assert find_digest(by=owner) == "hourly"
+
+
+def test_the_bell_of_what_everybody_has_to_hear_of_is_shown_and_stays_on(
+    owner: Any, browser: Browser
+) -> None:
+    page = browser.get("/notifications/settings/")
+    boxes = {e.get("name"): e.attributes for e in elements(page.content.decode())}
+    assert {"checked", "disabled"} <= set(boxes[f"{ALARM.code}:bell"])
+    assert "disabled" not in boxes[f"{ALARM.code}:email"]
+    assert browser.post("/notifications/settings/", {"digest": "off"}).status_code == 303
+    (choice,) = (c for c in list_choices(by=owner) if c.kind == ALARM)
+    assert (choice.bell, choice.email, choice.channels) == (True, False, False)
 
 
 def test_a_choice_that_there_is_not_is_refused(owner: Any, browser: Browser) -> None:

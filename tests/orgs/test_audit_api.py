@@ -9,11 +9,13 @@ from django.db import connection
 
 from apps.orgs.models import ApiKey, Project
 from apps.orgs.services import projects
+from apps.orgs.services.roles import create_role
 from apps.trust import merkle, note, selectors
 from apps.trust.models import AuditEvent, SealedSecret, SigningKey
 from apps.trust.services.sealer import seal
 from apps.trust.standalone.verify_audit import verify
-from tests.orgs.conftest import AT, problem
+from tests.orgs.conftest import AT, join, problem
+from tests.tenants.browsing import as_member
 from tests.trust.conftest import TAMPER
 
 
@@ -74,6 +76,11 @@ def test_what_changed_is_for_who_may_read_data_and_files_for_who_may_export_it(a
     assert (entry["detail"], entry["body"], entry["withheld"]) == (None, None, True)
     assert entry["action"] == "orgs.project.created"
     assert problem(admin.get("/audit/export"))[0] == 403
+    blind = api_as("admin", scopes=["audit.view", "audit.export", "data.export"])
+    for kind in ("jsonl", "csv"):
+        refused = blind.get(f"/audit/export?format={kind}")
+        assert problem(refused)[0] == 403 and refused.json()["permission"] == "data.read"
+    assert blind.get("/audit/export?format=checkpoints").status_code == 200
     reader = api_as("admin", scopes=["audit.view", "audit.export", "data.read", "data.export"])
     assert reader.get(f"/audit/{log[0]}/proof").json()["entry"]["withheld"] is False
     assert reader.get("/audit/export").status_code == 200
@@ -259,3 +266,17 @@ def test_a_change_that_can_not_be_put_on_record_does_not_happen(api, org, tamper
     assert [kind.objects.count() for kind in kinds] == [count + 1 for count in before[:4]] + [
         before[4] + 3
     ]
+
+
+def test_the_page_hands_out_what_entries_say_only_to_who_reads_data(org, owner, log):
+    taking = ["audit.view", "audit.export", "data.export"]
+    blind = create_role(name="Blind", permissions=taking, by=owner, at=AT)
+    theirs, admins = (as_member(org, join(org, slug)) for slug in (blind.slug, "admin"))
+    url = "/audit/file/?format="
+    for kind in ("jsonl", "csv"):
+        assert theirs.get(f"{url}{kind}").status_code == 403
+        assert admins.get(f"{url}{kind}").status_code == 200
+        assert f"format={kind}".encode() in admins.get("/audit/").content
+        assert f"format={kind}".encode() not in theirs.get("/audit/").content
+    for kind in ("checkpoints", "verifier"):
+        assert theirs.get(f"{url}{kind}").status_code == 200

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agents.services.agents import create_agent
+from apps.common.ids import public_id
 from apps.orgs import selectors
 from apps.orgs.permissions import MATRIX, codes_of
 from apps.orgs.services import roles
@@ -76,6 +77,49 @@ def test_an_owners_only_permission_is_the_owners_to_give(org: Any, owner: Any) -
     page = as_member(org, admin).get("/settings/danger/")
     assert (page.status_code, is_page(page)) == (403, True)
     assert page.context["problem"]["ask"] == [owner.member_label]
+
+
+def test_what_is_beyond_ones_power_names_the_permission_and_who_has_it(
+    org: Any, owner: Any
+) -> None:
+    admin, viewer = Api(token_for(org, join(org, "admin"))), join(org, "viewer")
+
+    told = why(admin.patch(f"/members/{public_id('mem', viewer.member_id)}", {"role": "owner"}))
+
+    assert (told["code"], told["permission"]) == ("beyond_own_power", "owners.manage")
+    assert (told["missing_in"], told["granted_by_roles"]) == ("role", ["owner"])
+    assert told["ask"] == [owner.member_label]
+    assert told["detail"] == (
+        "You may not make anybody owner: you lack owners.manage yourself. Roles with it: Owner; "
+        f"the key’s owner is Admin. {owner.member_label} can change that."
+    )
+    narrow = Api(token_for(org, owner, scopes=["roles.manage", "keys.own"]))
+    for path, body in (
+        ("/roles", {"name": "Up", "permissions": ["audit.view"]}),
+        ("/keys", {"name": "Up", "scopes": ["audit.view"]}),
+    ):
+        told = why(narrow.post(path, body))
+        assert (told["permission"], told["missing_in"]) == ("audit.view", "scopes")
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "code"),
+    [
+        ("/settings/roles/new/", {"name": "Up", "permissions": "audit.view"}, "audit.view"),
+        ("/settings/invitations/", {"email": "up@x.example", "role": "admin"}, "agents.delete"),
+        ("/settings/keys/", {"name": "Up", "scopes": "audit.view"}, "audit.view"),
+    ],
+)
+def test_a_refusal_in_a_form_says_why_too_and_goes_on_record(
+    org: Any, owner: Any, events: Any, path: str, data: dict[str, str], code: str
+) -> None:
+    doing = ["roles.manage", "invitations.manage", "keys.own", "members.view"]
+    doer = roles.create_role(name="Doer", permissions=doing, by=owner, at=AT)
+    page = as_member(org, join(org, doer.slug)).post(path, data)
+    text = page.content.decode()
+    assert page.status_code == 422 and is_page(page)
+    assert code in text and "Roles with it: Owner" in text and owner.member_label in text
+    assert [row[:2] for row in events()[1:]] == [("trust.call.refused", "beyond_own_power")]
 
 
 def test_a_page_and_a_fragment_say_why_and_lead_to_the_roles(

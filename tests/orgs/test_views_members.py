@@ -66,8 +66,10 @@ def test_nobody_invites_above_themselves(org: Any, somebody: Any, events: Any) -
     assert offered == ["viewer", "member", "admin"]
 
     data = {"email": "kept@x.example", "role": "owner"}
-    assert admin.post("/settings/invitations/", data).status_code == 422
-    assert not Invitation.objects.filter(email="kept@x.example").exists() and events() == []
+    refused = admin.post("/settings/invitations/", data)
+    assert refused.status_code == 422 and b"you lack owners.manage yourself" in refused.content
+    assert not Invitation.objects.filter(email="kept@x.example").exists()
+    assert [row[:2] for row in events()] == [("trust.call.refused", "beyond_own_power")]
     assert admin.post("/settings/invitations/", {**data, "role": "admin"}).status_code == 303
 
 

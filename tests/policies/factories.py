@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.approvals.models import Approval
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.policies.engine.samples import INVOKE
@@ -18,8 +19,8 @@ from apps.policies.models import (
     Policy,
 )
 from apps.policies.places import find_place
-from apps.policies.services import activating, attaching
-from apps.policies.services.policies import create_policy, digest_of
+from apps.policies.services import activating, attaching, policies
+from apps.policies.services.policies import digest_of
 from apps.runs.models import Run
 from apps.tenants import keys
 from tests.orgs.conftest import AT
@@ -39,21 +40,33 @@ def make_policy(owner: Any, *, scope: str = "", ref: str = "", **fields: Any) ->
     """A draft that allows everything unless told otherwise; attached if a scope is given."""
     given = {"name": "Guard", "rego_text": ALLOW, **fields}
     place = find_place(scope, ref) if scope else None
-    who = {"by_member_id": owner.member_id, "actor": owner.actor, "at": AT}
-    return create_policy(**given, attach=place, **who)
+    return policies.create_policy(**given, attach=place, **about(owner))
 
 
 def activate(owner: Any, version: OrgPolicy) -> Any:
-    return activating.activate_policy(
-        policy_id=version.policy_id, by_member_id=owner.member_id, actor=owner.actor, at=AT
-    )
+    return activating.activate_policy(policy_id=version.policy_id, **about(owner))
 
 
-def attach(owner: Any, version: OrgPolicy, scope: str, ref: str = "") -> Attachment:
-    place = find_place(scope, ref)
+def attach(owner: Any, version: OrgPolicy, scope: str, ref: str = "") -> attaching.Attached:
     return attaching.attach_policy(
-        policy_id=version.policy_id, place=place, actor=owner.actor, at=AT
+        policy_id=version.policy_id, place=find_place(scope, ref), **about(owner)
     )
+
+
+def detach(owner: Any, version: OrgPolicy, scope: str) -> Approval | None:
+    row = Attachment.objects.get(policy=version.policy_id, scope=scope)
+    return attaching.detach_policy(
+        policy_id=version.policy_id, attachment_id=row.id, **about(owner)
+    )
+
+
+def retire(owner: Any, version: OrgPolicy) -> Approval | None:
+    return policies.retire_policy(policy_id=version.policy_id, **about(owner))
+
+
+def about(owner: Any) -> dict[str, Any]:
+    """Who changes something, and when."""
+    return {"by_member_id": owner.member_id, "actor": owner.actor, "at": AT}
 
 
 def said(version: OrgPolicy, result: str, *reasons: str) -> Object:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from apps.common.ids import public_id
+from apps.approvals.models import Approval
+from apps.approvals.services import outcome
+from apps.common.ids import parse_id, public_id
 from apps.policies.engine.samples import INVOKE
 from apps.policies.models import OrgPolicy, Policy
 from apps.runs.models import Run
@@ -137,3 +139,44 @@ def test_settings_are_changed_by_who_may_activate(api: Api, org: Any) -> None:
         "keep_inputs_days": 7,
         "two_person": False,
     }
+
+
+def test_with_two_people_each_change_of_what_decides_is_answered_with_its_approval(
+    api: Api, api_as: Any, org: Any
+) -> None:
+    body = {"name": "Guard", "rego_text": ALLOW, "attach": {"scope": "org"}}
+    path = f"/policies/{api.post('/policies', body).json()['id']}"
+    api.post(f"{path}/activate")
+    assert api.patch("/policies/settings", {"two_person": True}).json()["approval_id"] is None
+    before, boss = api.get(path).json(), api_as("admin")
+    attachment = f"{path}/attachments/{before['attachments'][0]['id']}"
+    there = {"scope": "project", "id": "default"}
+    steps = [
+        (lambda: api.post(f"{path}/attachments", there), lambda now: len(now["attachments"]) == 2),
+        (lambda: api.delete(attachment), lambda now: len(now["attachments"]) == 1),
+        (lambda: api.delete(path), lambda now: now["retired_at"] is not None),
+    ]
+    for act, has_happened in steps:
+        answer = act()
+        ref = answer.json()["approval_id"]
+        assert answer.status_code == 202 and ref == act().json()["approval_id"]
+        assert answer.json() == {**before, "approval_id": ref} and not has_happened(before)
+        asked = f"/approvals/{ref}"
+        assert problem(api.post(f"{asked}/approve", {})) == (409, "approval_own_request")
+        assert api.get(path).json() == before
+        assert boss.post(f"{asked}/approve", {}).status_code == 200
+        outcome.tell_subject(approval_id=parse_id("apr", ref), at=AT)
+        before = api.get(path).json()
+        assert has_happened(before) and api.get(asked).json()["status"] == "consumed"
+
+
+def test_with_two_people_a_draft_is_attached_detached_and_retired_at_once(
+    api: Api, org: Any
+) -> None:
+    api.patch("/policies/settings", {"two_person": True})
+    path = f"/policies/{api.post('/policies', {'name': 'x', 'rego_text': ALLOW}).json()['id']}"
+    made = api.post(f"{path}/attachments", {"scope": "org"})
+    assert made.status_code == 201
+    assert api.delete(f"{path}/attachments/{made.json()['id']}").status_code == 204
+    assert api.delete(path).status_code == 204
+    assert not Approval.objects.exists()

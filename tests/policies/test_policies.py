@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from apps.approvals.errors import OwnRequest
-from apps.approvals.models import Approval
-from apps.approvals.services import outcome, voting
 from apps.common.errors import Invalid, PreconditionFailed
 from apps.policies import selectors
 from apps.policies.errors import (
@@ -17,13 +14,23 @@ from apps.policies.errors import (
     PolicyTestsFailed,
     RegoInvalid,
 )
-from apps.policies.models import Attachment, OrgPolicy, Policy, PolicyHead
-from apps.policies.services import activating, attaching, policies
+from apps.policies.models import OrgPolicy, Policy, PolicyHead
+from apps.policies.services import activating, policies
 from apps.policies.services.deciding import decide
 from apps.policies.services.settings import change_settings
 from tests.orgs.conftest import AT
 from tests.policies.asking import question
-from tests.policies.factories import ALLOW, DENY, FLAWED, TESTS, activate, attach, make_policy
+from tests.policies.factories import (
+    ALLOW,
+    DENY,
+    FLAWED,
+    TESTS,
+    activate,
+    attach,
+    detach,
+    make_policy,
+    retire,
+)
 
 FAILING = TESTS.replace("if mandate.allow", "if not mandate.allow")
 
@@ -74,12 +81,7 @@ def test_a_draft_counts_for_nothing_and_an_active_one_for_what_it_is_attached_to
     assert (made.status, made.version, verdict()) == ("draft", 1, "allow")
     activate(owner, made)
     assert verdict() == "deny" and number() == before + 1
-    attaching.detach_policy(
-        policy_id=made.policy_id,
-        attachment_id=Attachment.objects.get(policy=made.policy_id).id,
-        actor=owner.actor,
-        at=AT,
-    )
+    detach(owner, made, "org")
     assert verdict() == "allow" and number() == before + 2
     attach(owner, made, "project", "default")
     assert verdict() == "allow" and number() == before + 3
@@ -87,7 +89,7 @@ def test_a_draft_counts_for_nothing_and_an_active_one_for_what_it_is_attached_to
     assert verdict() == "deny"
     with pytest.raises(AttachmentExists):
         attach(owner, made, "org")
-    policies.retire_policy(policy_id=made.policy_id, actor=owner.actor, at=AT)
+    retire(owner, made)
     assert verdict() == "allow" and number() == before + 5
     for change in (
         lambda: revise(owner, made, name="New"),
@@ -172,56 +174,6 @@ def test_a_shadow_is_in_the_bundle_until_it_is_ended_or_put_away(org: Any, owner
     activating.shadow_policy(policy_id=made.policy_id, on=True, **who)
     revise(owner, made, rego_text=ALLOW)
     assert not decide(question(), fresh=True).is_recorded and number() == before + 4
-
-
-@pytest.fixture
-def two_people(org: Any, owner: Any) -> None:
-    who = {"by_member_id": owner.member_id, "actor": owner.actor, "at": AT}
-    change_settings(fields={"two_person": True}, **who)
-
-
-@pytest.mark.usefixtures("two_people")
-def test_with_two_people_another_one_confirms(org: Any, owner: Any, somebody: Any) -> None:
-    made = make_policy(owner, rego_text=DENY, scope="org")
-    done = activate(owner, made)
-    assert done.approval is not None and verdict() == "allow"
-    assert activate(owner, made).approval == done.approval
-    facts = {"approval_id": done.approval.id, "comment": "", "at": AT}
-    with pytest.raises(OwnRequest):
-        voting.approve(voter=owner, **facts)
-    assert verdict() == "allow"
-    voting.approve(voter=somebody("admin"), **facts)
-    outcome.tell_subject(approval_id=done.approval.id, at=AT)
-    assert verdict() == "deny"
-    active = standing(made).active
-    assert active is not None and active.activated_by_id == owner.member_id
-    assert Approval.objects.get(id=done.approval.id).status == "consumed"
-
-
-@pytest.mark.usefixtures("two_people")
-def test_what_was_approved_is_activated_and_nothing_else(
-    org: Any, owner: Any, somebody: Any
-) -> None:
-    made = make_policy(owner, rego_text=DENY)
-    done = activate(owner, made)
-    assert done.approval is not None
-    voting.approve(voter=somebody("admin"), approval_id=done.approval.id, comment="", at=AT)
-    attach(owner, made, "org")  # it would count for more than was approved
-    outcome.tell_subject(approval_id=done.approval.id, at=AT)
-    assert standing(made).newest.status == "tested" and verdict() == "allow"
-    revise(owner, made, name="Other")
-    assert Approval.objects.get(id=done.approval.id).status == "cancelled"
-
-
-@pytest.mark.usefixtures("two_people")
-def test_two_people_are_given_up_by_two_people(org: Any, owner: Any, somebody: Any) -> None:
-    who = {"by_member_id": owner.member_id, "actor": owner.actor, "at": AT}
-    asked = change_settings(fields={"two_person": False, "keep_inputs_days": 7}, **who)
-    head = PolicyHead.objects.get()
-    assert (head.two_person, head.keep_inputs_days) == (True, 7) and asked.approval is not None
-    voting.approve(voter=somebody("owner"), approval_id=asked.approval.id, comment="", at=AT)
-    outcome.tell_subject(approval_id=asked.approval.id, at=AT)
-    assert not PolicyHead.objects.get().two_person
 
 
 def test_the_orgs_own_answer_holds_where_nothing_is_attached(org: Any, owner: Any) -> None:

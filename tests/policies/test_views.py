@@ -8,18 +8,23 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.approvals.models import Approval
 from apps.common.ids import public_id
-from apps.policies.models import Backtest, Decision, OrgPolicy
+from apps.orgs.services.roles import create_role
+from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
+from apps.policies.services.settings import change_settings
 from apps.runs.models import Run
-from tests.orgs.conftest import join
+from tests.orgs.conftest import AT, join
 from tests.policies.factories import (
     ALLOW,
     DENY,
     FLAWED,
     TESTS,
+    about,
     activate,
     decide,
     make_policy,
+    retire,
     said,
 )
 from tests.runs.factories import admit, make_agent
@@ -100,7 +105,15 @@ def test_a_shadow_counts_what_it_would_change(
     differs = {**said(guard, "deny", "no"), "would_be": "deny", "would_reasons": ["no"]}
     decide(run, shadows=[differs], at=timezone.now() + timedelta(seconds=1))
     html = browser.get(path(guard)).content.decode()
-    assert "It would have decided 1 call otherwise" in html and "A draft differs" in html
+    assert "It would have decided 1 call otherwise" in html and "Draft: denied" in html
+
+
+def test_a_draft_that_obliges_to_more_says_so(browser: Any, org: Any, guard: OrgPolicy) -> None:
+    browser.post(path(guard, "shadow/"))
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    differs = {**said(guard, "allow"), "would_be": "allow", "would_reasons": []}
+    decide(run, shadows=[differs], at=timezone.now() + timedelta(seconds=1))
+    assert "Draft: other obligations" in browser.get(path(guard)).content.decode()
 
 
 def test_a_document_is_shown_to_who_may_read_data(
@@ -148,7 +161,63 @@ def test_with_two_people_the_button_asks_for_approval(
     browser.post(path(guard, "activate/"))
     html = browser.get(path(guard)).content.decode()
     assert "waits for a second person" in html and "Request approval" not in html
+    assert f"/approvals/{public_id('apr', Approval.objects.get().id)}/" in html
     assert OrgPolicy.objects.get(id=guard.id).status == "tested"
+
+
+@pytest.fixture
+def two_people(org: Any, owner: Any, guard: OrgPolicy) -> None:
+    """The guard decides, and what decides is changed by two."""
+    activate(owner, guard)
+    change_settings(fields={"two_person": True}, **about(owner))
+
+
+@pytest.mark.usefixtures("two_people")
+@pytest.mark.parametrize(
+    ("act", "offer", "title", "waits"),
+    [
+        ("attach", "Counts once somebody", "Attach Guard to project default", ""),
+        ("detach", "Ask to detach", "Detach Guard from the organization", "Detaching waits"),
+        ("retire", "Request retirement", "Retire Guard", "Waits for a second person"),
+    ],
+)
+def test_a_change_that_waits_is_told_with_a_link_to_its_approval(
+    browser: Any, guard: OrgPolicy, act: str, offer: str, title: str, waits: str
+) -> None:
+    row = Attachment.objects.get(policy=guard.policy_id)
+    rest = f"detach/{public_id('pla', row.id)}/" if act == "detach" else f"{act}/"
+    html = browser.get(path(guard)).content.decode()
+    assert offer in html and title not in html
+    sent = browser.post(path(guard, rest), {"place": "project:default"})
+    (asked,) = Approval.objects.all()
+    html = browser.get(sent["Location"]).content.decode()
+    assert "It waits for a second person to approve it." in html
+    assert f"<b>{title}:</b>" in html and f"/approvals/{public_id('apr', asked.id)}/" in html
+    assert waits in html and (not waits or offer not in html)
+    assert list(Attachment.objects.filter(policy=guard.policy_id)) == [row]
+    assert OrgPolicy.objects.get(id=guard.id).status == "active"
+
+
+@pytest.mark.usefixtures("two_people")
+def test_who_may_not_see_approvals_is_told_without_a_link(
+    acme: Any, owner: Any, guard: OrgPolicy
+) -> None:
+    retire(owner, guard)
+    role = create_role(name="Reader", permissions=["policies.view"], by=owner, at=AT)
+    html = as_member(acme, join(acme, role.slug)).get(path(guard)).content.decode()
+    assert "<b>Retire Guard:</b>" in html and "/approvals/apr_" not in html
+
+
+@pytest.mark.usefixtures("two_people")
+def test_settings_tell_what_of_them_waits(browser: Any, org: Any) -> None:
+    settings = {"default_answer": "deny", "keep_inputs_days": "9", "two_person": "on"}
+    sent = browser.post("/policies/settings/", settings)
+    (asked,) = Approval.objects.all()
+    html = browser.get(sent["Location"]).content.decode()
+    assert "<b>Deny what no policy is attached to:</b>" in html
+    assert f"/approvals/{public_id('apr', asked.id)}/" in html
+    head = PolicyHead.objects.get()
+    assert (head.default_answer, head.keep_inputs_days) == ("allow", 9)
 
 
 def test_a_viewer_reads_and_is_offered_nothing(acme: Any, org: Any, owner: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from apps.agents.runtimes.base import Annotations, Effect
+from apps.agents.runtimes.base import Annotations, Effect, WorkFailed
 from apps.approvals.models import Approval
 from apps.policies.models import Decision, DecisionInput
 from apps.runs.errors import RunDenied
@@ -148,6 +148,24 @@ def test_a_call_that_is_done_again_from_the_record_hides_what_it_hid(
     assert work_one(at=timezone.now())
     assert (state(run), Run.objects.get().output) == (("succeeded", ""), {"told": "[masked]"})
     assert NUMBER not in kept()
+
+
+def test_a_call_that_policies_could_not_be_asked_about_hides_nothing_of_its_run(
+    scripts: Any, asker: Any
+) -> None:
+    said = {"n": 7, "text": "hello"}
+
+    def script(invocation: Any, ctx: Any) -> dict[str, Any]:
+        effect = Effect("send", Annotations(), "mail.example")
+        with pytest.raises(WorkFailed):
+            ctx.call_tool(name="POST", input=said, call=lambda key: {}, effect=effect)
+        return said
+
+    scripts["desk"] = script
+    make_agent("desk")
+    in_force('allow := false if input.action.name == "tool.call"\n')
+    assert ask(asker, "desk", input={}).run.output == said
+    assert Step.objects.get().input == {"n": "[masked]", "text": "[masked]"}
 
 
 def test_a_cap_for_a_call_counts_what_is_spent_within_it(scripts: Any, asker: Any) -> None:

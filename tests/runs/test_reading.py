@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from apps.agents.models import Agent
+from apps.orgs.models import ApiKey
 from apps.orgs.services import roles
 from apps.runs import reading, selectors
 from apps.runs.models import EventKind, Run, RunEvent
 from apps.tenants import keys
 from tests.orgs.conftest import AT, Api, join, owner_of, problem, token_for
-from tests.runs.factories import make_agent
+from tests.runs.factories import grant, make_agent
 from tests.tenants.browsing import as_member
 
 WORD = "zanzibar"
@@ -109,6 +111,49 @@ def test_a_key_without_the_scope_reads_nothing(org: Any, run: dict[str, Any]) ->
     assert narrow.get(f"/runs/{run['id']}").json()["output"] is None
     wide = Api(token_for(org, owner, scopes=["runs.view", "data.read"]))
     assert wide.get(f"/runs/{run['id']}").json() == run
+
+
+def test_an_agents_key_reads_what_the_agent_asked_for_while_its_maker_reads_data(
+    org: Any, run: dict[str, Any]
+) -> None:
+    owner, making = owner_of(org), [*SEEING, "agents.edit", "keys.own", "data.read"]
+    role = roles.create_role(name="Builder", permissions=making, by=owner, at=AT)
+    maker = join(org, role.slug)
+    grant(make_agent("front"), Agent.objects.get(slug="echo"))
+    scopes = ["agents.invoke", "runs.view"]
+    whole, narrow = (
+        Api(token_for(org, who, agent="front", scopes=scopes)) for who in (owner, maker)
+    )
+    made = invoke(whole)
+
+    # What one key of the agent asked for, all its keys read: it is the same agent
+    assert narrow.get(f"/runs/{made['id']}").json() == made
+    assert narrow.get(f"/runs/{run['id']}").json()["output"] is None
+
+    roles.update_role(role_id=role.id, permissions=making[:-1], by=owner, at=AT)
+    seen = narrow.get(f"/runs/{made['id']}").json()
+    assert (seen["title"], seen["output"], seen["withheld"]) == ("Run of echo", None, "data.read")
+    [listed] = narrow.get(f"/runs?caller={made['caller']['id']}").json()["results"]
+    assert WORD not in str(listed)
+    assert whole.get(f"/runs/{made['id']}").json() == made
+
+
+def test_who_does_not_read_data_makes_no_key_of_an_agent(org: Any, run: dict[str, Any]) -> None:
+    owner, making = owner_of(org), [*SEEING, "agents.edit", "keys.own"]
+    role = roles.create_role(name="Builder", permissions=making, by=owner, at=AT)
+    maker, before = join(org, role.slug), ApiKey.objects.count()
+    narrow = token_for(org, owner, scopes=making)
+
+    theirs, url = Api(token_for(org, maker)), "/agents/echo/keys"
+    for api in (theirs, Api(narrow)):
+        refused = api.post(url, {"name": "K", "scopes": ["runs.view"]})
+        assert problem(refused) == (403, "permission_denied")
+        assert refused.json()["permission"] == "data.read"
+    browser = as_member(org, maker)
+    assert browser.post(f"{url}/", {"name": "K"}).status_code == 403
+    assert b'id="new-key"' not in browser.get(f"{url}/").content
+    assert ApiKey.objects.count() == before + 2
+    assert Api(token_for(org, owner)).post(url, {"name": "K"}).status_code == 201
 
 
 def test_no_page_shows_it_and_each_says_why(org: Any, blind: Any, run: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from apps.agents.models import Agent
 from apps.common.ids import public_id
 from apps.orgs.selectors import find_key_principal
 from apps.orgs.services.keys import revoke_key
+from apps.orgs.services.roles import create_role
 from apps.orgs.tokens import hash_of
 from apps.runs import streams
 from apps.runs.models import Run
@@ -28,7 +29,7 @@ from apps.tenants import keys
 from apps.tenants.models import Session
 from config.handler import Handler
 from tests.common.exchange import Exchange
-from tests.orgs.conftest import owner_of, token_for
+from tests.orgs.conftest import AT, join, owner_of, token_for
 from tests.runs.factories import CALLER, admit, make_agent
 from tests.runs.following import Told, read_stream
 from tests.tenants.browsing import TwoHosts, enter, host
@@ -107,6 +108,21 @@ def world(throwaway_org: Any, scripts: Any, monkeypatch: pytest.MonkeyPatch) -> 
     scripts["teller"] = tell
     yield World(throwaway_org())
     connections.close_all()
+
+
+def cookies_of(world: World, email: str) -> str:
+    """What the browser of somebody who has just signed in sends along."""
+    browser = TwoHosts()
+    with keys.holding():
+        enter(browser, world.org, email)
+    jar = browser.on(host(world.org)).cookies
+    return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
+
+
+def page_events(world: World, run: str, cookies: str) -> Exchange:
+    """What the page of a run follows."""
+    where = host(world.org)["HTTP_HOST"]
+    return Exchange(f"/runs/{run}/events/", host=where, headers={"Cookie": cookies})
 
 
 def kinds(events: list[Told]) -> list[str]:
@@ -274,15 +290,10 @@ def test_a_page_is_told_of_its_run_until_the_session_ends(
 ) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT", 0.05)
     monkeypatch.setattr(streams, "ASK_AGAIN", 0.0)
-    run, browser = world.queue(), TwoHosts()
-    with keys.holding():
-        enter(browser, world.org, f"owner@{world.org.slug}.example")
-    where = host(world.org)["HTTP_HOST"]
-    cookies = browser.on(host(world.org)).cookies
-    cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+    run, cookies = world.queue(), cookies_of(world, world.owner.email)
 
     def page() -> Exchange:
-        return Exchange(f"/runs/{run}/events/", host=where, headers={"Cookie": cookie})
+        return page_events(world, run, cookies)
 
     def sign_out() -> None:
         Session.objects.filter(org_id=world.org.id).delete()
@@ -305,7 +316,7 @@ def test_a_page_is_told_of_its_run_until_the_session_ends(
     async def to_the_end() -> list[Told]:
         exchange = page()
         following = world.start(exchange)
-        await until(lambda: b"queued" in exchange.content)
+        await until(lambda: b"event: status" in exchange.content)
         await sync_to_async(end, thread_sensitive=False)()
         await asyncio.wait_for(following, PATIENCE)
         return read_stream(exchange.content)
@@ -315,6 +326,40 @@ def test_a_page_is_told_of_its_run_until_the_session_ends(
     with world.inside():
         run = public_id("run", Run.objects.get(status="queued").id)
     assert kinds(asyncio.run(scenario())) == ["status"]
+
+
+def test_a_page_is_told_that_something_is_new_and_never_what(world: World, scripts: Any) -> None:
+    def work(invocation: Any, ctx: Any) -> dict[str, Any]:
+        ctx.log("info", "zanzibar")
+        ctx.delta("zanzibar")
+        with ctx.step("ask", {"said": "zanzibar"}):
+            raise ValueError("zanzibar")
+
+    scripts["teller"] = work
+    run = world.queue()
+    world.work()
+    with world.inside():
+        role = create_role(name="Blind", permissions=["runs.view"], by=world.owner, at=AT)
+        blind = join(world.org, role.slug)
+
+    def told_to(who: Any) -> list[Told]:
+        exchange = page_events(world, run, cookies_of(world, who.email))
+        told = asyncio.run(world.whole(exchange))
+        assert b"zanzibar" not in exchange.content
+        assert all(set(event.data) == {"run", "at"} for event in told[:-1])
+        return told
+
+    seen, facts = told_to(world.owner), told_to(blind)
+    assert set(kinds(seen)) == {"status", "log", "step", "end"}
+    assert kinds(facts) == [kind for kind in kinds(seen) if kind != "log"]
+    assert facts[-1].data == {"status": "failed"}
+    assert b"zanzibar" in whole_of(world, run)  # by the API, to who may read it
+
+
+def whole_of(world: World, run: str) -> bytes:
+    exchange = world.events(run)
+    asyncio.run(world.whole(exchange))
+    return bytes(exchange.content)
 
 
 def test_a_stream_ends_in_time_and_goes_on_elsewhere(

@@ -19,6 +19,7 @@ from apps.runs.services.invoke import Ask, invoke
 from apps.runs.views import console
 from tests.orgs.conftest import AT
 from tests.runs.factories import BY, admit, capability, make_agent
+from tests.runs.governing import in_force
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 URL = "/agents/echo/try/"
@@ -183,6 +184,25 @@ def test_a_refusal_is_explained_and_on_record(browser: Browser, echo: Agent) -> 
         assert sum(f"/runs/{run}/" in html for run in runs) == 1
     assert set(Run.objects.values_list("status", flat=True)) == {"denied"}
     assert b"so a call would be refused" in browser.get(URL).content
+
+
+def test_a_refusal_by_policies_leads_to_what_they_decided(browser: Browser, echo: Agent) -> None:
+    in_force('deny contains "Not for echoes." if true\n')
+    answer = send(browser, browser.get(URL), {"text": "a"}, htmx="1")
+    run, html = Run.objects.get(), answer.content.decode()
+    assert answer.status_code == 403 and "Not for echoes." in html and run.decision_id
+    assert f'href="/policies/decisions/dec_{run.decision_id.hex}/">See the decision' in html
+    assert f"/runs/{public_id('run', run.id)}/" in html and "try again" not in html
+
+
+def test_a_rate_says_when_to_try_again(browser: Browser, echo: Agent) -> None:
+    in_force('obligations := {"limit_rate": {"requests": 1, "seconds": 7200}}\n')
+    assert send(browser, browser.get(URL), {"text": "a"}, htmx="1").status_code == 200
+    answer = send(browser, browser.get(URL), {"text": "b"}, htmx="1")
+    html = answer.content.decode()
+    assert answer.status_code == 429 and answer["HX-Retarget"] == "#console"
+    assert "allow this caller no more calls" in html and "See the decision" in html
+    assert re.search(r"You can try again <time [^>]+>in (a moment|\d+ (min|h))</time>\.", html)
 
 
 def test_a_run_in_the_background_is_followed(browser: Browser, echo: Agent) -> None:

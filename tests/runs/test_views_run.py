@@ -164,3 +164,22 @@ def test_a_run_that_waits_leads_to_what_is_asked(
     assert "A person has to agree first." in page
     assert f'href="/approvals/apr_{run.approval_id.hex}/"' in page
     assert f"dec_…{run.decision_id.hex[-8:]}" in page
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [("approval_rejected", "approval"), ("policy", "decision")]
+)
+def test_a_refused_run_leads_to_where_that_is_told(
+    browser: Browser, scripts: Any, somebody: Any, reason: str, kind: str
+) -> None:
+    make_agent("echo")
+    in_force('require_approval contains "A person agrees." if true\n')
+    run = invoke(Ask(agent="echo", input={}), caller=somebody("member"), at=timezone.now()).run
+    assert browser.get(url_of(run.id)).context["told"] == {}  # the control: nobody has refused it
+    Run.objects.filter(id=run.id).update(status="denied", reason=reason, finished_at=timezone.now())
+    page = browser.get(url_of(run.id))
+
+    ids = {"approval": f"/apr_{run.approval_id.hex}/", "decision": f"/dec_{run.decision_id.hex}/"}
+    assert page.context["told"]["url"].endswith(ids[kind])
+    html = page.content.decode()
+    assert f"See the {kind}" in html and "None: it never began." in html

@@ -372,8 +372,8 @@ class AgentKeysView(OrgView):
         examples=examples.KEY_CREATE,
     )
     def post(self, request: Request, agent: str) -> Response:
-        """Make a key that acts as the agent, for whoever may edit agents. It calls no agent without
-        a grant. Its token is in this answer and nowhere else.
+        """Make a key that acts as the agent, for whoever may edit agents and read data. It calls no
+        agent without a grant. Its token is in this answer and nowhere else.
         """
         body = self.read(AgentKeyWrite)
         made = create_key(**body, agent=agent, by=self.by, at=timezone.now())

@@ -29,7 +29,8 @@ def index(request: HttpRequest, ref: str) -> HttpResponse:
     agent, by, now = selectors.get_agent(ref), principal_of(request), timezone.now()
     form = KeyForm(request.POST if request.method == "POST" else None, by=by, as_agent=True)
     if request.method == "POST":
-        check(request, NEEDED)
+        for code in NEEDED:
+            check(request, code)
         if form.is_valid() and (made := make_key(request, form, agent=ref, at=now)):
             context = agent_page(request, agent, "agents:keys")
             context["all_url"] = agent_url(request, agent, "agents:keys")
@@ -41,7 +42,7 @@ def index(request: HttpRequest, ref: str) -> HttpResponse:
         "agents:keys",
         keys=[key_row(key, by, now) for key in rows],
         form=form,
-        can_create=by.may(NEEDED),
+        can_create=by.permissions.issuperset(NEEDED),
         command=command(request, f"/v1/agents/{agent.slug}/keys"),
     )
     status = 422 if form.is_bound else 200

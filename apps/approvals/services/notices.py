@@ -1,7 +1,8 @@
 """Who is told what of a request: those who may decide it, those who asked, and on broken glass all
 who ever decide. In the transaction of what is told, before it is put on record.
 
-What is to happen stands on the request's page only; a notice goes to mail and channels.
+What is to happen stands on the request's page only, and its title repeats it: a notice goes to mail
+and to channels, which others may read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from apps.approvals.models import Approval
-from apps.approvals.selectors import APPROVAL, DECIDE, list_voter_ids
+from apps.approvals.selectors import APPROVAL, DECIDE, list_voter_ids, plain_title
 from apps.common.formats import moment_utc
 from apps.common.ids import public_id
 from apps.notify.kinds import Kind
@@ -34,7 +35,8 @@ EXPIRED: Final = Kind(
 GLASS: Final = Kind(
     "approvals.glass.broken",
     "Glass was broken",
-    "When somebody approved something alone in an emergency.",
+    "When somebody approved something alone in an emergency. The bell always tells it.",
+    always=True,
 )
 KINDS: Final = (MADE, DECIDED, EXPIRED, GLASS)
 
@@ -43,16 +45,16 @@ def tell_made(approval: Approval, at: datetime) -> None:
     """Tell those who may decide it that it waits."""
     body = [f"{approval.requester_label} asks.", *approval.reasons]
     body.append(f"Without an answer by {moment_utc(approval.expires_at)} it is refused.")
-    to = Audience(members=tuple(list_voter_ids(approval)))
-    _tell(MADE, approval, f"Waits for approval: {approval.title}", "\n".join(body), to, at)
+    to = Audience(members=tuple(list_voter_ids(approval)), org=True)
+    _tell(MADE, approval, f"Waits for approval: {plain_title(approval)}", "\n".join(body), to, at)
 
 
 def tell_decided(approval: Approval, by: Principal, comment: str, at: datetime) -> None:
     """Tell who asked how somebody decided."""
     word = approval.get_status_display()
     body = f"By {by.member_label}. {comment}".strip()
-    to = Audience(members=_asker(approval), without=by.member_id)
-    _tell(DECIDED, approval, f"{word}: {approval.title}", body, to, at)
+    to = Audience(members=_asker(approval), without=by.member_id, org=True)
+    _tell(DECIDED, approval, f"{word}: {plain_title(approval)}", body, to, at)
 
 
 def tell_expired(approval: Approval, at: datetime) -> None:
@@ -60,8 +62,8 @@ def tell_expired(approval: Approval, at: datetime) -> None:
     was_approved = approval.approver_id is not None
     body = "It was approved and not used in time." if was_approved else "Nobody decided it in time."
     voters = () if was_approved else tuple(list_voter_ids(approval))
-    to = Audience(members=(*_asker(approval), *voters))
-    _tell(EXPIRED, approval, f"Expired: {approval.title}", body, to, at)
+    to = Audience(members=(*_asker(approval), *voters), org=True)
+    _tell(EXPIRED, approval, f"Expired: {plain_title(approval)}", body, to, at)
 
 
 def tell_glass(approval: Approval, by: Principal, at: datetime) -> None:
@@ -69,7 +71,7 @@ def tell_glass(approval: Approval, by: Principal, at: datetime) -> None:
     body = f"{by.member_label} approved it alone, without the votes it needs. "
     body += f"The reason given: {approval.glass_reason}"
     to = Audience(permission=DECIDE, members=_asker(approval), without=by.member_id)
-    _tell(GLASS, approval, f"Glass broken: {approval.title}", body, to, at)
+    _tell(GLASS, approval, f"Glass broken: {plain_title(approval)}", body, to, at)
 
 
 def _asker(approval: Approval) -> tuple[UUID, ...]:

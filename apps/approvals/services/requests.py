@@ -7,12 +7,13 @@ Postgres' clock says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Never
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from apps.approvals import registry
 from apps.approvals.errors import (
@@ -127,16 +128,15 @@ def cancel_for(*, subject_type: str, subject_id: UUID, at: datetime, actor: Acto
     """Take back whatever is still open about a subject that is over; within the caller's
     transaction. How many there were.
     """
-    rows = Approval.objects.select_for_update().filter(
-        subject_type=subject_type, subject_id=subject_id, status__in=Approval.OPEN
-    )
-    found = list(rows.order_by("id"))
-    for approval in found:
-        approval.cancel(at=at)
-        save_move(approval)
-    for approval in found:
-        record(approval, "request.cancelled", actor, at)
-    return len(found)
+    rows = Approval.objects.filter(subject_type=subject_type, subject_id=subject_id)
+    return _cancel(rows, actor, at)
+
+
+def cancel_these(*, approval_ids: Collection[UUID], at: datetime, actor: Actor = SYSTEM) -> int:
+    """Take back those of these requests that are still open, for what they ask can't happen any
+    more; within the caller's transaction. How many there were.
+    """
+    return _cancel(Approval.objects.filter(id__in=approval_ids), actor, at)
 
 
 def cancel_request(*, approval_id: UUID, by: Principal, at: datetime) -> Approval:
@@ -163,6 +163,17 @@ def hold(approval_id: UUID) -> Approval:
     if approval is None:
         raise NotFound("There is no such approval.")
     return approval
+
+
+def _cancel(rows: QuerySet[Approval], actor: Actor, at: datetime) -> int:
+    """All rows are locked before the first is put on record."""
+    found = list(rows.filter(status__in=Approval.OPEN).select_for_update().order_by("id"))
+    for approval in found:
+        approval.cancel(at=at)
+        save_move(approval)
+    for approval in found:
+        record(approval, "request.cancelled", actor, at)
+    return len(found)
 
 
 def _expiry(rule: ApprovalRule | None, latest: datetime | None, at: datetime) -> datetime:

@@ -132,10 +132,12 @@ def _project(ref: str) -> Any:
 
 
 def _deciding_role(slug: str) -> Role | None:
-    """The role that decides; raises Invalid for one that may not decide anything."""
+    """The role that decides, held so that it keeps the permission until the commit; raises Invalid
+    for one that may not decide anything.
+    """
     if not slug:
         return None
-    role = Role.objects.filter(slug=slug).first()
+    role = Role.objects.select_for_update(no_key=True).filter(slug=slug, deleted_at=None).first()
     if role is None:
         raise Invalid.of("role", "There is no such role.")
     if not RolePermission.objects.filter(role=role, permission__code=DECIDE).exists():

@@ -12,10 +12,13 @@ from django.db import transaction
 
 from apps.approvals.errors import AlreadyVoted, ApprovalClosed, ApprovalExpired, OwnRequest
 from apps.approvals.models import Approval, ApprovalStatus, Clock, Verdict, Vote
+from apps.approvals.selectors import list_voter_names
 from apps.approvals.services import notices
 from apps.approvals.services.recording import record, save_move
 from apps.approvals.services.requests import hold
 from apps.common.errors import Invalid, PermissionDenied
+from apps.orgs.denials import PEOPLE_NAMED, listed
+from apps.orgs.models import Role
 from apps.orgs.principals import Principal
 
 COMMENT_MAX = 500
@@ -78,10 +81,20 @@ def _hold_open(approval_id: UUID, voter: Principal) -> Approval:
     _check_open(approval)
     _check_other(approval, voter)
     if approval.role is not None and approval.role.slug != voter.role:
-        raise PermissionDenied(f"Only members with the role {approval.role.name} decide this.")
+        raise _not_asked(approval, approval.role, voter)
     if approval.votes.filter(member_id=voter.member_id).exists():
         raise AlreadyVoted("A member has one vote, and it can't be changed.")
     return approval
+
+
+def _not_asked(approval: Approval, role: Role, voter: Principal) -> PermissionDenied:
+    """Names who is asked, to who may see members."""
+    detail = f"Only members with the role {role.name} decide this."
+    people = list_voter_names(approval, limit=PEOPLE_NAMED) if voter.may("members.view") else []
+    if not people:
+        return PermissionDenied(detail, granted_by_roles=[role.slug])
+    detail = f"{detail} {listed(people, 'or')} can."
+    return PermissionDenied(detail, granted_by_roles=[role.slug], ask=people)
 
 
 def _check_open(approval: Approval) -> None:

@@ -51,6 +51,7 @@ _PREFERENCES: Final[dict[str, Any]] = {
             "bell": True,
             "email": False,
             "channels": True,
+            "always": False,
         }
     ],
 }

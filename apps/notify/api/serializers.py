@@ -113,6 +113,9 @@ class WaysRead(serializers.Serializer[Any]):
     bell = serializers.BooleanField()
     email = serializers.BooleanField()
     channels = serializers.BooleanField(help_text="The member's own channels.")
+    always = serializers.BooleanField(
+        source="kind.always", help_text="Whether the bell can't be turned off."
+    )
 
 
 class PreferencesRead(serializers.Serializer[Any]):

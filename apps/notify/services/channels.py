@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.views.decorators.debug import sensitive_variables
 
+from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound
 from apps.common.ids import public_id
 from apps.common.jobs import enqueue
@@ -142,12 +143,14 @@ def pause_channel(*, channel_id: UUID, by: Principal, at: datetime) -> Channel:
 def remove_channel(*, channel_id: UUID, by: Principal, at: datetime) -> None:
     """Forget a channel, its address and what went there. Raises NotFound."""
     with transaction.atomic():
-        channel = _locked(channel_id, by)
-        Delivery.objects.filter(channel_id=channel.id).delete()
-        addresses.forget(channel.id)
-        old = _facts(channel)
-        Channel.objects.filter(id=channel.id).delete()
-        _record(channel, "removed", by.actor, at, old=old)
+        _remove([_locked(channel_id, by)], by.actor, at)
+
+
+def remove_channels_of(*, member_id: UUID, actor: Actor, at: datetime) -> None:
+    """Forget the channels of a member who goes: nobody else could, and nothing is told them."""
+    with transaction.atomic():
+        rows = Channel.objects.select_for_update().filter(member_id=member_id).order_by("id")
+        _remove(list(rows), actor, at)
 
 
 def test_channel(*, channel_id: UUID, by: Principal, at: datetime) -> Delivery:
@@ -164,6 +167,15 @@ def test_channel(*, channel_id: UUID, by: Principal, at: datetime) -> Delivery:
         delivery.save(force_insert=True)
         enqueue("notify.deliver", delivery_id=str(delivery.id))
     return delivery
+
+
+def _remove(found: Sequence[Channel], actor: Actor, at: datetime) -> None:
+    for channel in found:
+        Delivery.objects.filter(channel_id=channel.id).delete()
+        addresses.forget(channel.id)
+        Channel.objects.filter(id=channel.id).delete()
+    for channel in found:
+        _record(channel, "removed", actor, at, old=_facts(channel))
 
 
 def _test_news(channel: Channel) -> News:

@@ -32,9 +32,11 @@ def save_preferences(
 
     Kinds that aren't named keep theirs. Raises Invalid.
     """
-    known = {kind.code for kind in list_kinds()}
-    if unknown := sorted(set(ways) - known):
+    known = {kind.code: kind for kind in list_kinds()}
+    if unknown := sorted(set(ways) - set(known)):
         raise Invalid.of("kinds", f"There is no kind {unknown[0][:60]}.")
+    if silenced := [code for code in sorted(ways) if known[code].always and not ways[code].bell]:
+        raise Invalid.of("kinds", f"{silenced[0]} always rings the bell: leave that on.")
     if every is not None and every not in Digest.Every.values:
         raise Invalid.of("digest", f"Use one of: {', '.join(Digest.Every.values)}.")
     with transaction.atomic():

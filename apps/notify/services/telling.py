@@ -41,11 +41,15 @@ _BATCH: Final = 500
 class Audience:
     """Who is told: members who have a permission, and members by their ids; never `without`, the
     one who did it, and never somebody who has left.
+
+    The org's channels hear what is told by permission, and of what members are told by name only
+    what is the `org`'s news: the rest is theirs alone.
     """
 
     permission: str = ""
     members: tuple[UUID, ...] = ()
     without: UUID | None = None
+    org: bool = False
 
     def rows(self) -> QuerySet[Any]:
         named = orgs.list_members().filter(id__in=self.members)
@@ -102,8 +106,8 @@ def tell(
 ) -> int:
     """Tell an audience what happened, in the transaction in which it does; how many are told.
 
-    `path` is the page about it. The org's channels hear it too, if they take its kind. Call it
-    before the audit event: that is the last lock. Raises KeyError for a kind that isn't
+    `path` is the page about it. The org's channels hear what is the org's, if they take its kind.
+    Call it before the audit event: that is the last lock. Raises KeyError for a kind that isn't
     registered, NotifyMisuse outside a transaction.
     """
     if not connection.in_atomic_block:
@@ -112,7 +116,8 @@ def tell(
     news = News(kind, title, body, path, subject_type, subject_id).checked()
     reached = list(_reach(to, found))
     _write_notices(news, reached, at)
-    _owe_deliveries(news, [member.id for member in reached if member.channels], at)
+    hears = Q(member_id__in=[member.id for member in reached if member.channels])
+    _owe_deliveries(news, hears | Q(member=None) if to.org or to.permission else hears, at)
     return len(reached)
 
 
@@ -134,7 +139,8 @@ def _reach(to: Audience, kind: kinds.Kind) -> Iterable[Reached]:
     rows = to.rows().annotate(chosen=Subquery(chosen[:1]), every=Subquery(every[:1]))
     presumed = {"bell": kind.bell, "email": kind.email, "channels": kind.channels}
     for member_id, ways_, often in rows.values_list("id", "chosen", "every").order_by("id"):
-        yield Reached(member_id, **(ways_ or presumed), every=often or Digest.Every.OFF)
+        reached = Reached(member_id, **(ways_ or presumed), every=often or Digest.Every.OFF)
+        yield replace(reached, bell=True) if kind.always else reached
 
 
 def _write_notices(news: News, reached: list[Reached], at: datetime) -> None:
@@ -168,12 +174,10 @@ def _schedule_digests(members: list[UUID], at: datetime) -> None:
     Digest.objects.filter(member_id__in=members, due_at=None).update(due_at=Case(*times))
 
 
-def _owe_deliveries(news: News, members: list[UUID], at: datetime) -> None:
-    """A row and a wake-up for each channel that takes this: the org's, and those of members."""
+def _owe_deliveries(news: News, hears: Q, at: datetime) -> None:
+    """A row and a wake-up for each of these channels that takes this."""
     takes = Q(kinds=[]) | Q(kinds__contains=[news.kind])
-    places = Channel.objects.filter(
-        takes, Q(member=None) | Q(member_id__in=members), state=Channel.State.ACTIVE
-    )
+    places = Channel.objects.filter(hears, takes, state=Channel.State.ACTIVE)
     owed = [owe(channel_id, news, at) for channel_id in places.values_list("id", flat=True)]
     Delivery.objects.bulk_create(owed, batch_size=_BATCH)
     for row in owed:

@@ -19,7 +19,7 @@ from apps.common.pagination import Keyset
 from apps.orgs.api import audit_examples as examples
 from apps.orgs.api import audit_shapes as s
 from apps.orgs.api.base import OrgView
-from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier
+from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier, codes_for
 from apps.orgs.denials import needed
 from apps.trust import checking, proving, records, selectors
 from apps.trust.services import retention
@@ -153,10 +153,13 @@ class AuditExportView(OrgView):
         examples=examples.EXPORT,
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """The whole log for the offline verifier, its entries as CSV, or its checkpoints."""
-        if not self.by.may("data.export"):
-            raise needed("data.export")
+        """The whole log for the offline verifier, its entries as CSV, or its checkpoints. Needs
+        `data.export` besides, and for entries `data.read`.
+        """
         asked = self.read_query(s.ExportFilter)
+        for code in codes_for(asked["format"]):
+            if not self.by.may(code):
+                raise needed(code)
         return answer_export(asked.pop("format"), **asked)
 
 

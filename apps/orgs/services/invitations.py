@@ -29,7 +29,7 @@ from apps.orgs.errors import AlreadyInvited, AlreadyMember, InvitationClosed
 from apps.orgs.models import Invitation, Member
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, actor_of, count_members
-from apps.orgs.services.members import check_may_give, get_grantable_role
+from apps.orgs.services.members import check_may_give, get_grantable_role, still_covers
 from apps.orgs.services.recording import recorder
 from apps.orgs.tokens import hash_of
 from apps.tenants import selectors as tenants
@@ -139,14 +139,17 @@ def deliver_invitation(*, invitation_id: UUID, at: datetime) -> bool:
 def accept_invitation(*, invitation_id: UUID, user_id: UUID, at: datetime) -> Member:
     """Make the invited person a member with the role that the invitation names.
 
-    Who may accept is said by the address: it must be a verified one of this user. Raises
-    NotFound, InvitationClosed, PermissionDenied for anybody else, AlreadyMember, PlanLimit.
+    Who may accept is said by the address: it must be a verified one of this user. It gives what
+    its inviter may give at that moment. Raises NotFound, InvitationClosed, PermissionDenied for
+    anybody else, AlreadyMember, PlanLimit.
     """
     with transaction.atomic():
         hold_room("members", count=count_members)
         invitation = _lock_open(invitation_id)
         if invitation.expires_at <= at:
             raise InvitationClosed("The invitation has expired. Ask for a new one.")
+        if not still_covers(invitation):
+            raise InvitationClosed("Who sent it may no longer give this role. Ask for a new one.")
         _check_addressee(invitation, user_id)
         member = _join(invitation, user_id, at)
         _forget_link(invitation)

@@ -215,7 +215,8 @@ def _check_scopes(scopes: list[str], by: Principal) -> list[str]:
         if not by.is_unrestricted:
             raise BeyondOwnPower("Name scopes that your key has.")
     elif missing := [scope for scope in wanted if not by.may(scope)]:
-        raise BeyondOwnPower(f"You don't have the permission {missing[0]} yourself.")
+        detail = f"You don't have the permission {missing[0]} yourself."
+        raise BeyondOwnPower(detail, permission=missing[0])
     return wanted
 
 

@@ -7,12 +7,15 @@ changes run one after the other and the second counts what the first has left.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
+from apps.orgs import leaving
 from apps.orgs.errors import BeyondOwnPower, LastOwner
 from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import OWNER
@@ -22,6 +25,8 @@ from apps.orgs.services.keys import revoke_keys_of
 from apps.orgs.services.recording import recorder
 from apps.tenants.services import key_index, membership
 
+INVITING: Final = "invitations.manage"
+OWNERS: Final = "owners.manage"
 _record = recorder("member", MEMBER)
 _record_invitation = recorder("invitation", INVITATION)
 
@@ -42,8 +47,7 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
         _keep_an_owner(member)
         member.role = new_role
         member.save(update_fields=["role"])
-        if not _may_invite(new_role):
-            withdraw_invitations(member, by.actor, at)
+        withdraw_beyond(by.actor, at, invited_by=member)
         _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
     return member
 
@@ -110,9 +114,12 @@ def check_may_give(role: Role, *, by: Principal) -> None:
     A key counts with its scopes, so one that is cut down can't make anybody stronger than itself.
     Raises BeyondOwnPower.
     """
-    owner = role.slug == OWNER and not by.may("owners.manage")
-    if owner or not by.permissions.issuperset(_codes_of(role)):
-        raise BeyondOwnPower(f"You may not make anybody {role.name.lower()}.")
+    missing = sorted(codes_of(role) - by.permissions)
+    if role.slug == OWNER and not by.may(OWNERS):
+        missing = [OWNERS]
+    if missing:
+        detail = f"You may not make anybody {role.name.lower()}: you lack {missing[0]} yourself."
+        raise BeyondOwnPower(detail, permission=missing[0])
 
 
 def check_may_touch(member: Member, *, by: Principal) -> None:
@@ -122,13 +129,16 @@ def check_may_touch(member: Member, *, by: Principal) -> None:
     A key counts with its member's whole role here: its scopes say what it does, not whom it
     outranks.
     """
-    if member.role.slug == OWNER and not by.may("owners.manage"):
-        raise BeyondOwnPower("Only an owner may change or remove an owner.")
-    if missing := sorted(_codes_of(member.role) - by.role_permissions):
-        raise BeyondOwnPower(f"{member.label} may more than you: their role has {missing[0]}.")
+    if member.role.slug == OWNER and not by.may(OWNERS):
+        detail = f"Only an owner may change or remove an owner: it takes {OWNERS}."
+        raise BeyondOwnPower(detail, permission=OWNERS)
+    if missing := sorted(codes_of(member.role) - by.role_permissions):
+        detail = f"{member.label} may more than you: their role has {missing[0]}."
+        raise BeyondOwnPower(detail, permission=missing[0])
 
 
-def _codes_of(role: Role) -> frozenset[str]:
+def codes_of(role: Role) -> frozenset[str]:
+    """What a role may now."""
     return frozenset(role.grants.values_list("permission__code", flat=True))
 
 
@@ -137,21 +147,32 @@ def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     member.left_at = at
     member.save(update_fields=["left_at"])
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
-    withdraw_invitations(member, actor, at)
+    _withdraw(Invitation.objects.filter(invited_by=member), actor, at)
     revoke_keys_of(member=member, actor=actor, at=at)
+    leaving.follow_all(member_id=member.id, actor=actor, at=at)
     _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
 
 
-def _may_invite(role: Role) -> bool:
-    return "invitations.manage" in _codes_of(role)
+def still_covers(invitation: Invitation) -> bool:
+    """Whether who invited may invite still, and themselves all that the invitation gives."""
+    inviter = invitation.invited_by
+    codes = codes_of(inviter.role)
+    return inviter.left_at is None and INVITING in codes and codes >= codes_of(invitation.role)
 
 
-def withdraw_invitations(member: Member, actor: Actor, at: datetime) -> None:
-    """Take back the open invitations of somebody who may no longer invite: nobody comes back, or
-    brings anybody in, by a link that they made before.
+def withdraw_beyond(actor: Actor, at: datetime, **which: Any) -> None:
+    """Take back those of the open invitations that give what their inviter may not, or no longer:
+    nobody comes back, or brings anybody in, by a link that they made before.
     """
-    rows = Invitation.objects.select_for_update(of=("self",)).select_related("role")
-    for invitation in rows.filter(invited_by=member, state=Invitation.State.PENDING):
+    found = Invitation.objects.filter(state=Invitation.State.PENDING, **which)
+    rows = found.select_related("role", "invited_by__role")
+    beyond = [invitation.id for invitation in rows if not still_covers(invitation)]
+    _withdraw(Invitation.objects.filter(id__in=beyond), actor, at)
+
+
+def _withdraw(invitations: QuerySet[Invitation], actor: Actor, at: datetime) -> None:
+    rows = invitations.select_for_update(of=("self",)).select_related("role").order_by("id")
+    for invitation in rows.filter(state=Invitation.State.PENDING):
         if invitation.token_hash:
             key_index.forget_invitation(token_hash=bytes(invitation.token_hash))
         invitation.revoke()
@@ -170,7 +191,8 @@ def _keep_an_owner(member: Member) -> None:
 
 
 def _lock(member_id: UUID) -> Member:
-    rows = Member.objects.select_for_update(of=("self",)).select_related("role")
+    """The member, held; what refers to them meanwhile, such as a notice, needn't wait."""
+    rows = Member.objects.select_for_update(of=("self",), no_key=True).select_related("role")
     member = rows.filter(id=member_id, left_at=None).first()
     if member is None:
         raise NotFound

@@ -11,5 +11,6 @@ from apps.trust.services import record_refusal
 
 def refuse(principal: Principal, error: PermissionDenied) -> None:
     """Record what was refused to whom; called where it is answered, after the transaction ended."""
-    rule = str(error.extra.get("permission") or error.code)
+    is_plain = error.code == PermissionDenied.code
+    rule = str(is_plain and error.extra.get("permission") or error.code)
     record_refusal(actor=principal.actor, rule=rule, at=timezone.now())

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
 from apps.common.text import free_slug, is_one_line, is_slug, make_slug
+from apps.orgs import role_uses
 from apps.orgs.errors import (
     BeyondOwnPower,
     BuiltInRoleStays,
@@ -27,7 +28,7 @@ from apps.orgs.models import Invitation, Member, Permission, Role, RolePermissio
 from apps.orgs.permissions import CUSTOM_RANK, MATRIX, OWNERS_ONLY
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import ROLE, get_role
-from apps.orgs.services.members import lock_owner_role, withdraw_invitations
+from apps.orgs.services.members import lock_owner_role, withdraw_beyond
 from apps.orgs.services.recording import recorder
 
 ROLES_MAX: Final = 30
@@ -36,7 +37,6 @@ DESCRIPTION_MAX: Final = 200
 HOLDERS_NAMED: Final = 3
 RESERVED: Final = frozenset({"new"})
 """What stands in the address of a page of its own."""
-INVITING: Final = "invitations.manage"
 _record = recorder("role", ROLE)
 
 
@@ -88,9 +88,10 @@ def update_role(
 ) -> Role:
     """Change what is given and leave the rest; its members may what it says from then on.
 
-    Open invitations of members who thereby may no longer invite are taken back. Raises NotFound,
+    Open invitations that thereby give more than their inviter may are taken back. Raises NotFound,
     PreconditionFailed, BuiltInRoleStays, Invalid, BeyondOwnPower for a role that may more than
-    `by`, before or after, RoleNameInUse.
+    `by`, before or after, RoleNameInUse, RoleInUse where something is left to it that it could do
+    no more.
     """
     with transaction.atomic():
         role, held = _lock(role_id, expected, by)
@@ -104,11 +105,15 @@ def update_role(
         changed = [field for field in after if after[field] != before[field]]
         if not changed:
             return role
+        if held - codes:
+            _check_leaves_nothing(role, codes)
         role.version += 1
         _save(role)
         _give(role, codes)
-        if INVITING in held and INVITING not in codes:
-            _withdraw_all(role, by, at)
+        if held - codes:
+            withdraw_beyond(by.actor, at, invited_by__role=role)
+        if codes - held:
+            withdraw_beyond(by.actor, at, role=role)
         old, new = ({field: facts[field] for field in changed} for facts in (before, after))
         _record(role, "updated", by.actor, at, old=old, new=new)
     return role
@@ -117,10 +122,10 @@ def update_role(
 def delete_role(
     *, role_id: UUID, expected: Precondition = NO_PRECONDITION, by: Principal, at: datetime
 ) -> None:
-    """End a role that nobody has and nobody is invited to.
+    """End a role that nobody has, nobody is invited to, and nothing is left to.
 
     Raises NotFound, PreconditionFailed, BuiltInRoleStays, BeyondOwnPower, RoleInUse, which says
-    who has it.
+    who has it or what is left to it.
     """
     with transaction.atomic():
         role, held = _lock(role_id, expected, by)
@@ -145,7 +150,8 @@ def _lock(role_id: UUID, expected: Precondition, by: Principal) -> tuple[Role, f
     expected.check(version_of(role))
     held = frozenset(get_role(role.slug).codes) & MATRIX.keys()  # type: ignore[attr-defined]
     if missing := sorted(held - by.role_permissions):
-        raise BeyondOwnPower(f"{role.name} may more than you: it has {missing[0]}.")
+        detail = f"{role.name} may more than you: it has {missing[0]}."
+        raise BeyondOwnPower(detail, permission=missing[0])
     return role, held
 
 
@@ -158,11 +164,6 @@ def _give(role: Role, codes: frozenset[str]) -> None:
     RolePermission.objects.bulk_create(RolePermission(role=role, permission=p) for p in missing)
 
 
-def _withdraw_all(role: Role, by: Principal, at: datetime) -> None:
-    for member in Member.objects.filter(role=role, left_at=None).order_by("id"):
-        withdraw_invitations(member, by.actor, at)
-
-
 def _check_unused(role: Role) -> None:
     members = Member.objects.filter(role=role, left_at=None).order_by("joined_at", "id")
     names = list(members.values_list("label", flat=True)[: HOLDERS_NAMED + 1])
@@ -173,6 +174,13 @@ def _check_unused(role: Role) -> None:
     emails = list(open_ones.order_by("id").values_list("email", flat=True)[:HOLDERS_NAMED])
     if emails:
         raise RoleInUse(f"An invitation to it is open: {', '.join(emails)}. Revoke it first.")
+    _check_leaves_nothing(role, frozenset())
+
+
+def _check_leaves_nothing(role: Role, codes: frozenset[str]) -> None:
+    """Nothing that is left to a role's members is left to nobody by its having only `codes`."""
+    if said := role_uses.find_use(role, codes):
+        raise RoleInUse(said)
 
 
 def _save(role: Role) -> None:
@@ -195,7 +203,8 @@ def _check_codes(permissions: Sequence[str], by: Principal) -> frozenset[str]:
     if not codes:
         raise Invalid.of("permissions", "Choose at least one permission.")
     if missing := sorted(codes - by.permissions):
-        raise BeyondOwnPower(f"You don't have the permission {missing[0]} yourself.")
+        detail = f"You don't have the permission {missing[0]} yourself."
+        raise BeyondOwnPower(detail, permission=missing[0])
     return codes
 
 

@@ -17,9 +17,11 @@ from apps.common.htmx import render_page_or_partial, see_other, wants_partial
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link, said, turn
 from apps.common.pagination import Keyset, paginate
-from apps.orgs.audit_files import FORMATS, answer_export, answer_verifier
+from apps.orgs.audit_files import FORMATS, TAKING, answer_export, answer_verifier, codes_for
 from apps.orgs.audit_forms import AREAS, AuditFilterForm, RetentionForm
+from apps.orgs.pages import check as check_may
 from apps.orgs.pages import command, needs, post_command, principal_of
+from apps.orgs.permissions import DATA_READ
 from apps.tenants import proofs
 from apps.trust import checking, proving, selectors
 from apps.trust.entries import newest_checkpoint
@@ -28,7 +30,6 @@ from apps.trust.models import AuditEvent
 from apps.trust.services import retention
 
 VIEW: Final = "audit.view"
-EXPORT: Final = ("audit.export", "data.export")
 MANAGE: Final = "audit.manage"
 EVENT: Final = "evt"
 FILTERS: Final = ("action", "actor", "subject", "since", "until")
@@ -110,10 +111,12 @@ def check(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @never_cache
-@needs(*EXPORT)
+@needs(*TAKING)
 def file(request: HttpRequest) -> HttpResponseBase:
     """A file of the log: whole for the verifier, filtered as CSV, its checkpoints, the verifier."""
     kind = said(request, "format") or "jsonl"
+    for code in codes_for(kind):
+        check_may(request, code)
     if kind == VERIFIER:
         return answer_verifier()
     form = AuditFilterForm({name: said(request, name) for name in FILTERS})
@@ -163,7 +166,8 @@ def _around(request: HttpRequest) -> dict[str, Any]:
     return {
         "checkpoint": newest if newest.number else None,
         "copies": list(selectors.list_copies()),
-        "can_export": all(may(code) for code in EXPORT),
+        "can_export": all(may(code) for code in TAKING),
+        "can_read": may(DATA_READ),
         "can_manage": may(MANAGE),
         "rule": rule,
         "retention_form": RetentionForm(present=rule.keep_days),
@@ -177,7 +181,7 @@ def _label(check: str) -> str:
 
 def _csv_url(request: HttpRequest) -> str | None:
     """The same entries as a file, for who may take them away."""
-    if not all(principal_of(request).may(code) for code in EXPORT):
+    if not principal_of(request).permissions.issuperset(codes_for("csv")):
         return None
     asked = {name: said(request, name) for name in FILTERS}
     return link(request, "orgs:audit_file", format="csv", **asked)

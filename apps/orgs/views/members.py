@@ -12,7 +12,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.common.errors import DomainError
-from apps.common.forms import add_refusal
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link, said, turn
@@ -20,7 +19,7 @@ from apps.common.pagination import Keyset, paginate
 from apps.orgs import selectors
 from apps.orgs.forms import InviteForm
 from apps.orgs.models import Invitation, Member
-from apps.orgs.pages import command, needs, principal_of
+from apps.orgs.pages import command, needs, principal_of, show_refusal
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
@@ -54,7 +53,7 @@ def invite(request: HttpRequest) -> HttpResponse:
         try:
             invitations.invite(**form.cleaned_data, by=by, at=timezone.now())
         except DomainError as error:
-            add_refusal(form, error)
+            show_refusal(request, form, error)
         else:
             _say_invited(request, form.cleaned_data["email"])
             return see_other(reverse("orgs:members"))

@@ -13,14 +13,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.common.errors import DomainError
 from apps.common.etag import Precondition
-from apps.common.forms import add_refusal
 from apps.common.htmx import see_other
 from apps.common.ids import public_id
 from apps.common.links import link, said
 from apps.orgs import selectors
 from apps.orgs.forms import RoleForm
 from apps.orgs.models import Role
-from apps.orgs.pages import check, command, needs, post_command, principal_of
+from apps.orgs.pages import check, command, needs, post_command, principal_of, show_refusal
 from apps.orgs.permissions import MATRIX, OWNERS_ONLY
 from apps.orgs.principals import Principal
 from apps.orgs.services import roles as services
@@ -101,7 +100,7 @@ def _create(request: HttpRequest, form: RoleForm) -> Role | None:
     try:
         return services.create_role(**_asked(form), by=principal_of(request), at=timezone.now())
     except DomainError as error:
-        add_refusal(form, error)
+        show_refusal(request, form, error)
         return None
 
 
@@ -111,7 +110,7 @@ def _update(request: HttpRequest, role: Role, form: RoleForm) -> bool:
     try:
         services.update_role(role_id=role.id, **_asked(form), expected=expected, **who)
     except DomainError as error:
-        add_refusal(form, error)
+        show_refusal(request, form, error)
         return False
     return True
 

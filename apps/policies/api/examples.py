@@ -123,19 +123,16 @@ POLICY_REVISE: Final = [
 ]
 TESTS: Final = [example("All pass", {"status": "tested", "tests": [_OUTCOME]})]
 _ACTIVE: Final = {**_POLICY, "status": "active", "active_version": 1}
+_APPROVAL_ID: Final = "apr_0190f7c26d1e7b5a9c3e2f4b6a8d0e35"
+_WAITS: Final = "It waits for a second person"
+_UNCHANGED: Final = example(_WAITS, {**_ACTIVE, "approval_id": _APPROVAL_ID}, status=202)
 ACTIVATED: Final = [
     example("The version that was read", {"version": 1}, request=True),
     example("The policy, active", {**_ACTIVE, "approval_id": None}),
-    example(
-        "It waits for a second person",
-        {
-            **_POLICY,
-            "status": "tested",
-            "approval_id": "apr_0190f7c26d1e7b5a9c3e2f4b6a8d0e35",
-        },
-        status=202,
-    ),
+    example(_WAITS, {**_POLICY, "status": "tested", "approval_id": _APPROVAL_ID}, status=202),
 ]
+RETIRE: Final = [_UNCHANGED]
+DETACH: Final = [_UNCHANGED]
 ATTACH: Final = [
     example("To a tool", {"scope": "tool", "id": "summarizer/summarizer"}, request=True),
     example(
@@ -143,6 +140,7 @@ ATTACH: Final = [
         {**_ATTACHMENT, "scope": "tool", "name": "summarizer/summarizer"},
         status=201,
     ),
+    _UNCHANGED,
 ]
 TRY: Final = [
     example("A text and a call", {"rego_text": _REGO, "input": INVOKE}, request=True),

@@ -110,9 +110,9 @@ class ActivateWrite(Strict):
     )
 
 
-class ActivatedRead(PolicyRead):
-    """A policy after its activation was asked for; `approval_id` is set where it waits for a
-    second person.
+class AskedRead(PolicyRead):
+    """A policy after a change of what decides was asked for; `approval_id` is set where it waits
+    for a second person, and the policy is as it was.
     """
 
     approval_id = serializers.CharField(allow_null=True)
@@ -251,7 +251,9 @@ class SettingsChange(Strict):
         required=False,
         help_text="How long the documents of decisions are kept.",
     )
-    two_person = Flag(required=False, help_text="Whether an activation needs a second person.")
+    two_person = Flag(
+        required=False, help_text="Whether a change of what decides needs a second person."
+    )
 
 
 class DecisionCallerRead(Read):

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.approvals.models import Approval
 from apps.approvals.selectors import APPROVAL
 from apps.common.errors import Invalid, PreconditionFailed
 from apps.common.ids import public_id
@@ -96,13 +97,24 @@ class PolicyView(OrgView):
         )
         return _policy(self, policy)
 
-    @extend_schema(operation_id="policies_retire", tags=["policies"], responses={204: None})
+    @extend_schema(
+        operation_id="policies_retire",
+        tags=["policies"],
+        responses={204: None, 202: s.AskedRead},
+        examples=examples.RETIRE,
+    )
     def delete(self, request: Request, policy: str) -> Response:
-        """Retire it for good: it decides nothing from now on, and its record stays."""
-        policies.retire_policy(
-            policy_id=selectors.get_policy(policy).id, actor=self.by.actor, at=timezone.now()
+        """Retire it for good: it decides nothing from now on, and its record stays. Where the
+        organization wants two people for that, the answer is 202 with the approval that it waits
+        for.
+        """
+        approval = policies.retire_policy(
+            policy_id=selectors.get_policy(policy).id,
+            by_member_id=self.by.member_id,
+            actor=self.by.actor,
+            at=timezone.now(),
         )
-        return self.nothing()
+        return _asked(policy, approval) if approval else self.nothing()
 
 
 class VersionsView(OrgView):
@@ -150,7 +162,7 @@ class ActivateView(OrgView):
         operation_id="policies_activate",
         tags=["policies"],
         request=s.ActivateWrite,
-        responses={200: s.ActivatedRead, 202: s.ActivatedRead},
+        responses={200: s.AskedRead, 202: s.AskedRead},
         examples=examples.ACTIVATED,
     )
     def post(self, request: Request, policy: str) -> Response:
@@ -167,9 +179,7 @@ class ActivateView(OrgView):
             actor=self.by.actor,
             at=timezone.now(),
         )
-        approval = public_id(APPROVAL, done.approval.id) if done.approval else None
-        whole = s.PolicyRead(selectors.get_policy(policy)).data
-        return Response({**whole, "approval_id": approval}, status=202 if approval else 200)
+        return _asked(policy, done.approval)
 
 
 class ShadowView(OrgView):
@@ -205,19 +215,25 @@ class AttachmentsView(OrgView):
         operation_id="policies_attach",
         tags=["policies"],
         request=s.AttachmentWrite,
-        responses={201: s.AttachmentRead},
+        responses={201: s.AttachmentRead, 202: s.AskedRead},
         examples=examples.ATTACH,
     )
     def post(self, request: Request, policy: str) -> Response:
-        """Have it count for every call within a place."""
+        """Have it count for every call within a place. Where a version of it decides and the
+        organization wants two people for that, the answer is 202 with the approval that it waits
+        for.
+        """
         found = selectors.get_policy(policy)
-        made = attaching.attach_policy(
+        done = attaching.attach_policy(
             policy_id=found.id,
             place=_place(self.read(s.AttachmentWrite), root=""),
+            by_member_id=self.by.member_id,
             actor=self.by.actor,
             at=timezone.now(),
         )
-        ref = public_id(selectors.ATTACHMENT, made.id)
+        if done.attachment is None:
+            return _asked(policy, done.approval)
+        ref = public_id(selectors.ATTACHMENT, done.attachment.id)
         row = selectors.get_attachment(found.id, ref)
         return self.answer(s.AttachmentRead, row, status=201)
 
@@ -225,15 +241,25 @@ class AttachmentsView(OrgView):
 class AttachmentView(OrgView):
     required = {"DELETE": "policies.activate"}
 
-    @extend_schema(operation_id="policies_detach", tags=["policies"], responses={204: None})
+    @extend_schema(
+        operation_id="policies_detach",
+        tags=["policies"],
+        responses={204: None, 202: s.AskedRead},
+        examples=examples.DETACH,
+    )
     def delete(self, request: Request, policy: str, attachment: str) -> Response:
-        """Have it no longer count there."""
+        """Have it no longer count there. Where a version of it decides and the organization wants
+        two people for that, the answer is 202 with the approval that it waits for.
+        """
         found = selectors.get_policy(policy)
-        row = selectors.get_attachment(found.id, attachment)
-        attaching.detach_policy(
-            policy_id=found.id, attachment_id=row.id, actor=self.by.actor, at=timezone.now()
+        approval = attaching.detach_policy(
+            policy_id=found.id,
+            attachment_id=selectors.get_attachment(found.id, attachment).id,
+            by_member_id=self.by.member_id,
+            actor=self.by.actor,
+            at=timezone.now(),
         )
-        return self.nothing()
+        return _asked(policy, approval) if approval else self.nothing()
 
 
 class TryView(OrgView):
@@ -318,7 +344,9 @@ class SettingsView(OrgView):
         examples=examples.SETTINGS_CHANGE,
     )
     def patch(self, request: Request) -> Response:
-        """Change what holds for all policies. Two-person activation is ended by two people."""
+        """Change what holds for all policies. Where two people are wanted for what decides, the
+        default answer and that setting itself wait for the second; the rest is changed at once.
+        """
         done = services.change_settings(
             fields=self.read(s.SettingsChange),
             by_member_id=self.by.member_id,
@@ -331,6 +359,13 @@ class SettingsView(OrgView):
 
 def _policy(view: OrgView, ref: str, *, status: int = 200) -> Response:
     return view.answer(s.PolicyRead, selectors.get_policy(ref), status=status)
+
+
+def _asked(ref: str, approval: Approval | None) -> Response:
+    """A policy as it is now, and the approval that what was asked for waits for, if any."""
+    approval_id = public_id(APPROVAL, approval.id) if approval else None
+    whole = s.PolicyRead(selectors.get_policy(ref)).data
+    return Response({**whole, "approval_id": approval_id}, status=202 if approval else 200)
 
 
 def _place(wanted: dict[str, Any], root: str = "attach.") -> places.Place:

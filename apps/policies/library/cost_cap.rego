@@ -1,5 +1,5 @@
 # title: Cap what one call may cost
-# purpose: Stops a call at 0.50 $, and asks a person before a call that is priced above 0.10 $.
+# purpose: Stops a call at 0.50 $, and asks a person before a call that may cost more than 0.10 $.
 package mandate
 
 default allow := true
@@ -13,9 +13,9 @@ obligations := {"cap_cost_micros": cap_micros}
 require_approval contains reason if {
 	input.context.cost_micros > ask_above_micros
 	input.context.cost_micros <= cap_micros
-	reason := sprintf("This call costs %d micro-dollars.", [input.context.cost_micros])
+	reason := sprintf("This call may cost %d micro-dollars.", [input.context.cost_micros])
 }
 
-deny contains "This call costs more than one call may." if {
+deny contains "This call may cost more than one call is allowed to." if {
 	input.context.cost_micros > cap_micros
 }

@@ -317,7 +317,8 @@ class Migration(migrations.Migration):
                 (
                     "two_person",
                     models.BooleanField(
-                        default=False, help_text="whether an activation needs a second person"
+                        default=False,
+                        help_text="whether a change of what decides needs a second person",
                     ),
                 ),
             ],

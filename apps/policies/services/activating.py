@@ -10,21 +10,12 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.approvals.models import Approval
-from apps.approvals.services.requests import consume, request_approval
-from apps.common.actors import Actor, ActorType
-from apps.common.ids import public_id
-from apps.common.json import Object
+from apps.common.actors import Actor
 from apps.policies.engine import get_engine
 from apps.policies.engine.types import TestOutcome
 from apps.policies.errors import PolicyStateConflict, PolicyTestsFailed
-from apps.policies.models import OrgPolicy, Policy, PolicyHead, PolicyStatus
-from apps.policies.selectors import (
-    ACTIVATION,
-    POLICY,
-    find_open_request,
-    label_of,
-    list_attachments,
-)
+from apps.policies.models import OrgPolicy, Policy, PolicyStatus
+from apps.policies.selectors import ACTIVATION, label_of, list_attachments
 from apps.policies.services.changing import (
     count_up,
     facts_of,
@@ -34,7 +25,13 @@ from apps.policies.services.changing import (
     save_move,
     version_of,
 )
-from apps.trust.canonical import digest
+from apps.policies.services.seconding import (
+    Change,
+    Facts,
+    Matter,
+    make_or_ask,
+    payload_about,
+)
 
 OPEN = (PolicyStatus.DRAFT, PolicyStatus.TESTED)
 
@@ -84,42 +81,25 @@ def activate_policy(
     with transaction.atomic():
         head = hold_head()
         policy, found = _still(policy_id, version)
-        if head.two_person:
-            _pass(policy, found, actor, at)
-            return _ask_for_second(policy, found, by_member_id, actor, at)
-        if found.status == PolicyStatus.DRAFT:
+        is_new = found.status == PolicyStatus.DRAFT
+        if is_new:
             found.pass_tests(at=at)
-        before = _switch(head, policy, found, by_member_id, at)
-        record(policy, "activated", actor, at, old=before, new=facts_of(found))
-    return Activation(found)
+        change = _activation(policy, found)
+        approval = make_or_ask(change, head, by_member_id, actor, at)
+        if approval is not None and is_new:
+            _keep_pass(policy, found, actor, at)
+    return Activation(found, approval)
 
 
-def activate_approved(*, approval: Approval, at: datetime) -> None:
-    """Use an approval: activate the version that it was given for, if all is as it was then.
-
-    Within a transaction of its own. Raises ApprovalRefused, and PolicyStateConflict if the version
-    is no longer on its way.
+def find_activation(approval: Approval) -> Change:
+    """The activation that was asked for; raises PolicyStateConflict if the version is no longer on
+    its way.
     """
-    with transaction.atomic():
-        head = hold_head()
-        waiting = OrgPolicy.objects.filter(id=approval.subject_id).first()
-        if waiting is None or waiting.status != PolicyStatus.TESTED:
-            raise PolicyStateConflict("This version is no longer on its way.")
-        policy = open_policy(waiting.policy_id)
-        found = OrgPolicy.objects.select_for_update().get(id=waiting.id)
-        requester = Actor(
-            ActorType(approval.requester_type), approval.requester_id, approval.requester_label
-        )
-        payload = payload_of(policy, found)
-        before = _switch(head, policy, found, approval.human_id, at)
-        consume(
-            approval_id=approval.id,
-            payload_digest=digest(payload),
-            policy_version=None,
-            manifest_digest=None,
-            at=at,
-        )
-        record(policy, "activated", requester, at, old=before, new=facts_of(found))
+    waiting = OrgPolicy.objects.filter(id=approval.subject_id).first()
+    if waiting is None or waiting.status != PolicyStatus.TESTED:
+        raise PolicyStateConflict("This version is no longer on its way.")
+    policy = open_policy(waiting.policy_id)
+    return _activation(policy, OrgPolicy.objects.select_for_update().get(id=waiting.id))
 
 
 def shadow_policy(*, policy_id: UUID, on: bool, actor: Actor, at: datetime) -> OrgPolicy:
@@ -139,20 +119,6 @@ def shadow_policy(*, policy_id: UUID, on: bool, actor: Actor, at: datetime) -> O
         verb = "shadow_started" if on else "shadow_ended"
         record(policy, verb, actor, at, new=facts_of(found))
     return found
-
-
-def payload_of(policy: Policy, version: OrgPolicy) -> Object:
-    """What a second person is asked: exactly this text, in place of that, for these calls."""
-    active = version_of(policy, PolicyStatus.ACTIVE)
-    return {
-        "action": "policy.activate",
-        "policy": public_id(POLICY, policy.id),
-        "name": version.name,
-        "version": version.version,
-        "rego_digest": version.digest,
-        "replaces": active.version if active else None,
-        "attached": sorted(label_of(row) for row in list_attachments(policy.id)),
-    }
 
 
 def _on_its_way(policy_id: UUID) -> OrgPolicy:
@@ -181,44 +147,39 @@ def _still(policy_id: UUID, version: OrgPolicy) -> tuple[Policy, OrgPolicy]:
 def _pass(policy: Policy, version: OrgPolicy, actor: Actor, at: datetime) -> None:
     if version.status == PolicyStatus.DRAFT:
         version.pass_tests(at=at)
-        save_move(version, "tested_at")
-        record(policy, "tested", actor, at, new=facts_of(version))
+        _keep_pass(policy, version, actor, at)
 
 
-def _switch(
-    head: PolicyHead,
-    policy: Policy,
-    version: OrgPolicy,
-    by_member_id: UUID | None,
-    at: datetime,
-) -> Object | None:
-    """Put a tested version in the place of the active one; gives that, for the record."""
-    before = version_of(policy, PolicyStatus.ACTIVE)
-    old = facts_of(before) if before else None
-    if before is not None:
-        before.retire(at=at)
-        save_move(before, "retired_at")
-    version.activate(by_id=by_member_id, at=at)
-    save_move(version, "tested_at", "activated_at", "activated_by")
-    count_up(head)
-    return old
+def _keep_pass(policy: Policy, version: OrgPolicy, actor: Actor, at: datetime) -> None:
+    save_move(version, "tested_at")
+    record(policy, "tested", actor, at, new=facts_of(version))
 
 
-def _ask_for_second(
-    policy: Policy, version: OrgPolicy, by_member_id: UUID, actor: Actor, at: datetime
-) -> Activation:
-    approval = find_open_request(ACTIVATION, version.id) or request_approval(
+def _activation(policy: Policy, version: OrgPolicy) -> Change:
+    """Putting a tested version in the place of the active one: exactly this text, instead of that,
+    for these calls.
+    """
+    active = version_of(policy, PolicyStatus.ACTIVE)
+
+    def make(by_member_id: UUID | None, at: datetime) -> tuple[Facts, Facts]:
+        old = facts_of(active) if active else None
+        if active is not None:
+            active.retire(at=at)
+            save_move(active, "retired_at")
+        version.activate(by_id=by_member_id, at=at)
+        save_move(version, "tested_at", "activated_at", "activated_by")
+        return old, facts_of(version)
+
+    matter = Matter(
         subject_type=ACTIVATION,
         subject_id=version.id,
         title=f"Activate {version.name}, version {version.version}",
-        payload=payload_of(policy, version),
-        policy_version=None,
-        manifest_digest=None,
-        requester=actor,
-        human_id=by_member_id,
-        reasons=["Activating a policy needs a second person here."],
+        reason="Activating a policy needs a second person here.",
+        payload={
+            **payload_about("policy.activate", policy, version),
+            "replaces": active.version if active else None,
+            "attached": sorted(label_of(row) for row in list_attachments(policy.id)),
+        },
         evidence={"rego_text": version.rego_text},
-        expires_at=None,
-        at=at,
     )
-    return Activation(version, approval)
+    return Change(policy, "activated", make, matter)

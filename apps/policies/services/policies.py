@@ -11,14 +11,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.approvals.services.requests import cancel_for
+from apps.approvals.models import Approval
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, PreconditionFailed
 from apps.policies.engine import get_engine
 from apps.policies.errors import RegoInvalid
-from apps.policies.models import Attachment, OrgPolicy, Policy, PolicyStatus
+from apps.policies.models import OrgPolicy, Policy, PolicyStatus
 from apps.policies.places import Place
-from apps.policies.selectors import ACTIVATION
+from apps.policies.selectors import RETIREMENT, label_of, list_attachments
+from apps.policies.services.attaching import attachment_at
 from apps.policies.services.changing import (
     count_up,
     facts_of,
@@ -28,6 +29,14 @@ from apps.policies.services.changing import (
     record,
     save_move,
     version_of,
+)
+from apps.policies.services.seconding import (
+    Change,
+    Facts,
+    Matter,
+    make_or_ask,
+    payload_about,
+    take_back_overtaken,
 )
 
 NAME_MAX: Final = 80
@@ -57,7 +66,9 @@ def create_policy(
         policy = Policy.objects.create(name=checked["name"], created_at=at)
         version = _write(policy, checked, by_member_id, at)
         if attach is not None:
-            _attach_new(policy, attach, at)
+            row = attachment_at(policy, attach)
+            row.created_at = at
+            row.save(force_insert=True)
         record(
             policy,
             "created",
@@ -100,29 +111,29 @@ def revise_policy(
         policy.version, policy.name = policy.version + 1, merged["name"]
         policy.save(update_fields=["version", "name"])
         version = _write(policy, merged, by_member_id, at)
-        _take_back(waiting, at)
+        take_back_overtaken(policy, at)
         record(policy, "revised", actor, at, old=facts_of(newest), new=facts_of(version))
     return version
 
 
-def retire_policy(*, policy_id: UUID, actor: Actor, at: datetime) -> None:
-    """End a policy for good: no version of it counts any more; what it decided stays on record.
+def retire_policy(
+    *, policy_id: UUID, by_member_id: UUID | None, actor: Actor, at: datetime
+) -> Approval | None:
+    """End a policy for good: no version of it counts any more; what it decided stays on record. Or,
+    where one decides and the org wants two people for that, ask for the second, and give the
+    approval that it waits for.
 
     Raises NotFound, PolicyStateConflict.
     """
     with transaction.atomic():
-        head, policy = hold_head(), open_policy(policy_id)
-        active = version_of(policy, PolicyStatus.ACTIVE)
-        waiting = _put_away(policy, at)
-        if active is not None:
-            active.retire(at=at)
-            save_move(active, "retired_at")
-        policy.retired_at = at
-        policy.save(update_fields=["retired_at"])
-        count_up(head)
-        _take_back(waiting, at)
-        old = {"name": policy.name, "active": active.version if active else None}
-        record(policy, "retired", actor, at, old=old)
+        head = hold_head()
+        change = _retirement(open_policy(policy_id))
+        return make_or_ask(change, head, by_member_id, actor, at)
+
+
+def find_retirement(approval: Approval) -> Change:
+    """The retirement that was asked for; raises PolicyStateConflict if it has happened."""
+    return _retirement(open_policy(approval.subject_id))
 
 
 def check(says: Mapping[str, str]) -> dict[str, str]:
@@ -169,14 +180,30 @@ def _write(
     )
 
 
-def _attach_new(policy: Policy, place: Place, at: datetime) -> None:
-    Attachment.objects.create(
-        policy=policy,
-        scope=place.scope,
-        project_id=place.project_id,
-        agent_id=place.agent_id,
-        tool=place.tool,
-        created_at=at,
+def _retirement(policy: Policy) -> Change:
+    active = version_of(policy, PolicyStatus.ACTIVE)
+
+    def make(by_member_id: UUID | None, at: datetime) -> tuple[Facts, Facts]:
+        _put_away(policy, at)
+        if active is not None:
+            active.retire(at=at)
+            save_move(active, "retired_at")
+        policy.retired_at = at
+        policy.save(update_fields=["retired_at"])
+        return {"name": policy.name, "active": active.version if active else None}, None
+
+    return Change(policy, "retired", make, _matter(policy, active) if active else None)
+
+
+def _matter(policy: Policy, active: OrgPolicy) -> Matter:
+    attached = sorted(label_of(row) for row in list_attachments(policy.id))
+    return Matter(
+        subject_type=RETIREMENT,
+        subject_id=policy.id,
+        title=f"Retire {active.name}",
+        reason="Retiring an active policy needs a second person here.",
+        payload={**payload_about("policy.retire", policy, active), "attached": attached},
+        evidence={"rego_text": active.rego_text},
     )
 
 
@@ -189,9 +216,3 @@ def _put_away(policy: Policy, at: datetime) -> OrgPolicy | None:
     waiting.retire(at=at)
     save_move(waiting, "retired_at")
     return was
-
-
-def _take_back(waiting: OrgPolicy | None, at: datetime) -> None:
-    """Ask nobody any more to activate a version that was put away."""
-    if waiting is not None:
-        cancel_for(subject_type=ACTIVATION, subject_id=waiting.id, at=at)

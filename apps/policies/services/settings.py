@@ -10,17 +10,17 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.approvals.models import Approval
-from apps.approvals.services.requests import consume, request_approval
-from apps.common.actors import Actor, ActorType
+from apps.common.actors import Actor
 from apps.common.errors import Invalid
 from apps.common.json import Object
 from apps.policies.models import KEEP_INPUTS_MAX, DefaultAnswer, PolicyHead
-from apps.policies.selectors import SETTINGS, find_open_request
+from apps.policies.selectors import SETTINGS
 from apps.policies.services.changing import count_up, hold_head
-from apps.trust.canonical import digest
+from apps.policies.services.seconding import Matter, ask_second, requester_of, use_approval
 from apps.trust.services import record_event
 
-_FIELDS: Final[tuple[str, ...]] = ("default_answer", "keep_inputs_days", "two_person")
+_DECIDING: Final = ("default_answer", "two_person")
+_FIELDS: Final = (*_DECIDING, "keep_inputs_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +34,35 @@ class Change:
 def change_settings(
     *, fields: dict[str, Any], by_member_id: UUID, actor: Actor, at: datetime
 ) -> Change:
-    """Change what is given. That activations need two people is ended by two people only.
+    """Change what is given. Where two people are wanted, two people also end that, and change what
+    holds where no policy is attached; the rest is changed at once.
 
     Raises Invalid.
     """
     _check(fields)
     with transaction.atomic():
         head = hold_head()
-        ends = head.two_person and fields.get("two_person") is False
-        given = {name: value for name, value in fields.items() if name != "two_person" or not ends}
+        waits = _waits(head, fields)
+        given = {name: value for name, value in fields.items() if name not in waits}
         changed = _apply(head, given)
-        approval = _ask(head, by_member_id, actor, at) if ends else None
+        approval = ask_second(_matter(head, waits), by_member_id, actor, at) if waits else None
         if changed:
             _record(head, changed, actor, at)
     return Change(head, approval)
 
 
-def end_two_person(*, approval: Approval, at: datetime) -> None:
-    """Use an approval: from the commit on one person activates alone. Raises ApprovalRefused."""
+def change_approved(*, approval: Approval, at: datetime) -> None:
+    """Use an approval: change what it was given for, if it is as it was then.
+
+    Within a transaction of its own. Raises ApprovalRefused.
+    """
     with transaction.atomic():
         head = hold_head()
-        changed = _apply(head, {"two_person": False})
-        consume(
-            approval_id=approval.id,
-            payload_digest=digest(_payload()),
-            policy_version=None,
-            manifest_digest=None,
-            at=at,
-        )
-        who = ActorType(approval.requester_type)
-        actor = Actor(who, approval.requester_id, approval.requester_label)
-        _record(head, changed, actor, at)
+        wanted = approval.payload["to"]
+        payload = _payload(head, wanted)
+        changed = _apply(head, wanted)
+        use_approval(approval, payload, at)
+        _record(head, changed, requester_of(approval), at)
 
 
 def _check(fields: dict[str, Any]) -> None:
@@ -99,22 +97,28 @@ def _record(head: PolicyHead, old: dict[str, Any], actor: Actor, at: datetime) -
     )
 
 
-def _payload() -> Object:
-    return {"action": "policy.two_person.end"}
+def _waits(head: PolicyHead, fields: dict[str, Any]) -> dict[str, Any]:
+    """What of that only two people change: what decides, and that it takes two."""
+    if not head.two_person:
+        return {}
+    named = {name: fields[name] for name in _DECIDING if name in fields}
+    return {name: value for name, value in named.items() if value != getattr(head, name)}
 
 
-def _ask(head: PolicyHead, by_member_id: UUID, actor: Actor, at: datetime) -> Approval:
-    return find_open_request(SETTINGS, head.id) or request_approval(
+def _payload(head: PolicyHead, wanted: dict[str, Any]) -> Object:
+    present = {name: getattr(head, name) for name in wanted}
+    return {"action": "policy.settings.change", "from": present, "to": wanted}
+
+
+def _matter(head: PolicyHead, wanted: dict[str, Any]) -> Matter:
+    answer = str(wanted.get("default_answer", ""))
+    titles = [f"{answer.capitalize()} what no policy is attached to"] if answer else []
+    if "two_person" in wanted:
+        titles.append("Let one person change what decides alone")
+    return Matter(
         subject_type=SETTINGS,
         subject_id=head.id,
-        title="Let one person activate policies alone",
-        payload=_payload(),
-        policy_version=None,
-        manifest_digest=None,
-        requester=actor,
-        human_id=by_member_id,
-        reasons=["That activations need two people is ended by two people only."],
-        evidence={},
-        expires_at=None,
-        at=at,
+        title="; ".join(titles),
+        reason="What decides is changed by two people here, and so is that.",
+        payload=_payload(head, wanted),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 from django.contrib import messages
@@ -11,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.approvals.models import Approval
 from apps.common.errors import NotFound
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.links import link
@@ -19,7 +19,15 @@ from apps.orgs.selectors import list_project_links
 from apps.policies import decisions, places, selectors
 from apps.policies.errors import AttachmentExists, PolicyTestsFailed
 from apps.policies.forms import AttachForm, place_choices
-from apps.policies.pages import attachment_rows, decision_row, policy_page, ref_of, version_row
+from apps.policies.pages import (
+    asked_rows,
+    attachment_rows,
+    decision_row,
+    policy_page,
+    ref_of,
+    shadow_row,
+    version_row,
+)
 from apps.policies.services import activating, attaching, policies
 
 SHOWN: Final = 10
@@ -33,6 +41,8 @@ def policy(request: HttpRequest, ref: str) -> HttpResponse:
     """Where a policy stands."""
     standing = selectors.get_policy(ref)
     may, waiting = principal_of(request).may, standing.waiting
+    two_person = selectors.get_head().two_person
+    asked = selectors.list_requests_about(standing.id)
     can_decide = may("decisions.view")
     newest = _decisions(standing) if can_decide else []
     shadow = None
@@ -43,16 +53,20 @@ def policy(request: HttpRequest, ref: str) -> HttpResponse:
         request,
         standing,
         "policies:policy",
-        attachments=attachment_rows(standing),
+        attachments=attachment_rows(standing, asked),
         form=_attach_form(request) if may("policies.activate") else None,
         versions=[version_row(request, row, ref_of(standing)) for row in versions],
         decisions=[decision_row(request, row) for row in newest],
         decisions_url=link(request, "policies:decisions", policy=ref_of(standing)),
         can_decide=can_decide,
         shadow=shadow,
-        shadowed=[decision_row(request, row) for row in shadow.newest] if shadow else [],
-        two_person=selectors.get_head().two_person,
-        approval=selectors.find_open_request(selectors.ACTIVATION, waiting.id) if waiting else None,
+        shadowed=[shadow_row(request, row, ref_of(standing)) for row in shadow.newest]
+        if shadow
+        else [],
+        two_person=two_person,
+        asks=two_person and standing.active is not None,
+        asked=asked_rows(request, asked),
+        waits_for={one.subject_type.removeprefix("policy.") for one in asked},
         effect=_effect(standing),
         command=command(request, f"/v1/policies/{ref_of(standing)}"),
     )
@@ -111,10 +125,7 @@ def activate(request: HttpRequest, ref: str) -> HttpResponse:
     except PolicyTestsFailed as error:
         messages.error(request, f"Not activated. {error.detail}")
         return _back(request, standing)
-    if done.approval:
-        messages.warning(request, "It waits for a second person to approve it.")
-    else:
-        messages.success(request, f"Version {done.version.version} decides from now on.")
+    _tell(request, done.approval, f"Version {done.version.version} decides from now on.")
     return _back(request, standing)
 
 
@@ -122,21 +133,26 @@ def activate(request: HttpRequest, ref: str) -> HttpResponse:
 @needs("policies.activate")
 def shadow(request: HttpRequest, ref: str) -> HttpResponse:
     """Begin to evaluate the draft beside what decides."""
-    return _act(request, ref, _shadow(on=True), "Its draft is evaluated beside what decides.")
+    return _set_shadow(request, ref, True, "Its draft is evaluated beside what decides.")
 
 
 @require_POST
 @needs("policies.activate")
 def unshadow(request: HttpRequest, ref: str) -> HttpResponse:
     """Evaluate the draft no longer."""
-    return _act(request, ref, _shadow(on=False), "Its draft is evaluated no longer.")
+    return _set_shadow(request, ref, False, "Its draft is evaluated no longer.")
 
 
 @require_POST
 @needs("policies.activate")
 def retire(request: HttpRequest, ref: str) -> HttpResponse:
     """End a policy for good."""
-    return _act(request, ref, policies.retire_policy, "The policy was retired.")
+    standing, by = selectors.get_policy(ref), principal_of(request)
+    approval = policies.retire_policy(
+        policy_id=standing.id, by_member_id=by.member_id, actor=by.actor, at=timezone.now()
+    )
+    _tell(request, approval, "The policy was retired.")
+    return _back(request, standing)
 
 
 @require_POST
@@ -150,13 +166,17 @@ def attach(request: HttpRequest, ref: str) -> HttpResponse:
         return _back(request, standing)
     place = places.find_place(*form.chosen())
     try:
-        attaching.attach_policy(
-            policy_id=standing.id, place=place, actor=by.actor, at=timezone.now()
+        done = attaching.attach_policy(
+            policy_id=standing.id,
+            place=place,
+            by_member_id=by.member_id,
+            actor=by.actor,
+            at=timezone.now(),
         )
     except AttachmentExists as error:
         messages.warning(request, error.detail)
     else:
-        messages.success(request, f"It is attached to {place.label} now.")
+        _tell(request, done.approval, f"It is attached to {place.label} now.")
     return _back(request, standing)
 
 
@@ -166,22 +186,30 @@ def detach(request: HttpRequest, ref: str, attachment: str) -> HttpResponse:
     """Have it no longer count there."""
     standing, by = selectors.get_policy(ref), principal_of(request)
     row = selectors.get_attachment(standing.id, attachment)
-    attaching.detach_policy(
-        policy_id=standing.id, attachment_id=row.id, actor=by.actor, at=timezone.now()
+    approval = attaching.detach_policy(
+        policy_id=standing.id,
+        attachment_id=row.id,
+        by_member_id=by.member_id,
+        actor=by.actor,
+        at=timezone.now(),
     )
-    messages.success(request, f"It no longer counts for {selectors.label_of(row)}.")
+    _tell(request, approval, f"It no longer counts for {selectors.label_of(row)}.")
     return _back(request, standing)
 
 
-def _shadow(*, on: bool) -> Callable[..., Any]:
-    return lambda **about: activating.shadow_policy(on=on, **about)
-
-
-def _act(request: HttpRequest, ref: str, do: Callable[..., Any], said: str) -> HttpResponse:
-    standing = selectors.get_policy(ref)
-    do(policy_id=standing.id, actor=principal_of(request).actor, at=timezone.now())
+def _set_shadow(request: HttpRequest, ref: str, on: bool, said: str) -> HttpResponse:
+    standing, by = selectors.get_policy(ref), principal_of(request)
+    activating.shadow_policy(policy_id=standing.id, on=on, actor=by.actor, at=timezone.now())
     messages.success(request, said)
     return _back(request, standing)
+
+
+def _tell(request: HttpRequest, approval: Approval | None, done: str) -> None:
+    """Say that it has happened, or that somebody else is asked; the page leads to what waits."""
+    if approval:
+        messages.warning(request, "It waits for a second person to approve it.")
+    else:
+        messages.success(request, done)
 
 
 def _back(request: HttpRequest, standing: selectors.Standing) -> HttpResponse:

@@ -19,7 +19,7 @@ from apps.orgs.pages import check, command, needs, principal_of
 from apps.policies import decisions, selectors
 from apps.policies.forms import SettingsForm
 from apps.policies.models import PolicyStatus
-from apps.policies.pages import crumbs
+from apps.policies.pages import asked_rows, crumbs
 from apps.policies.selectors import POLICY, Standing, standing_of
 from apps.policies.services.settings import change_settings
 
@@ -63,7 +63,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs("policies.view")
 def settings(request: HttpRequest) -> HttpResponse:
-    """What holds where no policy is attached, how long documents stay, and who activates."""
+    """What holds where no policy is attached, how long documents stay, and who changes policies."""
     head = selectors.get_head()
     initial = {name: getattr(head, name) for name in SettingsForm.base_fields}
     form = SettingsForm(request.POST if request.method == "POST" else None, initial=initial)
@@ -71,12 +71,11 @@ def settings(request: HttpRequest) -> HttpResponse:
         check(request, "policies.activate")
         if form.is_valid() and _change(request, form):
             return see_other(link(request, "policies:settings"))
-    asked = selectors.find_open_request(selectors.SETTINGS, head.id)
     context = {
         "crumbs": crumbs(request, ("Settings", None)),
         "head": head,
         "form": form,
-        "approval": asked,
+        "asked": asked_rows(request, selectors.list_requests_about_settings(head.id)),
         "can_activate": principal_of(request).may("policies.activate"),
         "command": command(request, "/v1/policies/settings"),
     }
@@ -97,7 +96,7 @@ def _change(request: HttpRequest, form: SettingsForm) -> bool:
         add_refusal(form, error)
         return False
     if done.approval:
-        messages.warning(request, "Saved. That one person activates alone waits for a second one.")
+        messages.warning(request, "Saved, but for what waits for a second person to approve it.")
     else:
         messages.success(request, "The settings of policies were changed.")
     return True

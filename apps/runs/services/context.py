@@ -213,12 +213,8 @@ class Context:
         return output
 
     def _begin(self, call: ToolCall) -> ToolCall:
-        """Put a tool call on record before it is made, if it may be; raises WorkFailed, Stopped.
-
-        What policies hide of it is hidden from then on wherever the run says it again.
-        """
+        """Put a tool call on record before it is made, if it may be; raises WorkFailed, Stopped."""
         begun = effects.begin(self, call, self._notes, at=self.now())
-        self.duties = self.duties.hiding(begun.duties.mask)
         self._told(begun.standing)
         if begun.failure is not None:
             raise begun.failure

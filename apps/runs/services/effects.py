@@ -18,6 +18,7 @@ from apps.runs.errors import told_of
 from apps.runs.models import KnownHost, Step
 from apps.runs.services import sealing, waiting
 from apps.runs.services.asking import (
+    REFUSALS,
     UNASKED,
     Decision,
     Meter,
@@ -79,7 +80,10 @@ class Begun:
 
 
 def begin(ctx: Context, call: ToolCall, notes: Notes, *, at: datetime) -> Begun:
-    """Put a tool call on record before it is made, or why it isn't; the notes go along."""
+    """Put a tool call on record before it is made, or why it isn't; the notes go along.
+
+    What policies hide of it is hidden from then on wherever the run says it again.
+    """
     if call.effect is None or _is_nothing_to_ask(call.effect):
         return Begun(_put(ctx, call, UNASKED, notes, at), call.duties)  # type: ignore[arg-type]
     meter = Meter.of(ctx.agent.id, ctx.agent_id, call.effect.tool)
@@ -88,6 +92,8 @@ def begin(ctx: Context, call: ToolCall, notes: Notes, *, at: datetime) -> Begun:
             ctx.charge = with_present_tags(ctx.charge)
         decision = _decide(ctx, call, call.effect, fresh=look > 0, at=at)
         obliged = replace(call, duties=call.duties.within(decision.obligations, call.input))
+        if decision.refusal != REFUSALS["unavailable"]:  # nobody said that the run hides all of it
+            ctx.duties = ctx.duties.hiding(obliged.duties.mask)
         began, failure = _begin(ctx, obliged, decision, meter, notes, at)
         if began != "stale_policy":
             return Begun(began, obliged.duties, failure)

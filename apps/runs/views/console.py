@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -21,10 +22,10 @@ from apps.common.links import PROJECT, link
 from apps.orgs.errors import IdempotencyInFlight
 from apps.orgs.pages import check, needs, post_command, principal_of
 from apps.runs import selectors
-from apps.runs.errors import RUN, RunDenied, RunRateLimited
+from apps.runs.errors import DECISION, RUN, RunDenied, RunRateLimited
 from apps.runs.forms import ConsoleForm, new_nonce
 from apps.runs.prefill import example_input
-from apps.runs.presenting import facts_of, run_url
+from apps.runs.presenting import decision_of, facts_of, run_url
 from apps.runs.reading import shown_to
 from apps.runs.selectors import RunView
 from apps.runs.services.invoke import Ask, fingerprint_of, invoke
@@ -107,10 +108,13 @@ def _denied(
     form: ConsoleForm,
     error: RunDenied | RunRateLimited,
 ) -> HttpResponse:
-    """A refusal, explained where one is, with its run on record."""
+    """A refusal, explained where one is, with its run and what was decided on record."""
+    decision, seconds = error.extra.get("decision_id"), error.extra.get("retry_after")
     denied = {
         "detail": error.detail,
         "url": run_url(request, parse_id(RUN, error.extra["run"])),
+        "decision": decision_of(request, parse_id(DECISION, decision) if decision else None),
+        "again_at": timezone.now() + timedelta(seconds=seconds) if seconds else None,
     }
     answer = _render(request, agent, tool, _next(form), status=error.status, denied=denied)
     if wants_partial(request):

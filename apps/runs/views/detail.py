@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from django.contrib import messages
@@ -16,15 +17,18 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.common.htmx import render_page_or_partial, see_other, wants_partial
 from apps.common.ids import parse_id, public_id
+from apps.common.json import Object
 from apps.common.links import link
 from apps.orgs.pages import command, needs, principal_of, still_may
+from apps.orgs.principals import Principal
 from apps.runs import selectors, trace
 from apps.runs.errors import RUN
-from apps.runs.models import Run, RunLog, Step
+from apps.runs.models import EventKind, Run, RunEvent, RunLog, Step
 from apps.runs.presenting import cost_of, facts_of, milliseconds, run_url, tokens_of
-from apps.runs.reading import READ, bare_step, may_read
+from apps.runs.reading import READ, bare_step, may_read, told_event
 from apps.runs.selectors import RunView
 from apps.runs.services.control import cancel_run
+from apps.runs.states import RunStatus
 from apps.runs.streams import stream_run
 from apps.runs.views.feedback import feedback_card
 from apps.runs.wording import mending, why
@@ -61,6 +65,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
         "reads": reads,
         "why": why(run.reason),
         "mending": mending(run.reason, (run.error or {}).get("code", "")),
+        "told": _told(facts, run.reason),
         "kin": _kin(request, run, tree),
         **_drawn(request, run, tree, steps_of_tree, now),
         "steps": [
@@ -104,6 +109,13 @@ def _actions(request: HttpRequest, run: RunView, tree: list[Run]) -> dict[str, A
         else None,
         "command": command(request, f"/v1/runs/{ref}"),
     }
+
+
+def _told(facts: dict[str, Any], reason: str) -> dict[str, str]:
+    """Where a refusal is told in full: at what a person was asked, or the policies decided."""
+    kind = "approval" if reason.startswith("approval_") else "decision"
+    found = facts[kind] if facts["status"] == RunStatus.DENIED else None
+    return {"url": found["url"], "action": f"See the {kind}"} if found and found["url"] else {}
 
 
 def _cancel_text(below: int) -> str:
@@ -221,13 +233,21 @@ def _step(request: HttpRequest, step: Step) -> dict[str, Any]:
 @needs("runs.view")
 def events(request: HttpRequest, ref: str) -> HttpResponseBase:
     """Tells an open page that there is something new; it then asks for its changing part."""
+    by, run = principal_of(request), selectors.get_run(parse_id(RUN, ref))
     return stream_run(
         request,
-        selectors.get_run(parse_id(RUN, ref)),
-        principal=principal_of(request).rate_limit_key,
+        run,
+        principal=by.rate_limit_key,
         may=still_may(request, "runs.view"),
-        told=lambda run: {"status": run.status},
+        told=lambda ended: {"status": ended.status},
+        tells=partial(_ping, by, run),
     )
+
+
+def _ping(by: Principal, run: RunView, event: RunEvent) -> Object | None:
+    """That something is new and never what: the page asks for that as its reader may see it."""
+    is_shown = event.kind != EventKind.DELTA and told_event(by, run, event) is not None
+    return {} if is_shown else None
 
 
 @require_POST

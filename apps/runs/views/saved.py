@@ -17,11 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.common.errors import DomainError
-from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link
-from apps.orgs.pages import check, command, needs, org_of, principal_of
+from apps.orgs.pages import check, command, needs, org_of, principal_of, show_refusal
 from apps.runs import selectors
 from apps.runs.errors import VIEW
 from apps.runs.export import write_csv
@@ -134,7 +133,7 @@ def _create(request: HttpRequest, form: ViewForm, query: dict[str, str]) -> Save
             **form.cleaned_data, query=query, by=principal_of(request), at=timezone.now()
         )
     except DomainError as error:
-        add_refusal(form, error)
+        show_refusal(request, form, error)
         return None
 
 
@@ -147,7 +146,7 @@ def _update(request: HttpRequest, found: SavedView, form: ViewForm) -> bool:
             at=timezone.now(),
         )
     except DomainError as error:
-        add_refusal(form, error)
+        show_refusal(request, form, error)
         return False
     return True
 
