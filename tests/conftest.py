@@ -20,6 +20,7 @@ import pytest
 
 from config.local.postgres import EmbeddedPostgres
 from config.local.valkey import EmbeddedValkey
+from tests.tampering import as_superuser, rewrite  # noqa: F401 - fixtures for everybody
 
 _services: dict[str, Any] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +19,11 @@ def uuid7() -> UUID:
     on the same few pages; within one process each is greater than the one before.
     """
     return uuid_utils.compat.uuid7()
+
+
+def born_at(value: UUID) -> datetime:
+    """When an id was made, to the millisecond, by the clock of whoever made it."""
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
 
 
 def public_id(prefix: str, value: UUID) -> str:

@@ -23,8 +23,8 @@ class TenantModel(models.Model):
     """A row of one org: `org_id` is the second key, filled in and enforced by Postgres.
 
     Row-level security compares `org_id` with `app.org_id` (apps.tenants.rls), so code never sets
-    it. `app_grants` is what the application's login may do to the table: records that must
-    outlive every mistake leave out update and delete.
+    it. `app_grants` is what the application's login may do to the table, or to columns of it
+    (`insert (a, b)`): records that must outlive every mistake leave out update and delete.
     """
 
     app_grants: ClassVar[tuple[str, ...]] = ("select", "insert", "update", "delete")

@@ -31,5 +31,9 @@ class RunsConfig(AppConfig):
         sweeping.every_visit(sealing.erase_sealed)
         subject = approvals.Subject("Run", run_path, resuming.on_decided, prefix="run")
         approvals.register(waiting.SUBJECT, subject)
-        records.register("run", prefix=RUN, tell=own.tell_run)
-        records.register("decision", prefix=DECISION, tell=own.tell_decision)
+        run = records.Kind(RUN, own.tell_runs, own.find_unleft_runs, "runs.view")
+        records.register("run", run)
+        decision = records.Kind(
+            DECISION, own.tell_decisions, own.find_unleft_decisions, "decisions.view"
+        )
+        records.register("decision", decision)

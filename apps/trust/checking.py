@@ -7,36 +7,48 @@ it, and the offline verifier.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
+from apps.common.ids import born_at
+from apps.trust import records
 from apps.trust.entries import newest_checkpoint
-from apps.trust.errors import SignatureInvalid
-from apps.trust.leaves import hash_of_event, hash_of_leaf
-from apps.trust.merkle import HASH, WIDTH
+from apps.trust.errors import DISPLACED, Reason, SignatureInvalid
 from apps.trust.models import AuditEvent, Checkpoint, CheckpointCopy, Leaf
 from apps.trust.note import note_keys, verify
+from apps.trust.places import misplaced_events, misplaced_records
 from apps.trust.selectors import ChainReport, jwks, verify_chain
-from apps.trust.tree import open_tree, read_leaves
+from apps.trust.services import sealer
+from apps.trust.tree import open_tree
 
 EVENTS: Final = 5_000
 """How many of the newest events one check recomputes; the offline verifier takes them all."""
+RECORDS: Final = 1_000
+"""How many of the newest digests it holds against their decisions and runs, likewise."""
 HEADS: Final = 50
+PATIENCE: Final = timedelta(minutes=5)
+"""How long something may wait to be sealed or copied before that is said."""
+LATE: Final = "nobody has come by"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One property of the log: whether it holds, and what was looked at or found."""
+    """One property of the log: whether it holds, and what was looked at or found.
+
+    Not to hold is a warning where only something around the log is behind.
+    """
 
     name: str
     ok: bool
     detail: str
+    is_warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found; the log is valid if every check is."""
+    """What was found; the log is valid if nothing but warnings is wrong with it."""
 
     checks: tuple[Check, ...]
     checkpoint: Checkpoint
@@ -45,11 +57,12 @@ class Report:
 
     @property
     def valid(self) -> bool:
-        return all(check.ok for check in self.checks)
+        return all(check.ok or check.is_warning for check in self.checks)
 
 
-def verify_log(from_seq: int | None = None, to_seq: int | None = None) -> Report:
-    """Check the chain (the newest EVENTS of it unless told), the tree, its heads and their copies.
+def verify_log(*, at: datetime, from_seq: int | None = None, to_seq: int | None = None) -> Report:
+    """Check the chain (the newest EVENTS of it unless told), the newest records, the tree, its
+    heads and their copies.
 
     A range is cut to EVENTS, from its end.
     """
@@ -60,11 +73,13 @@ def verify_log(from_seq: int | None = None, to_seq: int | None = None) -> Report
     chain = verify_chain(start, to_seq if to_seq is not None and to_seq < last else None)
     checks = (
         _chain(chain),
-        _leaves(newest, chain.from_seq, chain.to_seq),
+        _leaves(chain.from_seq, chain.to_seq),
+        _records(),
         _tree(newest),
         _heads(newest),
         _signature(newest),
-        *_copies(newest),
+        _sealing(newest, at),
+        *_copies(newest, at),
     )
     return Report(checks, newest, chain.from_seq, chain.to_seq)
 
@@ -72,50 +87,36 @@ def verify_log(from_seq: int | None = None, to_seq: int | None = None) -> Report
 def _chain(report: ChainReport) -> Check:
     if report.breaks:
         found = report.breaks[0]
-        more = f" and {len(report.breaks) - 1} more" if len(report.breaks) > 1 else ""
-        return Check("chain", False, f"Entry {found.seq}: {found.detail}{more}.")
+        detail = f"Entry {found.seq}: {found.detail}{_more(report.breaks)}."
+        return Check("chain", False, detail)
     erased = f", {report.erased} of them erased by retention" if report.erased else ""
     span = f"{report.from_seq} to {report.to_seq}" if report.checked else "none yet"
     return Check("chain", True, f"Entries {span}: {report.checked} checked{erased}.")
 
 
-def _leaves(newest: Checkpoint, start: int, end: int) -> Check:
-    """That the tree has these events, and the records of the newest checkpoint, at their places."""
-    wrong = next(_misplaced(newest, start, end), None)
+def _leaves(start: int, end: int) -> Check:
+    """That the tree has these events, and the newest records, at their places."""
+    wrong = [f"Entry {seq}" for seq in misplaced_events(start, end)]
+    wrong += [f"The record of {name}" for name in misplaced_records(RECORDS)]
     if wrong:
-        return Check("leaves", False, f"{wrong} is not in the tree at its place.")
+        return Check("leaves", False, f"{wrong[0]} is not in the tree at its place{_more(wrong)}.")
     return Check("leaves", True, "Every one of them is in the tree at its place.")
 
 
-def _misplaced(newest: Checkpoint, start: int, end: int) -> Iterator[str]:
-    wanted = [*_events(start, end), *_records(newest)]
-    places = [place for place, _, _ in wanted]
-    tiles = read_leaves(min(places) // WIDTH, max(places) // WIDTH) if places else {}
-    for place, value, name in wanted:
-        at = place % WIDTH * HASH
-        if tiles.get(place // WIDTH, b"")[at : at + HASH] != value:
-            yield name
+def _records() -> Check:
+    """That the newest decisions and finished runs left a digest, and still say what they said."""
+    unleft = list(records.find_unleft(RECORDS))
+    if unleft:
+        return Check("records", False, f"{unleft[0]} left no digest{_more(unleft)}.")
+    newest = records.tell(list(Leaf.objects.order_by("-id")[:RECORDS]))
+    changed = [told.id for told in newest if not told.matches]
+    if changed:
+        return Check("records", False, f"{changed[0]} no longer says what it said{_more(changed)}.")
+    return Check("records", True, f"The newest {len(newest)} digests are of what still stands.")
 
 
-def _events(start: int, end: int) -> Iterator[tuple[int, bytes, str]]:
-    """Of each sealed event its place, hash and name."""
-    seals = Checkpoint.objects.filter(seq_to__gte=start, seq_from__lt=end).order_by("number")
-    found = AuditEvent.objects.filter(seq__gte=start, seq__lte=end).order_by("seq")
-    events = list(found.values_list("seq", "hash"))[::-1]
-    for size_before, seq_from, seq_to in seals.values_list("size_before", "seq_from", "seq_to"):
-        while events and events[-1][0] <= seq_to:
-            seq, value = events.pop()
-            yield size_before + seq - seq_from - 1, hash_of_event(bytes(value)), f"Entry {seq}"
-
-
-def _records(newest: Checkpoint) -> Iterator[tuple[int, bytes, str]]:
-    """The same of what the newest checkpoint took in besides events."""
-    index = newest.size_before + newest.seq_to - newest.seq_from
-    left = Leaf.objects.filter(xid__gte=newest.xid_from, xid__lt=newest.xid_to)
-    for place, leaf in enumerate(left.order_by("xid", "id").iterator(), index):
-        digest = bytes(leaf.digest)
-        value = hash_of_leaf(kind=leaf.kind, subject_id=leaf.subject_id, digest=digest)
-        yield place, value, f"The record of {leaf.kind} {leaf.subject_id}"
+def _more(found: Sequence[object]) -> str:
+    return f", and {len(found) - 1} more" if len(found) > 1 else ""
 
 
 def _tree(newest: Checkpoint) -> Check:
@@ -146,19 +147,53 @@ def _signature(newest: Checkpoint) -> Check:
     try:
         head, signers = verify(newest.note, keys=note_keys(jwks()["keys"]))
     except SignatureInvalid as error:
-        return Check("signature", False, f"Checkpoint {newest.number}: {error.detail}.")
+        return _unbelieved(newest, error)
     if (head.size, head.root) != (newest.size, bytes(newest.root)):
         return Check("signature", False, f"Checkpoint {newest.number} signs another head.")
     words = "one published key" if len(signers) == 1 else f"{len(signers)} published keys"
     return Check("signature", True, f"Checkpoint {newest.number} is signed by {words}.")
 
 
-def _copies(newest: Checkpoint) -> Iterator[Check]:
-    """How far the checkpoints have left the database; a copy that failed is no fault of the log."""
+def _unbelieved(newest: Checkpoint, error: SignatureInvalid) -> Check:
+    """For the seconds after its key was revoked the newest checkpoint has none that counts."""
+    is_followed = AuditEvent.objects.filter(seq__gt=newest.seq_to).exists()
+    passes = is_followed and error.reason == Reason.KEY_UNKNOWN
+    ending = "; the next one is due" if passes else ""
+    detail = f"Checkpoint {newest.number}: {error.detail}{ending}."
+    return Check("signature", False, detail, is_warning=passes)
+
+
+def _sealing(newest: Checkpoint, at: datetime) -> Check:
+    """That the sealer comes by, and can go on where it was."""
+    if sealer.oldest_running() < newest.xid_to:
+        return Check("sealing", False, f"Nothing is sealed any more: {DISPLACED}.")
+    entry = AuditEvent.objects.filter(seq__gt=newest.seq_to).order_by("seq").first()
+    leaf = Leaf.objects.filter(xid__gte=newest.xid_to).order_by("xid", "id").first()
+    since = min((born_at(found.id) for found in (entry, leaf) if found), default=at)
+    if at - since > PATIENCE:
+        detail = f"Something has waited to be sealed since {since:%Y-%m-%d %H:%M} UTC."
+        return Check("sealing", False, detail, is_warning=True)
+    return Check("sealing", True, "What is new is sealed within seconds.")
+
+
+def _copies(newest: Checkpoint, at: datetime) -> Iterator[Check]:
+    """How far the checkpoints have left the database; a copy that failed is no fault of the log,
+    one that can't be is.
+    """
     for copy in CheckpointCopy.objects.order_by("sink"):
-        behind = newest.number - copy.number
-        what = f"Copied up to checkpoint {copy.number}"
-        if behind and copy.failure:
-            yield Check(f"copy:{copy.sink}", False, f"{what}; since then: {copy.failure}.")
+        name, what = f"copy:{copy.sink}", f"Copied up to checkpoint {copy.number}"
+        if copy.number > newest.number:
+            yield Check(name, False, f"{what}, and the log ends at {newest.number}.")
+        elif copy.differs:
+            yield Check(name, False, f"{what}; then: {copy.failure}.")
+        elif copy.failure or _is_late(copy, at):
+            yield Check(name, False, f"{what}; since then: {copy.failure or LATE}.", True)
         else:
-            yield Check(f"copy:{copy.sink}", True, f"{what}." if not behind else f"{what} so far.")
+            yield Check(
+                name, True, f"{what}." if copy.number == newest.number else f"{what} so far."
+            )
+
+
+def _is_late(copy: CheckpointCopy, at: datetime) -> bool:
+    owed = Checkpoint.objects.filter(number__gt=copy.number).order_by("number").first()
+    return owed is not None and at - born_at(owed.id) > PATIENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from apps.common.errors import BadRequest, Conflict, DomainError, NotFound, Unavailable
 
@@ -79,3 +80,29 @@ class NotSealed(Conflict):
 
     def __init__(self) -> None:
         super().__init__("It is newer than the newest checkpoint. Ask again in some seconds.")
+
+
+DISPLACED: Final = (
+    "this database counts transactions from before those that the log has sealed, as after a "
+    "restore into another cluster; docs/audit.md says how it goes on"
+)
+
+
+class LogDisplaced(Unavailable):
+    """What the log would take in now would stand where no checkpoint has it."""
+
+    code = "log_displaced"
+    title = "The log can't be continued here"
+
+    def __init__(self) -> None:
+        super().__init__(DISPLACED)
+
+
+class ProofFails(Conflict):
+    """What is on record is not in the tree at its place: no proof of it would hold."""
+
+    code = "proof_fails"
+    title = "It is not in the log at its place"
+
+    def __init__(self) -> None:
+        super().__init__("There is no proof of it that holds. Have the log verified.")

@@ -19,8 +19,8 @@ from apps.common.spreadsheets import csv_lines
 from apps.tenants import keys
 from apps.tenants.backend.apart import release_connections
 from apps.trust.entries import entry_of, newest_checkpoint
-from apps.trust.leaves import leaf_line
 from apps.trust.models import AuditEvent, Checkpoint, Leaf
+from apps.trust.records import Told, tell
 
 Row = TypeVar("Row")
 
@@ -72,7 +72,7 @@ def json_lines(origin: str) -> Iterator[bytes]:
     yield _line({"origin": origin})
     newest = newest_checkpoint()
     sealed = _Reader[Checkpoint](_checkpoints_after).until(lambda c: c.number <= newest.number)
-    events, leaves = _Reader[AuditEvent](_events_after), _Reader[Leaf](_leaves_after)
+    events, leaves = _Reader[AuditEvent](_events_after), _Reader[Told](_told_after)
     for checkpoint in sealed:
         yield from map(_event_line, events.until(partial(_is_event_of, checkpoint)))
         yield from map(_leaf_line, leaves.until(partial(_is_leaf_of, checkpoint)))
@@ -107,17 +107,16 @@ def _is_event_of(checkpoint: Checkpoint, event: AuditEvent) -> bool:
     return event.seq <= checkpoint.seq_to
 
 
-def _is_leaf_of(checkpoint: Checkpoint, leaf: Leaf) -> bool:
-    return leaf.xid < checkpoint.xid_to
+def _is_leaf_of(checkpoint: Checkpoint, told: Told) -> bool:
+    return told.leaf.xid < checkpoint.xid_to
 
 
 def _event_line(event: AuditEvent) -> bytes:
     return _line(entry_of(event))
 
 
-def _leaf_line(leaf: Leaf) -> bytes:
-    digest = bytes(leaf.digest)
-    return _line({"leaf": leaf_line(kind=leaf.kind, subject_id=leaf.subject_id, digest=digest)})
+def _leaf_line(told: Told) -> bytes:
+    return _line({"leaf": told.line, "text": told.text})
 
 
 def _line(value: object) -> bytes:
@@ -125,7 +124,9 @@ def _line(value: object) -> bytes:
 
 
 class _Reader(Generic[Row]):
-    """Rows one after the other, found by batches: `find(last)` gives what comes after a row."""
+    """Rows one after the other, found by batches: `find(last)` gives what comes after a row, of
+    which no more than BATCH are taken.
+    """
 
     def __init__(self, find: Callable[[Row | None], Any]) -> None:
         self._find = find
@@ -157,8 +158,9 @@ def _checkpoints_after(last: Checkpoint | None) -> QuerySet[Checkpoint]:
     return Checkpoint.objects.filter(number__gt=last.number if last else 0).order_by("number")
 
 
-def _leaves_after(last: Leaf | None) -> QuerySet[Leaf]:
+def _told_after(last: Told | None) -> list[Told]:
     rows = Leaf.objects.order_by("xid", "id")
-    if last is None:
-        return rows
-    return rows.filter(Q(xid__gt=last.xid) | Q(id__gt=last.id), xid__gte=last.xid)
+    if last is not None:
+        at = last.leaf
+        rows = rows.filter(Q(xid__gt=at.xid) | Q(id__gt=at.id), xid__gte=at.xid)
+    return tell(list(rows[:BATCH]))

@@ -25,14 +25,18 @@ class Leaf(TenantModel):
 
     Writing one takes no lock and no number: the hot path leaves it behind, and the sealer gives it
     its place in the tree, by `xid` and `id`. A record that changed after all leaves another.
+    `aside` is what its text needs besides the record's row: what of the row may still change, as it
+    was, and the salt of what stands there by its fingerprint. `xid` is the database's word alone:
+    under an older one a leaf would never be sealed, and stand where no checkpoint has it.
     """
 
     append_only: ClassVar = True
-    app_grants: ClassVar = ("select", "insert")
+    app_grants: ClassVar = ("select", "insert (id, kind, subject_id, digest, aside)")
 
     kind = models.CharField(max_length=20)
     subject_id = models.UUIDField()
     digest = models.BinaryField()
+    aside = models.JSONField(null=True)
     xid = models.BigIntegerField(db_default=CurrentTransaction(), editable=False)
 
     class Meta:
@@ -110,7 +114,8 @@ class Checkpoint(TenantModel):
 class CheckpointCopy(TenantModel):
     """How far the checkpoints have left the database, for one place that they go to.
 
-    Its row is the outbox: all checkpoints after `number` still have to go there, in order.
+    Its row is the outbox: all checkpoints after `number` still have to go there, in order. One that
+    `differs` has another checkpoint there than the log has: nothing goes there any more.
     """
 
     sink = models.CharField(max_length=40)
@@ -119,6 +124,7 @@ class CheckpointCopy(TenantModel):
     tries = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True)
     failure = models.CharField(max_length=200, blank=True)
+    differs = models.BooleanField(default=False)
 
     class Meta:
         db_table = "trust_checkpoint_copy"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Q
 
 from apps.common.errors import NotFound
 from apps.trust.entries import newest_checkpoint
-from apps.trust.errors import NotSealed
+from apps.trust.errors import NotSealed, ProofFails
 from apps.trust.leaves import hash_of_event, hash_of_leaf
+from apps.trust.merkle import verify_inclusion
 from apps.trust.models import AuditEvent, Checkpoint, Leaf
 from apps.trust.tree import open_tree
+
+LEAVES: Final = 100
+"""How many of a record's leaves are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,12 @@ def get_event(seq: int) -> AuditEvent:
     return found
 
 
-def get_leaf(*, kind: str, subject_id: UUID) -> Leaf:
-    """What the newest leaf says of a record; raises NotFound if it left none (yet)."""
-    found = Leaf.objects.filter(subject_id=subject_id, kind=kind).order_by("-xid", "-id").first()
-    if found is None:
-        raise NotFound
-    return found
+def list_leaves(*, kind: str, subject_id: UUID) -> list[Leaf]:
+    """What a record left, the newest first; raises NotFound if it left nothing (yet)."""
+    found = Leaf.objects.filter(subject_id=subject_id, kind=kind).order_by("-xid", "-id")
+    if leaves := list(found[:LEAVES]):
+        return leaves
+    raise NotFound
 
 
 def get_checkpoint(number: int) -> Checkpoint:
@@ -59,7 +64,9 @@ def get_checkpoint(number: int) -> Checkpoint:
 
 
 def prove_event(event: AuditEvent) -> Inclusion:
-    """Raises NotSealed for an event that came after the newest checkpoint."""
+    """Raises NotSealed for an event that came after the newest checkpoint, ProofFails for one that
+    isn't in its tree at its place.
+    """
     taken = Checkpoint.objects.filter(seq_to__gte=event.seq).order_by("seq_to", "number").first()
     if taken is None:
         raise NotSealed
@@ -68,7 +75,9 @@ def prove_event(event: AuditEvent) -> Inclusion:
 
 
 def prove_leaf(leaf: Leaf) -> Inclusion:
-    """Raises NotSealed for a leaf that the newest checkpoint didn't take in."""
+    """Raises NotSealed for a leaf that the newest checkpoint didn't take in, ProofFails for one
+    that isn't in its tree at its place.
+    """
     taken = Checkpoint.objects.filter(xid_to__gt=leaf.xid).order_by("xid_to", "number").first()
     if taken is None:
         raise NotSealed
@@ -90,6 +99,10 @@ def prove_growth(*, old: Checkpoint, new: Checkpoint) -> Consistency:
 
 
 def _prove(index: int, value: bytes) -> Inclusion:
+    """Raises ProofFails rather than give a proof that doesn't hold."""
     newest = newest_checkpoint()
     path = open_tree(newest.size, leaf=index).inclusion(index, newest.size)
+    root = bytes(newest.root)
+    if not verify_inclusion(index=index, size=newest.size, leaf=value, path=path, root=root):
+        raise ProofFails
     return Inclusion(index, value, path, newest)

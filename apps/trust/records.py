@@ -7,60 +7,100 @@ text's SHA-256; so whoever has the text can check it, and whoever has only the l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from apps.common.errors import NotFound
+from apps.common.ids import public_id
 from apps.trust.leaves import leaf_line
 from apps.trust.models import Leaf
 
-Tell = Callable[[UUID], str | None]
-"""What the record says now, by the same rule as when it was left; None if it isn't there."""
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How records of a kind are named (`run_…`), read, missed and guarded.
+
+    `tell` gives, by the ids of leaves, what their records say now, by the same rule as when they
+    were left; without those that aren't there. `find_unleft` looks through so many of the newest
+    records for those that left nothing. Who may read what they say has the permission `needs`.
+    """
+
+    prefix: str
+    tell: Callable[[Sequence[UUID]], dict[UUID, str]]
+    find_unleft: Callable[[int], list[UUID]]
+    needs: str
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A record as its leaf and its row tell it."""
+    """A record as its leaf and its row tell it; without a text, its row can't be read."""
 
-    id: str
-    kind: str
-    digest: str
-    line: str
+    leaf: Leaf
     text: str | None
 
     @property
-    def matches(self) -> bool | None:
-        """Whether it still says what it said; None if its row can't be read."""
-        if self.text is None:
-            return None
-        return hashlib.sha256(self.text.encode()).hexdigest() == self.digest
+    def id(self) -> str:
+        kind = _kinds.get(self.leaf.kind)
+        return public_id(kind.prefix if kind else self.leaf.kind, self.leaf.subject_id)
+
+    @property
+    def kind(self) -> str:
+        return self.leaf.kind
+
+    @property
+    def digest(self) -> str:
+        return bytes(self.leaf.digest).hex()
+
+    @property
+    def line(self) -> str:
+        """As it stands in the tree."""
+        digest = bytes(self.leaf.digest)
+        return leaf_line(kind=self.leaf.kind, subject_id=self.leaf.subject_id, digest=digest)
+
+    @property
+    def salt(self) -> str | None:
+        """What the fingerprints in the text begin with."""
+        return (self.leaf.aside or {}).get("salt")
+
+    @property
+    def matches(self) -> bool:
+        """Whether it still says what it said."""
+        said = (self.text or "").encode()
+        return self.text is not None and hashlib.sha256(said).hexdigest() == self.digest
 
 
-_kinds: Final[dict[str, tuple[str, Tell]]] = {}
+_kinds: Final[dict[str, Kind]] = {}
 
 
-def register(kind: str, *, prefix: str, tell: Tell) -> None:
-    """Say how records of a kind are named (`run_…`) and read."""
-    _kinds[prefix] = (kind, tell)
+def register(name: str, kind: Kind) -> None:
+    _kinds[name] = kind
 
 
 def kind_of(prefix: str) -> str:
     """The kind that ids with this prefix name; raises NotFound."""
-    if prefix not in _kinds:
-        raise NotFound
-    return _kinds[prefix][0]
+    for name, kind in _kinds.items():
+        if kind.prefix == prefix:
+            return name
+    raise NotFound
 
 
-def tell(leaf: Leaf, *, named: str) -> Told:
-    """What the record of a leaf says now, beside what it said."""
-    _, read = _kinds[named.partition("_")[0]]
-    digest = bytes(leaf.digest)
-    return Told(
-        id=named,
-        kind=leaf.kind,
-        digest=digest.hex(),
-        line=leaf_line(kind=leaf.kind, subject_id=leaf.subject_id, digest=digest),
-        text=read(leaf.subject_id),
-    )
+def permission_for(kind: str) -> str:
+    """What it takes to read what records of a kind say."""
+    return _kinds[kind].needs
+
+
+def tell(leaves: Sequence[Leaf]) -> list[Told]:
+    """What the records of these leaves say now, beside what they said; one query a kind."""
+    texts: dict[UUID, str] = {}
+    for name, kind in _kinds.items():
+        if ids := [leaf.id for leaf in leaves if leaf.kind == name]:
+            texts |= kind.tell(ids)
+    return [Told(leaf, texts.get(leaf.id)) for leaf in leaves]
+
+
+def find_unleft(limit: int) -> Iterable[str]:
+    """Records that should have left a digest and haven't, among so many of the newest of a kind."""
+    for kind in _kinds.values():
+        yield from (public_id(kind.prefix, found) for found in kind.find_unleft(limit))

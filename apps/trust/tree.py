@@ -34,12 +34,6 @@ def keep(tiles: Iterable[tuple[Place, bytes]]) -> None:
     )
 
 
-def read_leaves(first: int, last: int) -> dict[int, bytes]:
-    """The lowest tiles, by their index, by one query."""
-    rows = Tile.objects.filter(level=0, index__gte=first, index__lte=last)
-    return {index: bytes(data) for index, data in rows.values_list("index", "hashes")}
-
-
 def _read_all(places: set[Place]) -> dict[Place, bytes]:
     if not places:
         return {}

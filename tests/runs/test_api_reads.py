@@ -33,7 +33,7 @@ def echo(org: Any, scripts: Any) -> Any:
 
 
 def test_each_filter_finds_what_it_says(
-    api: Api, api_as: Any, echo: Any, owner: Any, scripts: Any
+    api: Api, api_as: Any, echo: Any, owner: Any, scripts: Any, rewrite: Any
 ) -> None:
     projects.create_project(name="Support", actor=owner.actor, at=AT)
     other = make_agent("other")
@@ -44,7 +44,7 @@ def test_each_filter_finds_what_it_says(
     c = member.post("/agents/other/invoke", HELLO).json()["id"]
     hour = timedelta(hours=1)
     for n, run in enumerate((a, b, c)):
-        Run.objects.filter(id=run.removeprefix("run_")).update(created_at=AT + n * hour)
+        rewrite(Run.objects.filter(id=run.removeprefix("run_")), created_at=AT + n * hour)
 
     support = public_id("prj", get_project("support").id)
     caller = member.get("/me").json()["principal"]["id"]

@@ -389,9 +389,9 @@ def test_the_kill_switch_ends_every_open_run_of_an_agent(echo: Any, owner: Any) 
     assert states == {running: "cancelled", waiting: "cancelled", other: "running"}
 
 
-def test_keys_are_forgotten_after_a_day_and_runs_are_not(echo: Any) -> None:
+def test_keys_are_forgotten_after_a_day_and_runs_are_not(echo: Any, rewrite: Any) -> None:
     old = ask(key="old").run.id
-    Run.objects.filter(id=old).update(created_at=timezone.now() - timedelta(hours=25))
+    rewrite(Run.objects.filter(id=old), created_at=timezone.now() - timedelta(hours=25))
     new = ask(key="new").run.id
 
     control.forget_keys(timezone.now())

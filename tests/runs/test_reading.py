@@ -83,10 +83,10 @@ def test_the_api_shows_facts_and_says_which_permission_opens_the_rest(
 
 
 def test_an_error_keeps_its_code_and_loses_its_words(
-    org: Any, blind: Any, run: dict[str, Any]
+    org: Any, blind: Any, run: dict[str, Any], rewrite: Any
 ) -> None:
     failed = invoke(Api(token_for(org, owner_of(org))), f"fail at {WORD}")
-    Run.objects.filter(id=failed["id"][4:]).update(error={"code": "x_failed", "message": WORD})
+    rewrite(Run.objects.filter(id=failed["id"][4:]), error={"code": "x_failed", "message": WORD})
     seen = Api(token_for(org, blind)).get(f"/runs/{failed['id']}").json()
     assert (seen["status"], seen["error"]) == ("failed", {"code": "x_failed"})
     owners = Api(token_for(org, owner_of(org))).get(f"/runs/{failed['id']}").json()

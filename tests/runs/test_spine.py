@@ -419,7 +419,8 @@ def begun_as(status: RunStatus) -> Any:
 
 
 def move(run_id: Any, status: RunStatus) -> None:
-    finished = timezone.now() if status in CLOSED else None
+    run = Run.objects.get(id=run_id)
+    finished = (run.finished_at or timezone.now()) if status in CLOSED else None
     Run.objects.filter(id=run_id).update(status=status, finished_at=finished)
 
 

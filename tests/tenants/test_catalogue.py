@@ -130,9 +130,15 @@ def lint_grants(cursor: Any, schema: str) -> list[str]:
     """The application has exactly what each model says, and nobody else has anything."""
     wanted = {m._meta.db_table: set(m.app_grants) for m in rls.tenant_models()}
     query = (
-        "select c.relname, lower(a.privilege_type), coalesce(pg_get_userbyid(nullif(a.grantee, 0)),"
-        " 'public') from pg_class c, aclexplode(c.relacl) a "
-        "where c.relnamespace = %s::regnamespace and c.relkind in ('r', 'p')"
+        "select p.relname, lower(p.privilege_type) || p.columns,"
+        " coalesce(pg_get_userbyid(nullif(p.grantee, 0)), 'public') from ("
+        " select c.relnamespace, c.relkind, c.relname, a.privilege_type, a.grantee, '' as columns"
+        " from pg_class c, aclexplode(c.relacl) a union all"
+        " select c.relnamespace, c.relkind, c.relname, a.privilege_type, a.grantee,"
+        " ' (' || string_agg(t.attname, ', ' order by t.attnum) || ')'"
+        " from pg_class c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a"
+        " group by 1, 2, 3, 4, 5) p"
+        " where p.relnamespace = %s::regnamespace and p.relkind in ('r', 'p')"
     )
     has: dict[str, set[str]] = {}
     found = []

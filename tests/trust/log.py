@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 
 from apps.common.actors import Actor, ActorType
 from apps.common.ids import uuid7
+from apps.runs.models import Run
+from apps.runs.spine import Ending, close_run
+from apps.runs.states import RunStatus
 from apps.tenants import keys
 from apps.tenants.selectors import get_org
-from apps.trust import selectors
+from apps.trust import records, selectors
 from apps.trust.export import json_lines, note_lines
+from apps.trust.models import Leaf
 from apps.trust.note import origin_of
 from apps.trust.services import record_event
 from apps.trust.services.sealer import seal
 from apps.trust.standalone.verify_audit import verify
+from tests.policies.factories import decide
+from tests.runs.factories import admit
 
 OLDEST_HERE = """
 select coalesce(min(backend_xid::text::bigint),
@@ -71,11 +79,38 @@ def record(n: int = 0, **more: Any) -> Any:
         return record_event(**(facts | more))
 
 
-def leave(kind: str = "run", subject_id: Any = None, digest: bytes = bytes(range(32))) -> Any:
+def leave(subject_id: Any = None) -> Any:
+    """A record that is nowhere but in its leaf, and says its own id."""
     subject_id = subject_id or uuid7()
+    digest = hashlib.sha256(subject_id.hex.encode()).digest()
     with connection.cursor() as cursor:
-        cursor.execute("select leave(%s, %s, %s)", [kind, subject_id, digest])
+        cursor.execute("select leave('thing', %s, %s)", [subject_id, digest])
     return subject_id
+
+
+def _tell(leaves: Sequence[UUID]) -> dict[UUID, str]:
+    return {leaf.id: leaf.subject_id.hex for leaf in Leaf.objects.filter(id__in=leaves)}
+
+
+records.register("thing", records.Kind("thg", _tell, lambda limit: [], "audit.view"))
+
+
+def work(agent: Any, n: int = 0) -> tuple[Any, Any]:
+    """A run that is over, and what was decided of it."""
+    hold = admit(agent, title=f"Run {n}", session_id=f"session-{n}").hold
+    ending = Ending(RunStatus.SUCCEEDED, output={"text": f"hello {n}"}, error={"code": "none"})
+    close_run(hold, ending, at=AT + timedelta(minutes=n))
+    facts = {"reasons": [f"Because {n}."], "policies": [{"name": "Guard", "version": n}]}
+    wishes = {"obligations": {"mask": ["card"]}, "shadows": [{"name": "Draft"}]}
+    decision = decide(Run.objects.get(id=hold.run_id), ordinal=n, document=None, **facts, **wishes)
+    return hold.run_id, decision.id
+
+
+def edge_beyond_here() -> int:
+    """As if this very transaction were over, so that a test that is rolled back seals its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_current_xact_id()::text::bigint + 1")
+        return int(cursor.fetchone()[0])
 
 
 def fill(rounds: int = 6, between: Callable[[int], object] = lambda n: None) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints leave the database: to a file at once, over the network by a job, none forgotten."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,13 +30,15 @@ def folder(settings, tmp_path):
 
 
 class Receiver:
-    """What stands behind the egress client here; answers with `status`."""
+    """What stands behind the egress client here; answers with `status`, a GET with `held`."""
 
     def __init__(self, status=200):
-        self.status, self.calls = status, []
+        self.status, self.calls, self.held = status, [], None
 
     def __call__(self, method, url, *, scope, headers, content, idempotency_key):
-        self.calls.append((method, url, headers, content.decode()))
+        self.calls.append((method, url, headers, (content or b"").decode()))
+        if method == "GET" and self.held is not None:
+            return egress.EgressResponse(200, {}, self.held, url)
         return egress.EgressResponse(self.status, {}, b"", url)
 
 
@@ -43,7 +46,8 @@ class Receiver:
 def receiver(monkeypatch, settings):
     found = Receiver()
     monkeypatch.setattr(sinks.egress, "request", found)
-    settings.CHECKPOINT_AUTHORIZATION = "Bearer abc"
+    settings.CHECKPOINT_WEBHOOK_AUTHORIZATION = "Bearer abc"
+    settings.CHECKPOINT_OBJECTS_AUTHORIZATION = "Bearer bucket"
     return found
 
 
@@ -102,16 +106,51 @@ def test_a_receiver_gets_each_by_a_job(org, settings, receiver, django_capture_o
     assert jobs == []
 
 
+@pytest.fixture
+def store(org, settings, receiver):
+    """One that has something there already."""
+    settings.CHECKPOINT_OBJECTS = "https://objects.example/bucket/"
+    receiver.status = 412
+    return receiver
+
+
 def test_a_store_keeps_each_as_an_object_once(org, settings, receiver):
     settings.CHECKPOINT_OBJECTS = "https://objects.example/bucket/"
-    number = checkpoint().number
-    receiver.status = 412  # it is there already: a try before this one was cut off
+    made = checkpoint()
     copying.copy_checkpoints(at=AT)
-    ((method, url, headers, _),) = receiver.calls
+    ((method, url, headers, content),) = receiver.calls
 
-    assert (method, url) == ("PUT", f"https://objects.example/bucket/acme/{number:012}.txt")
-    assert headers["If-None-Match"] == "*"
-    assert CheckpointCopy.objects.get(sink="objects").number == number
+    place = f"https://objects.example/bucket/acme/{org.id}/{made.number:012}.txt"
+    assert (method, url, content) == ("PUT", place, made.note)
+    assert (headers["If-None-Match"], headers["Authorization"]) == ("*", "Bearer bucket")
+    assert CheckpointCopy.objects.get(sink="objects").number == made.number
+
+
+def test_an_object_that_is_there_already_is_looked_at(store):
+    """A try before this one was cut off."""
+    made = checkpoint()
+    store.held = made.note.encode()
+    copying.copy_checkpoints(at=AT)
+    row = CheckpointCopy.objects.get()
+
+    assert [call[0] for call in store.calls] == ["PUT", "GET"]
+    assert store.calls[0][1] == store.calls[1][1]
+    assert (row.number, row.differs, row.failure) == (made.number, False, "")
+
+
+def test_another_object_in_its_place_is_no_copy(store):
+    """The log was set back, or somebody was there first."""
+    made = checkpoint()
+    store.held = made.note.encode().replace(b"acme", b"evil")
+    copying.copy_checkpoints(at=AT)
+    row = CheckpointCopy.objects.get()
+    assert (row.number, row.differs) == (0, True)
+    assert row.failure == f"another checkpoint {made.number} is there already"
+
+    store.held = None  # it can't be read any more: that it was another is still known
+    copying.copy_checkpoints(at=AT + timedelta(hours=1))
+    row.refresh_from_db()
+    assert (row.number, row.differs, row.failure) == (0, True, "it answered 412")
 
 
 @pytest.mark.parametrize("status", [302, 401, 412, 500])
@@ -142,3 +181,72 @@ def test_without_a_sink_nothing_is_owed(org):
 
     assert Checkpoint.objects.count() == 1
     assert not CheckpointCopy.objects.exists()
+
+
+def test_a_note_that_found_no_room_leaves_nothing_of_itself(org, folder, monkeypatch):
+    notes = [checkpoint().note]
+    copying.sweep_copies(AT)
+    path = next(folder.rglob("*.txt"))
+    before, write = path.read_text(), os.write
+    monkeypatch.setattr(sinks.os, "write", lambda handle, data: write(handle, data[:40]))
+    notes.append(checkpoint().note)
+    copying.sweep_copies(AT)
+    row = CheckpointCopy.objects.get()
+    assert (path.read_text(), row.number) == (before, 1)
+    assert row.failure == "2026-03.txt: No space left on device"
+
+    monkeypatch.undo()
+    copying.sweep_copies(AT + timedelta(seconds=5))
+    assert path.read_text() == "".join(f"{note}\n" for note in notes)
+
+
+@pytest.mark.parametrize("left", [1, 50, 90, 140, -1])
+def test_what_a_fall_of_the_machine_left_of_a_note_is_cut_off(org, folder, left):
+    notes = [checkpoint().note]
+    copying.sweep_copies(AT)
+    path = next(folder.rglob("*.txt"))
+    notes.append(checkpoint().note)
+    whole = "".join(f"{note}\n" for note in notes)
+    path.write_text(f"{notes[0]}\n" + f"{notes[1]}\n"[:left])
+    copying.sweep_copies(AT)
+
+    assert path.read_text() == whole
+
+
+def test_what_is_no_file_of_checkpoints_is_left_alone(org, folder):
+    (folder / "acme").mkdir()
+    path = folder / "acme" / "2026-03.txt"
+    path.write_text("x" * 70_000)
+    checkpoint()
+    copying.sweep_copies(AT)
+
+    assert path.read_text() == "x" * 70_000
+    assert CheckpointCopy.objects.get().failure
+
+
+def test_what_nobody_thought_of_is_noted_and_keeps_no_other_sink_waiting(
+    org, settings, receiver, folder, monkeypatch
+):
+    settings.CHECKPOINT_WEBHOOK = "https://witness.example/checkpoints"
+    monkeypatch.setattr(sinks.FileSink, "put", lambda sink, copy: 1 / 0)
+    newest = checkpoint().number
+    copying.copy_checkpoints(at=AT)
+    row = CheckpointCopy.objects.get(sink="file")
+
+    assert (row.number, row.tries, row.next_try_at) == (0, 1, AT + timedelta(seconds=5))
+    assert row.failure == "an error on our side, which is in the log of the server"
+    assert CheckpointCopy.objects.get(sink="webhook").number == newest
+
+
+def test_who_was_slow_does_not_set_back_who_took_over(org, folder, monkeypatch):
+    put = sinks.FileSink.put
+    newest = [checkpoint().number for _ in range(3)][-1]
+
+    def slowly(sink, copy):
+        CheckpointCopy.objects.update(number=newest)  # by another process meanwhile
+        put(sink, copy)
+
+    monkeypatch.setattr(sinks.FileSink, "put", slowly)
+    copying.sweep_copies(AT)
+
+    assert CheckpointCopy.objects.get().number == newest

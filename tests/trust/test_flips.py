@@ -1,54 +1,134 @@
 """Must hold whatever is flipped: 5,000 bits of the log's rows, by who rules the database."""
 
+import os
 import random
 import time
+from dataclasses import dataclass
 
 import pytest
 
-from apps.trust.models import AuditEvent
+from apps.policies.models import Decision
+from apps.runs.models import Run
+from apps.trust.models import AuditEvent, Leaf
+from apps.trust.services import sealer
+from tests.runs.factories import make_agent
 from tests.trust import flips
-from tests.trust.log import export, fill, papers
+from tests.trust.log import edge_beyond_here, export, fill, papers, work
 from tests.trust.test_verifier import replace
 
-FLIPS = 5_000
+FLIPS = int(os.environ.get("FLIPS", 5_000))
 SEED = 20_270_131
 
 # One bit of one byte of a column of a row; what is no UTF-8 or no JSON afterwards can't be stored.
-FLIPPED = "convert_from(set_byte({bytes}, {at}, get_byte({bytes}, {at}) # {bit}), 'UTF8')"
-TEXT = "{column} = " + FLIPPED.replace("{bytes}", "convert_to({column}, 'UTF8')")
-JSON = "{column} = " + FLIPPED.replace("{bytes}", "convert_to({column}::text, 'UTF8')") + "::jsonb"
-BYTES = "{column} = set_byte({column}, {at}, get_byte({column}, {at}) # {bit})"
-NUMBER = "seq = seq # (1::bigint << {at})"
-MOMENT = "at = at + (1::bigint << {at}) * interval '1 us'"
-WORDS = ("actor_type", "actor_id", "actor_label", "action", "subject_type", "subject_id", "body")
-FORMS = {"prev": BYTES, "hash": BYTES, "detail": JSON, "seq": NUMBER, "at": MOMENT}
+FLIPPED = "set_byte({bytes}, {at}, get_byte({bytes}, {at}) # {bit})"
+TEXT = "{column} = convert_from({0}, 'UTF8')".replace(
+    "{0}", FLIPPED.replace("{bytes}", "convert_to({column}::text, 'UTF8')")
+)
+FORMS = {
+    "text": TEXT,
+    "json": f"{TEXT}::jsonb",
+    "bytes": "{column} = " + FLIPPED.replace("{bytes}", "{column}"),
+    "id": "{column} = encode({0}, 'hex')::uuid".replace(
+        "{0}", FLIPPED.replace("{bytes}", "uuid_send({column})")
+    ),
+    "number": "{column} = {column} # (1::bigint << {at})",
+    "moment": "{column} = {column} + (1::bigint << {at}) * interval '1 us'",
+}
+SPANS = {"id": (0, 16), "number": (0, 31), "moment": (1, 40)}
+"""Which byte, or bit, a flip may hit; of the others as many as there are."""
 
 
-def a_flip(chooser):
-    """SQL that flips one bit somewhere in a row, and which row."""
-    event = chooser.choice(list(AuditEvent.objects.all()))
-    column = chooser.choice([*WORDS, "prev", "hash", "detail", "seq", "at"])
-    if column in {"seq", "at"}:
-        at = chooser.randrange(1, 40)
-    elif column == "detail":
-        at = chooser.randrange(len(str(event.detail)))
-    else:
-        at = chooser.randrange(max(1, len(getattr(event, column))))
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Where flips hit: the columns by how they are flipped, and how a finding names a row."""
+
+    model: type
+    columns: dict[str, str]
+    name: str = ""
+
+
+def columns(**forms):
+    return {column: form for form, names in forms.items() for column in names.split()}
+
+
+EVENTS = Table(
+    AuditEvent,
+    columns(
+        text="actor_type actor_id actor_label action subject_type subject_id body",
+        bytes="prev hash",
+        json="detail",
+        number="seq",
+        moment="at",
+    ),
+    "entry {0.seq}:",
+)
+RUNS = Table(
+    Run,
+    columns(
+        text="tool title status mode environment caller_type caller_id caller_label session_id",
+        json="input output error",
+        number="cost_micros lease_no",
+        moment="created_at started_at finished_at",
+        id="id agent_id manifest_id project_id root_id",
+    ),
+    "record run {0.id.hex}:",
+)
+DECISIONS = Table(
+    Decision,
+    columns(
+        text="tool action result caller_type caller_id caller_label",
+        json="reasons policies obligations shadows",
+        bytes="input_digest",
+        number="ordinal bundle",
+        moment="at",
+        id="id run_id agent_id",
+    ),
+    "record decision {0.id.hex}:",
+)
+LEAVES = Table(
+    Leaf, columns(text="kind", bytes="digest", json="aside", number="xid", id="id subject_id")
+)
+TABLES = {EVENTS: 5, RUNS: 4, DECISIONS: 4, LEAVES: 2}
+
+
+def a_flip(chooser, rows):
+    """SQL that flips one bit somewhere in a row, and how a finding names that row."""
+    (table,) = chooser.choices(list(TABLES), list(TABLES.values()))
+    row, column = chooser.choice(rows[table]), chooser.choice(list(table.columns))
+    form, value = table.columns[column], getattr(row, column)
+    size = len(bytes(value) if form == "bytes" else str(value).encode())
+    at = chooser.randrange(*SPANS.get(form, (max(1, size),)))
     bit = 1 << chooser.randrange(8)
-    change = FORMS.get(column, TEXT).format(column=column, at=at, bit=bit)
-    return event.seq, f"update audit_events set {change} where seq = {event.seq}"
+    change = FORMS[form].format(column=column, at=at, bit=bit)
+    target = table.model._meta.db_table
+    return f"update {target} set {change} where id = '{row.id}'", table.name.format(row)
+
+
+@pytest.fixture
+def everything(org, monkeypatch):
+    """A log of entries, runs, what one of them cost in the end, and decisions, all sealed."""
+    fill(5)
+    agent = make_agent("echo")
+    for n in range(4):
+        run, _ = work(agent, n)
+    Run.objects.filter(id=run).update(cost_micros=7)
+    monkeypatch.setattr(sealer, "oldest_running", edge_beyond_here)
+    fill(1)
+    return papers()
 
 
 @pytest.mark.proof
-def test_no_flip_in_the_database_and_none_in_the_files_is_missed(org, as_superuser, capsys):
+def test_no_flip_in_the_database_and_none_in_the_files_is_missed(everything, as_superuser, capsys):
     from django.db import DataError, IntegrityError, transaction
 
-    fill()
-    held, chooser, began = papers(), random.Random(SEED), time.monotonic()
+    held, chooser, began = everything, random.Random(SEED), time.monotonic()
+    rows = {table: list(table.model.objects.all()) for table in TABLES}
+    assert held.findings() == []
+    assert "9 other records" in held.summary()
     tried = refused = same = 0
     missed, unnamed = [], []
     while tried < FLIPS:
-        seq, statement = a_flip(chooser)
+        statement, name = a_flip(chooser, rows)
         try:
             with transaction.atomic():
                 as_superuser(statement)
@@ -64,13 +144,13 @@ def test_no_flip_in_the_database_and_none_in_the_files_is_missed(org, as_superus
         findings = replace(held, export=found).findings()
         if not findings:
             missed.append(statement)
-        elif not any(f"entry {seq}:" in line for line in findings):
+        elif not any(name in line for line in findings):
             unnamed.append((statement, findings))
     files = flips.missed(held, FLIPS, chooser)
     with capsys.disabled():
         print(
             f"\nflips: seed {SEED}; {tried} in rows: {len(missed)} missed, {len(unnamed)} not "
-            f"named by their entry ({refused} refused by Postgres, {same} without effect); "
+            f"named by their row ({refused} refused by Postgres, {same} without effect); "
             f"{FLIPS} in the files: {len(files)} missed; {time.monotonic() - began:.0f} s"
         )
     assert (missed, unnamed, files) == ([], [], [])

@@ -12,9 +12,10 @@ from apps.common.actors import SYSTEM
 from apps.common.ids import uuid7
 from apps.tenants import keys
 from apps.trust import note, selectors
+from apps.trust.errors import LogDisplaced
 from apps.trust.leaves import hash_of_event, hash_of_leaf
 from apps.trust.models import AuditEvent, Checkpoint, Leaf, Tile
-from apps.trust.services import record_event, rotate_signing_key
+from apps.trust.services import record_event, rotate_signing_key, sealer
 from apps.trust.services.sealer import seal, sweep_seal
 from apps.trust.tree import open_tree
 from tests.trust.test_merkle import defined_root
@@ -114,6 +115,33 @@ def test_a_seal_takes_few_statements(org, django_assert_num_queries):
     # write, the org, the keys and one to open, the checkpoint.
     with django_assert_num_queries(13):
         seal(at=AT)
+
+
+def test_the_sealer_stops_where_transactions_are_counted_anew(org, monkeypatch):
+    """After a restore into another cluster: what it took in now would stand where nobody seals."""
+    record()
+    seal(at=AT)
+    record()
+    monkeypatch.setattr(sealer, "oldest_running", lambda: 3)
+    with pytest.raises(LogDisplaced):
+        seal(at=AT)
+    assert Checkpoint.objects.count() == 1
+
+    monkeypatch.undo()
+    assert seal(at=AT)
+
+
+def test_a_leaf_is_dated_by_the_database_only(org):
+    row = "uuidv7(), 'run', uuidv7(), sha256('x')"
+    for column, value in (("xid", 3), ("xid", "default"), ("org_id", f"'{org.id}'")):
+        with pytest.raises(Exception, match="permission denied"), transaction.atomic():
+            connection.cursor().execute(
+                f"insert into trust_leaf (id, kind, subject_id, digest, {column})"
+                f" values ({row}, {value})"
+            )
+    assert not Leaf.objects.exists()
+    leave()
+    assert Leaf.objects.get().org_id == org.id
 
 
 def test_the_application_can_change_no_leaf_and_no_checkpoint(org):

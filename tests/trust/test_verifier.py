@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from apps.common.actors import SYSTEM
+from apps.runs.models import Run
 from apps.trust.models import AuditEvent, Checkpoint
-from apps.trust.services import create_signing_key, revoke_signing_key, rotate_signing_key
+from apps.trust.services import (
+    create_signing_key,
+    revoke_signing_key,
+    rotate_signing_key,
+    sealer,
+)
 from apps.trust.services.sealer import seal
 from apps.trust.standalone import verify_audit
+from tests.runs.factories import make_agent
 from tests.trust import flips
-from tests.trust.log import AT, export, fill, leave, papers, record
+from tests.trust.log import AT, edge_beyond_here, export, fill, papers, record, work
 
 UNSIGNED = "none of the keys has signed the newest one"
 SCRIPT = Path(verify_audit.__file__)
@@ -70,24 +78,77 @@ def test_it_runs_alone_and_says_by_its_status_what_it_found(held, tmp_path):
     assert "apps" not in SCRIPT.read_text().replace("maps", "")
 
 
-def test_a_run_s_record_is_verified_with_the_rest(throwaway_org, alone):
-    from apps.tenants import keys
+@pytest.fixture
+def governed(org, monkeypatch):
+    """A log of a run that cost more after its end, and of a decision; their ids."""
+    fill(2)
+    run, decision = work(make_agent("echo"))
+    Run.objects.filter(id=run).update(cost_micros=7)
+    monkeypatch.setattr(sealer, "oldest_running", edge_beyond_here)
+    record(80)
+    assert seal(at=AT)
+    assert papers().findings() == []
+    assert "and 3 other records" in papers().summary()
+    return run, decision
 
-    org = throwaway_org()
-    with keys.holding(org.schema, org.id):
-        fill(2, between=lambda n: leave())
-        found = papers()
 
-    assert found.findings() == []
-    assert "2 other records" in found.summary()
+def test_a_record_is_verified_with_the_rest(governed):
+    found = papers()
     lines = found.export.splitlines(keepends=True)
-    (place, *_) = [n for n, line in enumerate(lines) if '"leaf"' in line]
-    changed = lines[place].replace("run ", "job ")
-    (finding, *_) = replace(
-        found, export="".join([*lines[:place], changed, *lines[place + 1 :]])
-    ).findings()
+    (place, *_) = [n for n, line in enumerate(lines) if line.startswith('{"leaf":"run')]
+    lines[place] = lines[place].replace('"run ', '"job ')
+    (finding, *_) = replace(found, export="".join(lines)).findings()
+
     assert finding.startswith("checkpoint ")
     assert finding.endswith("what it signed is not what the log says")
+
+
+CHANGES = [
+    ("decisions", "reasons = '[\"Otherwise.\"]'"),
+    ("decisions", "result = 'deny'"),
+    ("runs", 'output = \'{"text": "otherwise"}\''),
+    ("runs", "caller_label = 'Eve'"),
+    ("runs", "cost_micros = 0"),
+]
+
+
+@pytest.mark.parametrize(("table", "change"), CHANGES)
+def test_a_changed_decision_or_run_is_named(governed, as_superuser, table, change):
+    assert as_superuser(f"update {table} set {change}") == 1
+    kind, row = {"runs": ("run", governed[0]), "decisions": ("decision", governed[1])}[table]
+
+    assert set(papers().findings()) == {f"record {kind} {row.hex}: it doesn't say what it said"}
+
+
+def test_a_changed_run_that_left_another_digest_is_named_by_its_first(
+    org, as_superuser, monkeypatch
+):
+    """By who rules the database, and has it leave a digest of what it says now."""
+    run, _ = work(make_agent("echo"))
+    as_superuser("update runs set output = '{}', cost_micros = 7")
+    as_superuser(
+        """insert into trust_leaf (id, org_id, kind, subject_id, digest, aside)
+           select uuidv7(), l.org_id, 'run', r.id, sha256(convert_to(run_record(r, a), 'UTF8')), a
+           from runs r, trust_leaf l, lateral (select l.aside || '{"cost_micros": 7}' as a) x
+           where l.subject_id = r.id"""
+    )
+    monkeypatch.setattr(sealer, "oldest_running", edge_beyond_here)
+    assert seal(at=AT)
+
+    assert papers().findings() == [f"record run {run.hex}: it doesn't say what it said"]
+    assert "and 3 other records" in papers().summary()
+
+
+def test_a_decision_or_run_that_is_gone_is_named(governed, as_superuser):
+    run, decision = governed
+    gone = [
+        f"record {name} {row.hex}: it doesn't say what it said"
+        for name, row in (("decision", decision), ("run", run), ("run", run))
+    ]
+    as_superuser("delete from decisions")
+    assert papers().findings() == gone[:1]
+    as_superuser("delete from runs")
+    assert sorted(papers().findings()) == gone
 
 
 def test_entries_are_named(held, as_superuser):
@@ -215,6 +276,32 @@ def test_checkpoints_are_verified_across_rotation_and_revocation(org):
     now = papers()
     assert (now.findings(), last.kid in {k["kid"] for k in now.jwks["keys"]}) == ([], True)
     assert "7 checkpoints, 2 of them signed by none of the keys" in now.summary()
+
+
+def test_a_signature_by_somebody_else_is_passed_over(held):
+    """A witness signs below the log's own signature, with a key and an algorithm of its own."""
+    witness = "— witness.example/w1 AAAAAAECAwQFBgcICQoLDA0ODw==\n"
+    signed = re.sub(r"(\n— [^\n]+\n)", r"\1" + witness, held.notes)
+    assert signed.count(witness) == 6
+
+    assert replace(held, notes=signed).findings() == []
+    assert replace(held, notes=signed).summary() == held.summary()
+    only = re.sub(r"\n— [^\n]+\n", f"\n{witness}", held.notes)
+    assert replace(held, notes=only).findings() == [f"checkpoint {last_seq()}: {UNSIGNED}"]
+
+
+def test_a_torn_note_is_named_and_the_others_are_checked(held):
+    size = Checkpoint.objects.get(number=3).size
+    notes = re.findall(r".*?\n\n.*?\n\n", held.notes, re.DOTALL)
+    torn = "".join([*notes[:2], notes[2][:60] + "\n", *notes[3:]])
+
+    assert len(notes) == 6
+    assert replace(held, notes=torn).findings() == [
+        f"checkpoints: {notes[2][:60] + chr(10)!r} can't be read"
+    ]
+    assert "; 5 checkpoints, 0 of them" in replace(held, notes=torn).summary()
+    false = torn.replace(f"\n{Checkpoint.objects.get(number=5).size}\n", f"\n{size}\n")
+    assert len(replace(held, notes=false).findings()) == 2
 
 
 def test_no_flip_of_a_byte_is_missed(held):

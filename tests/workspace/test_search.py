@@ -80,13 +80,12 @@ def test_a_run_is_found_by_id_title_caller_and_session(org: Any, browser: Browse
 
 
 def test_runs_are_looked_for_among_the_newest_only(
-    org: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    org: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch, rewrite: Any
 ) -> None:
     agent = make_agent(org, "Echo")
     old, middle, new = (say(org, agent, f"Heron {n}") for n in range(3))
-    Run.objects.filter(id=old.id).update(
-        created_at=timezone.now() - search.LOOK_BACK - timedelta(hours=1)
-    )
+    then = timezone.now() - search.LOOK_BACK - timedelta(hours=1)
+    rewrite(Run.objects.filter(id=old.id), created_at=then)
     assert found(browser, "heron")["Runs"] == ["Heron 2", "Heron 1"]
     monkeypatch.setattr(search, "RUNS_LOOKED_AT", 1)
     assert found(browser, "heron")["Runs"] == ["Heron 2"]

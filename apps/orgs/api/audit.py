@@ -67,8 +67,11 @@ class AuditVerifyView(OrgView):
         examples=examples.VERIFY,
     )
     def post(self, request: Request) -> Response:
-        """Check the newest entries, the tree, its signature and its copies, here and now."""
-        return self.answer(s.AuditReportRead, checking.verify_log(**self.read(s.AuditRangeWrite)))
+        """Check the newest entries and records, the tree, its signature and its copies, here and
+        now.
+        """
+        report = checking.verify_log(**self.read(s.AuditRangeWrite), at=timezone.now())
+        return self.answer(s.AuditReportRead, report)
 
 
 class EntryProofView(OrgView):
@@ -98,10 +101,10 @@ class RecordProofView(OrgView):
     def get(self, request: Request, record: str) -> Response:
         """Prove what a run that has ended, or a decision, was when it was put on record."""
         kind, subject_id = _record(record)
-        leaf = proving.get_leaf(kind=kind, subject_id=subject_id)
-        found = proving.prove_leaf(leaf)
-        told = records.tell(leaf, named=record)
-        return self.answer(s.RecordProofRead, {"record": told, "found": found})
+        told = records.tell(proving.list_leaves(kind=kind, subject_id=subject_id))
+        found = proving.prove_leaf(told[0].leaf)
+        proof = {"record": told[0], "found": found, "earlier": told[1:]}
+        return self.answer(s.RecordProofRead, proof)
 
 
 class CheckpointsView(OrgView):

@@ -73,7 +73,10 @@ RECORD_PROOF: Final = [
                 "line": f"run {_RUN} {_HASH}",
                 "text": '{"id": "0190f7c2-6d1e-7b5a-9c3e-2f4b6a8d0e30", "tool": "echo", …}',
                 "matches": True,
+                "salt": "0b5e3f1c-52a9-4d0e-8c47-6f2b9a1d7e30",
+                "withheld": False,
             },
+            "earlier": [],
         },
     )
 ]
@@ -95,11 +98,17 @@ VERIFY: Final = [
         {
             "valid": True,
             "checks": [
-                {"name": "chain", "ok": True, "detail": "Entries 1 to 1042: 1042 checked."},
                 {
-                    "name": "signature",
+                    "name": "chain",
                     "ok": True,
-                    "detail": "Checkpoint 310 is signed by one published key.",
+                    "warning": False,
+                    "detail": "Entries 1 to 1042: 1042 checked.",
+                },
+                {
+                    "name": "copy:webhook",
+                    "ok": False,
+                    "warning": True,
+                    "detail": "Copied up to checkpoint 309; since then: it answered 503.",
                 },
             ],
             "from_seq": 1,
@@ -121,7 +130,7 @@ EXPORT: Final = [
         "application/jsonl",
         '{"origin":"mandate/acme/0190f7c2-6d1e-7b5a-9c3e-2f4b6a8d0e10"}\n'
         '{"seq":1,"at":"2027-01-01T09:00:00.000000+00:00",…}\n'
-        f'{{"leaf":"run {_RUN} {_HASH}"}}\n',
+        f'{{"leaf":"run {_RUN} {_HASH}","text":"{{…}}"}}\n',
     ),
     _file("Some entries", "text/csv", "seq,at,actor_type,actor_id,actor,action,…\r\n"),
     _file("Checkpoints", "text/plain", f"{_CHECKPOINT['note']}\n"),

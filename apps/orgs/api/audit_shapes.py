@@ -10,7 +10,7 @@ from rest_framework import serializers
 from apps.orgs.api.fields import Moment, Strict, Whole
 from apps.orgs.api.serializers import ActorRead
 from apps.orgs.audit_files import FORMATS
-from apps.trust import proving
+from apps.trust import proving, records
 from apps.trust.entries import entry_of
 from apps.trust.models import AuditEvent, Checkpoint, LogRetention
 
@@ -98,14 +98,34 @@ class AuditRecordRead(serializers.Serializer[Any]):
     kind = serializers.CharField()
     digest = serializers.CharField(help_text="SHA-256 of `text`; 64 hex digits.")
     line = serializers.CharField(help_text="Kind, id and digest as they stand in the tree.")
-    text = serializers.CharField(allow_null=True, help_text="What the record says now.")
-    matches = serializers.BooleanField(
-        allow_null=True, help_text="Whether that is what it said when it was left."
+    text = serializers.CharField(
+        allow_null=True, help_text="What the record says now; null too if its row is gone."
     )
+    matches = serializers.BooleanField(help_text="Whether that is what it said when it was left.")
+    salt = serializers.CharField(
+        allow_null=True,
+        help_text="What the fingerprints in a run's text begin with, each SHA-256(salt ‖ JSON).",
+    )
+    withheld = serializers.BooleanField(
+        default=False,
+        help_text="Whether `text` is null because the caller lacks runs.view or decisions.view. "
+        "`salt` takes data.read.",
+    )
+
+    def to_representation(self, instance: records.Told) -> dict[str, Any]:
+        told: dict[str, Any] = super().to_representation(instance)
+        may = self.context["request"].auth.may
+        if not may(records.permission_for(instance.kind)):
+            told |= {"text": None, "withheld": True}
+        return told if may("data.read") else told | {"salt": None}
 
 
 class RecordProofRead(PlaceRead):
     record = AuditRecordRead()
+    earlier = AuditRecordRead(
+        many=True,
+        help_text="What it left before, the newest first: a run that cost more after its end.",
+    )
 
 
 class AuditGrowthRead(serializers.Serializer[Any]):
@@ -123,11 +143,15 @@ class AuditGrowthRead(serializers.Serializer[Any]):
 class AuditCheckRead(serializers.Serializer[Any]):
     name = serializers.CharField()
     ok = serializers.BooleanField()
+    warning = serializers.BooleanField(
+        source="is_warning",
+        help_text="Not `ok`, but no fault of the log: something around it is behind.",
+    )
     detail = serializers.CharField()
 
 
 class AuditReportRead(serializers.Serializer[Any]):
-    valid = serializers.BooleanField()
+    valid = serializers.BooleanField(help_text="Whether every check is `ok` or a `warning`.")
     checks = AuditCheckRead(many=True)
     from_seq = serializers.IntegerField()
     to_seq = serializers.IntegerField()

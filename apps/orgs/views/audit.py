@@ -25,7 +25,7 @@ from apps.orgs.permissions import DATA_READ
 from apps.tenants import proofs
 from apps.trust import checking, proving, selectors
 from apps.trust.entries import newest_checkpoint
-from apps.trust.errors import NotSealed
+from apps.trust.errors import NotSealed, ProofFails
 from apps.trust.models import AuditEvent
 from apps.trust.services import retention
 
@@ -38,9 +38,11 @@ VERIFIER: Final = "verifier"
 CHECKS: Final = {
     "chain": "Entries and their chain",
     "leaves": "Their places in the tree",
+    "records": "Decisions and runs",
     "tree": "The root of the tree",
     "checkpoints": "Earlier checkpoints",
     "signature": "The signature",
+    "sealing": "What is new",
 }
 
 
@@ -81,7 +83,7 @@ def entry(request: HttpRequest, ref: str) -> HttpResponse:
         "is_withheld": not principal_of(request).may("data.read"),
         "hash": bytes(event.hash).hex(),
         "prev": bytes(event.prev).hex(),
-        "proof": _proof(event),
+        **_proof(event),
         "older_url": _url(request, before),
         "newer_url": _url(request, after),
         "command": command(request, f"/v1/audit/{event.seq}/proof"),
@@ -94,16 +96,23 @@ def entry(request: HttpRequest, ref: str) -> HttpResponse:
 @needs(VIEW)
 def check(request: HttpRequest) -> HttpResponse:
     """Check the log now, and say what was looked at."""
-    report = checking.verify_log()
+    now = timezone.now()
+    report = checking.verify_log(at=now)
     context = {
         "crumbs": [("Audit log", link(request, "orgs:audit")), ("Verification", None)],
         "report": report,
         "checks": [
-            {"label": _label(check.name), "ok": check.ok, "detail": check.detail}
+            {
+                "label": _label(check.name),
+                "ok": check.ok,
+                "is_warning": check.is_warning,
+                "detail": check.detail,
+            }
             for check in report.checks
         ],
-        "at": timezone.now(),
+        "at": now,
         "bound": checking.EVENTS,
+        "records": checking.RECORDS,
         "command": post_command(request, "/v1/audit/verify", "{}"),
     }
     return render_page_or_partial(request, "orgs/audit_check.html", "report", context)
@@ -214,11 +223,14 @@ def _change(event: AuditEvent) -> dict[str, Any]:
     return {"old": old, "new": new, "compares": compares, "rest": rest}
 
 
-def _proof(event: AuditEvent) -> proving.Inclusion | None:
+def _proof(event: AuditEvent) -> dict[str, Any]:
+    """The proof of an entry's place; why there is none."""
     try:
-        return proving.prove_event(event)
+        return {"proof": proving.prove_event(event)}
     except NotSealed:
-        return None
+        return {"proof": None}
+    except ProofFails:
+        return {"proof": None, "fails": True}
 
 
 def _url(request: HttpRequest, event: AuditEvent | None) -> str | None:

@@ -9,9 +9,10 @@ UNDO = """
 drop trigger decision_left on decisions;
 drop trigger run_left on runs;
 drop trigger run_left_refused on runs;
-drop function leave_decision, leave_run;
-drop function decision_record(decisions), run_record(runs);
-drop function fingerprint(jsonb), micros_of(timestamptz);
+drop trigger run_stays on runs;
+drop function leave_decision, leave_run, keep_run;
+drop function decision_record(decisions), run_record(runs, jsonb);
+drop function fingerprint(jsonb, text), micros_of(timestamptz);
 """
 
 

@@ -74,6 +74,7 @@ class Migration(migrations.Migration):
                 ("tries", models.PositiveIntegerField(default=0)),
                 ("next_try_at", models.DateTimeField(null=True)),
                 ("failure", models.CharField(blank=True, max_length=200)),
+                ("differs", models.BooleanField(default=False)),
             ],
             options={
                 "verbose_name_plural": "checkpoint copies",
@@ -102,6 +103,7 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=20)),
                 ("subject_id", models.UUIDField()),
                 ("digest", models.BinaryField()),
+                ("aside", models.JSONField(null=True)),
                 (
                     "xid",
                     models.BigIntegerField(

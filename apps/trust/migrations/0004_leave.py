@@ -3,10 +3,11 @@
 from django.db import migrations
 
 CREATE = """
-create function leave(p_kind text, p_subject uuid, p_digest bytea) returns void
+create function leave(p_kind text, p_subject uuid, p_digest bytea, p_aside jsonb default null) returns void
 language plpgsql as $$
 begin
-  insert into trust_leaf (id, kind, subject_id, digest) values (uuidv7(), p_kind, p_subject, p_digest);
+  insert into trust_leaf (id, kind, subject_id, digest, aside)
+    values (uuidv7(), p_kind, p_subject, p_digest, p_aside);
 end $$;
 """
 
@@ -14,4 +15,4 @@ end $$;
 class Migration(migrations.Migration):
     dependencies = [("trust", "0003_log")]
 
-    operations = [migrations.RunSQL(CREATE, "drop function leave(text, uuid, bytea);")]
+    operations = [migrations.RunSQL(CREATE, "drop function leave(text, uuid, bytea, jsonb);")]

@@ -11,13 +11,16 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
 from django.db.models import F, Max, Q
 
 from apps.common.jobs import enqueue
 from apps.tenants import keys
 from apps.tenants.selectors import OrgRef, get_org
-from apps.trust.gateways.sinks import Copy, Sink, SinkFailed, configured_sinks
+from apps.trust.gateways.sinks import Copy, Sink, SinkDiffers, SinkFailed, configured_sinks
 from apps.trust.models import Checkpoint, CheckpointCopy
+
+log = structlog.get_logger(__name__)
 
 BATCH: Final = 100
 LEASE: Final = timedelta(minutes=1)
@@ -59,12 +62,25 @@ def _copy(sink: Sink, at: datetime) -> None:
     try:
         for checkpoint in owed:
             sink.put(_of(checkpoint, org))
-            rows.update(number=checkpoint.number, copied_at=at)
+            # Whoever took over when our time was up may have come further.
+            rows.filter(number__lt=checkpoint.number).update(number=checkpoint.number, copied_at=at)
     except SinkFailed as error:
-        wait = min(timedelta(seconds=5) * 2**row.tries, RETRY_MOST)
-        rows.update(tries=F("tries") + 1, next_try_at=at + wait, failure=str(error)[:200])
+        _put_off(row, at, str(error), differs=isinstance(error, SinkDiffers))
+    except Exception:  # noqa: BLE001 - a loop's edge
+        log.exception("checkpoint.copy_failed", sink=sink.name)
+        _put_off(row, at, "an error on our side, which is in the log of the server")
     else:
-        rows.update(tries=0, next_try_at=None, failure="")
+        rows.update(tries=0, next_try_at=None, failure="", differs=False)
+
+
+def _put_off(row: CheckpointCopy, at: datetime, failure: str, *, differs: bool = False) -> None:
+    wait = min(timedelta(seconds=5) * 2**row.tries, RETRY_MOST)
+    CheckpointCopy.objects.filter(id=row.id).update(
+        tries=F("tries") + 1,
+        next_try_at=at + wait,
+        failure=failure[:200],
+        differs=row.differs or differs,
+    )
 
 
 def _is_due(at: datetime) -> Q:
@@ -74,6 +90,7 @@ def _is_due(at: datetime) -> Q:
 def _of(checkpoint: Checkpoint, org: OrgRef) -> Copy:
     return Copy(
         org=org.slug,
+        org_id=str(org.id),
         schema=org.schema,
         number=checkpoint.number,
         month=checkpoint.at.strftime("%Y-%m"),

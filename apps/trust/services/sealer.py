@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from apps.tenants import keys
 from apps.tenants.selectors import get_org
 from apps.trust.entries import newest_checkpoint
+from apps.trust.errors import LogDisplaced
 from apps.trust.leaves import hash_of_event, hash_of_leaf
 from apps.trust.models import AuditEvent, Checkpoint
 from apps.trust.note import Head, origin_of, sign
@@ -56,7 +57,7 @@ def seal(*, at: datetime, batch: int = BATCH) -> Checkpoint | None:
     """Take in what is new and sign the head.
 
     Returns None if there is nothing that can be taken yet, or another sealer is at work. Raises
-    NoSigningKey.
+    NoSigningKey, and LogDisplaced where transactions are counted from before the last seal.
     """
     with transaction.atomic():
         if not _is_ours():
@@ -86,7 +87,9 @@ def oldest_running() -> int:
 
 def _take(last: Checkpoint, batch: int) -> _Taken:
     # The edge comes first: what is older than it is there for every later look.
-    edge = max(oldest_running(), last.xid_to)
+    edge = oldest_running()
+    if edge < last.xid_to:
+        raise LogDisplaced
     events = list(
         AuditEvent.objects.filter(seq__gt=last.seq_to)
         .order_by("seq")

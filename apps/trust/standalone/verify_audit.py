@@ -5,8 +5,8 @@
 
 Needs Python 3.10 and the package `cryptography`. The checkpoints are those that left the database
 (the file sink's, or a witness's); the keys are the org's /.well-known/jwks.json. Every entry must
-hang on the one before it and say what its hash says; what every checkpoint signed must be what the
-log still says. Ends with 0 if all holds; otherwise names the entries and checkpoints that don't.
+hang on the one before it, entries and records must say what their hashes say, and the log must
+still be what every checkpoint signed. Ends with 0 if all holds; otherwise names what doesn't.
 """
 
 from __future__ import annotations
@@ -29,24 +29,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 FACTS = ("at", "actor", "action", "subject", "detail")
 EVENT = ("seq", *FACTS, "prev", "hash", "body")
 LEAF = re.compile(r"[a-z0-9_]+ [0-9a-f]{32} [0-9a-f]{64}")
-NOTE = re.compile(r"(([^\n]+)\n(0|[1-9][0-9]*)\n([^\n]+)\n)\n((?:— [^\n]+\n)+)\n?")
-Keys = dict[bytes, ec.EllipticCurvePublicKey]
-Note = tuple[str, str, int, str, list[str]]
+NOTE = re.compile(r"(?m)^(([^\n]+)\n(0|[1-9][0-9]*)\n([^\n]+)\n)\n((?:— [^\n]+\n)+)\n*")
 
 
 def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def b64(text: str) -> bytes:
-    data = base64.b64decode(text, validate=True)
-    if base64.b64encode(data).decode() != text:
-        raise ValueError("it can't be read")
-    return data
-
-
-def same(one: Any, other: Any) -> bool:
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 class Log:
@@ -60,7 +51,7 @@ class Log:
         self.stack: list[tuple[int, bytes]] = []
         self.wrong: list[str] = []
 
-    def read(self, lines: Iterable[str]) -> Log:
+    def read(self, lines: Iterable[str]) -> None:
         for number, text in enumerate(lines, 1):
             try:
                 entry = json.loads(text)
@@ -69,17 +60,24 @@ class Log:
                 if number == 1:
                     self.origin = str(entry["origin"])
                 else:
-                    self.append(self.leaf(entry))
+                    self.append(self.record(entry) if "leaf" in entry else self.event(entry))
             except (ValueError, KeyError, TypeError, AttributeError):
                 self.wrong.append(f"entry {self.seq + 1}: line {number} can't be read")
         for seq in (seq for seq in self.erased if seq > self.erasable):
             self.wrong.append(f"entry {seq}: its content is gone, and no retention says so")
-        return self
 
-    def leaf(self, entry: dict[str, Any]) -> bytes:
-        """What of an entry stands in the tree: an event's hash, another record's line."""
-        if tuple(entry) == ("leaf",) and LEAF.fullmatch(entry["leaf"]):
-            return str(entry["leaf"]).encode()
+    def record(self, entry: dict[str, Any]) -> bytes:
+        """What stands in the tree of a run or decision: a line with the digest of what it says."""
+        line, text = entry["leaf"], entry["text"]
+        if tuple(entry) != ("leaf", "text") or not LEAF.fullmatch(line):
+            raise ValueError
+        name, _, digest = line.rpartition(" ")
+        if text is None or sha256(text.encode()).hex() != digest:
+            self.wrong.append(f"record {name}: it doesn't say what it said")
+        return bytes(line.encode())
+
+    def event(self, entry: dict[str, Any]) -> bytes:
+        """What stands there of an entry: its hash."""
         if tuple(entry) != EVENT or type(entry["seq"]) is not int:
             raise ValueError
         self.wrong += [f"entry {self.seq + 1}: {fault}" for fault in self.faults(entry)]
@@ -100,7 +98,7 @@ class Log:
         place = entry["seq"].to_bytes(8, "big") + bytes.fromhex(entry["prev"])
         if sha256(b"\0", place, body.encode()).hex() != entry["hash"]:
             yield "its hash is not that of its content"
-        elif not same(json.loads(body), {"org": self.origin.rpartition("/")[2], **facts}):
+        elif plain(json.loads(body)) != plain({"org": self.origin.rpartition("/")[2], **facts}):
             yield "it doesn't say what its content says"
         elif entry["action"] == "trust.audit.erased":
             self.erasable = max(self.erasable, entry["detail"]["through"])
@@ -118,7 +116,7 @@ class Log:
             self.roots[self.count] = node
 
 
-def read_keys(jwks: dict[str, Any]) -> Keys:
+def read_keys(jwks: dict[str, Any]) -> dict[bytes, ec.EllipticCurvePublicKey]:
     """The keys by the ID that C2SP gives an ECDSA key: SHA-256 of its SPKI, four bytes."""
     keys = {}
     for jwk in jwks["keys"]:
@@ -128,56 +126,52 @@ def read_keys(jwks: dict[str, Any]) -> Keys:
     return keys
 
 
-def read_notes(text: str) -> list[Note]:
-    """Every checkpoint of a file: what was signed, whose, its size and root, the signatures."""
-    notes, at = list[Note](), 0
-    while at < len(text):
-        if not (found := NOTE.match(text, at)):
-            raise ValueError(f"checkpoint {len(notes) + 1} of the file can't be read")
-        body, origin, size, root, signatures = found.groups()
-        notes.append((body, origin, int(size), root, signatures[:-1].split("\n")))
-        at = found.end()
-    return notes
+def check(note: re.Match[str], log: Log, keys: dict[bytes, ec.EllipticCurvePublicKey]) -> int:
+    """How many of the keys signed a checkpoint; raises ValueError if it doesn't hold.
 
-
-def signatures_of(body: str, origin: str, lines: list[str], keys: Keys) -> int:
-    """How many of the keys signed it; raises ValueError for a false signature."""
-    packed = [b64(line.removeprefix(f"— {origin} ")) for line in lines]
-    held = [(keys[data[:4]], data[4:]) for data in packed if data[:4] in keys]
-    for key, signature in held:
-        try:
-            key.verify(signature, body.encode(), ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature:
-            raise ValueError("its signature is false") from None
+    What stands there under another name than the log's, a witness's say, is passed over.
+    """
+    signed, origin, size, root, lines = note.groups()
+    named = [line.rpartition(" ") for line in lines.split("\n")]
+    packed = [data for name, _, data in named if name == f"— {origin}"]
+    data = [base64.b64decode(text, validate=True) for text in packed]
+    if [base64.b64encode(each).decode() for each in data] != packed:
+        raise ValueError("its signature can't be read")
+    held = [each for each in data if each[:4] in keys]
+    try:
+        for each in held:
+            keys[each[:4]].verify(each[4:], signed.encode(), ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise ValueError("its signature is false") from None
+    if origin != log.origin:
+        raise ValueError(f"it is one of {origin}")
+    if int(size) > log.count:
+        raise ValueError(f"the log ends at {log.count}")
+    if base64.b64encode(log.roots.get(int(size), b"")).decode() != root:
+        raise ValueError("what it signed is not what the log says")
     return len(held)
 
 
-def verify(lines: Iterable[str], notes_text: str, jwks: dict[str, Any]) -> tuple[list[str], str]:
+def verify(lines: Iterable[str], text: str, jwks: dict[str, Any]) -> tuple[list[str], str]:
     """What is wrong, and in one sentence what was checked."""
-    try:
-        notes, keys = read_notes(notes_text), read_keys(jwks)
-    except (ValueError, KeyError, TypeError) as error:
-        return [f"{error}"], "nothing was checked"
-    log = Log({note[2] for note in notes}).read(lines)
+    notes, keys = list(NOTE.finditer(text)), read_keys(jwks)
+    log = Log({int(note[3]) for note in notes})
+    log.read(lines)
+    if torn := NOTE.sub("", text):
+        log.wrong.append(f"checkpoints: {torn[:80]!r} can't be read")
     newest = held = unheld = 0
-    for body, origin, size, root, signatures in notes:
+    for size, note in ((int(note[3]), note) for note in notes):
         try:
-            count = signatures_of(body, origin, signatures, keys)
-            if origin != log.origin:
-                raise ValueError(f"it is one of {origin}")
-            if size > log.count:
-                raise ValueError(f"the log ends at {log.count}")
-            if log.roots.get(size) != b64(root):
-                raise ValueError("what it signed is not what the log says")
+            count = check(note, log, keys)
             newest, held = max((newest, held), (size, count))
             unheld += not count
         except ValueError as error:
             log.wrong.append(f"checkpoint {size}: {error}")
     if not held:
         log.wrong.append(f"checkpoint {newest}: none of the keys has signed the newest one")
-    text = f"{log.seq} entries, {len(log.erased)} erased, and {log.count - log.seq} other records"
     return log.wrong, (
-        f"{text}; {len(notes)} checkpoints, {unheld} of them signed by none of the keys; "
+        f"{log.seq} entries, {len(log.erased)} erased, and {log.count - log.seq} other records; "
+        f"{len(notes)} checkpoints, {unheld} of them signed by none of the keys; "
         f"{log.count - newest} records newer than the last"
     )
 
@@ -188,7 +182,7 @@ def main() -> int:
     parser.add_argument("--checkpoints", type=Path, required=True, nargs="+")
     parser.add_argument("--keys", type=Path, required=True, help="the org's jwks.json")
     asked = parser.parse_args()
-    notes = "".join(path.read_bytes().decode() for path in asked.checkpoints)
+    notes = "\n".join(path.read_bytes().decode(errors="replace") for path in asked.checkpoints)
     with asked.export.open(encoding="utf-8", newline="\n") as lines:
         wrong, text = verify(lines, notes, json.loads(asked.keys.read_text()))
     print(*wrong, text, "NOT VALID" if wrong else "VALID", sep="\n")
