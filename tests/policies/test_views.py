@@ -108,6 +108,18 @@ def test_a_shadow_counts_what_it_would_change(
     assert "It would have decided 1 call otherwise" in html and "Draft: denied" in html
 
 
+def test_a_shadow_is_compared_with_what_policies_said_and_not_with_a_rate(
+    browser: Any, org: Any, guard: OrgPolicy
+) -> None:
+    browser.post(path(guard, "shadow/"))
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    hides = {**said(guard, "allow"), "would_be": "allow", "would_reasons": []}
+    then = {"policies": [said(guard, "allow")], "result": "deny", "reasons": ["Too often."]}
+    decide(run, shadows=[hides], at=timezone.now() + timedelta(seconds=1), **then)
+    html = browser.get(path(guard)).content.decode()
+    assert "Draft: other obligations" in html and "Draft: allowed" not in html
+
+
 def test_a_draft_that_obliges_to_more_says_so(browser: Any, org: Any, guard: OrgPolicy) -> None:
     browser.post(path(guard, "shadow/"))
     run = Run.objects.get(id=admit(make_agent("one")).run_id)
