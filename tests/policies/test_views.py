@@ -79,6 +79,8 @@ def test_the_button_activates_the_version_that_its_page_showed(
     browser.post(path(guard, "edit/"), form(guard, name="Second"))
     assert browser.post(path(guard, "activate/"), {"version": "1"}).status_code == 303
     assert "Version 2 was written meanwhile" in browser.get(path(guard)).content.decode()
+    for odd in ("", "x", "9" * 5000):
+        assert browser.post(path(guard, "activate/"), {"version": odd}).status_code == 303
     assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
     browser.post(path(guard, "activate/"), {"version": "2"})
     assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).status == "active"
