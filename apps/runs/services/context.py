@@ -110,7 +110,6 @@ class Context:
         self._notes = Notes()
         self._ordinal = 0
         self._sure_until = time.monotonic() + SURE_FOR
-        self._paying = duties
         self._is_told = is_told
         self._delta_at = 0.0
         self._done: dict[tuple[int, str], Done] | None = None if hold.lease_no > 1 else {}
@@ -133,7 +132,7 @@ class Context:
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
         self.spending.add(input_tokens=input_tokens, output_tokens=output_tokens, cost=cost_micros)
-        self._paying.pay(cost_micros)
+        self.duties.pay(cost_micros)
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         mask = self.duties.mask
@@ -196,14 +195,15 @@ class Context:
                 name=shown_name(name),
                 input=input,
                 effect=effect,
-                duties=self.duties,
+                mask=self.duties.mask,
             )
         )
         release_connection()
         error, output = None, None
         try:
             with span(step_id) if span else spans.execute_tool(name, step_id):
-                output = self._made(asked, call, f"{self.hold.run_id.hex}.{key}")
+                output = call(f"{self.hold.run_id.hex}.{key}")
+            must_keep(output, root="output")
         except BaseException as failure:
             output, error = None, self._error_of(failure)
             raise
@@ -218,17 +218,7 @@ class Context:
         self._told(begun.standing)
         if begun.failure is not None:
             raise begun.failure
-        return replace(call, duties=begun.duties)
-
-    def _made(self, call: ToolCall, make: Callable[[str], Object], key: str) -> Object:
-        """What a call gives; what is spent meanwhile, its own cap counts too."""
-        self._paying = call.duties
-        try:
-            output = make(key)
-        finally:
-            self._paying = self.duties
-        must_keep(output, root="output")
-        return output
+        return replace(call, mask=begun.mask)
 
     def _done_before(self, ordinal: int, key: str) -> Done | None:
         """What an earlier attempt was given by the same call."""
@@ -241,11 +231,12 @@ class Context:
 
         It hides what it hid then, or what a person agrees to in this attempt would look otherwise.
         """
-        duties = self.duties.within(obligations_of_json(done.obligations), input)
-        self.duties = self.duties.hiding(duties.mask)
-        kept = duties.mask.input(input)
+        output = sealing.open_output(done.sealed_id) if done.sealed_id else done.output
+        mask = self.duties.mask.within(obligations_of_json(done.obligations).mask, input)
+        self.duties = self.duties.hiding(mask.having(output))
+        kept = mask.input(input)
         self._note(Step.Kind.TOOL_CALL, ordinal, name, self.now(), None, input=kept)
-        return sealing.open_output(done.sealed_id) if done.sealed_id else done.output
+        return output
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         agent, tool = kept_text(agent), kept_text(tool)

@@ -33,14 +33,6 @@ class Duties:
             purse = Purse(obligations.cap_cost_micros, Decimal(spent_micros), above.purse)
         return cls(mask, purse) if mask or purse else FREE
 
-    def within(self, obligations: Obligations, input: Object) -> Duties:
-        """The duties within one call that the run makes itself, with this input."""
-        mask, purse = self.mask.within(obligations.mask, input), self.purse
-        if obligations.cap_cost_micros is not None:
-            purse = Purse(obligations.cap_cost_micros, above=self.purse)
-        is_same = mask is self.mask and purse is self.purse
-        return self if is_same else Duties(mask, purse)
-
     def having_spent(self, micros: int) -> Duties:
         """The duties of a run that has its own cap and has cost so much before, which every purse
         above has counted already.
