@@ -181,29 +181,30 @@ class Context:
         span: OpenSpan | None = None,
         effect: Effect | None = None,
         is_whole: bool = True,
+        redacted: Callable[[Object], Object] | None = None,
     ) -> Object:
         must_keep(input, root="input")
         self.duties.check_purse()
-        step_id, ordinal = uuid7(), self._next()
+        ordinal = self._next()
         key = call_key(ordinal, kept_text(name), input)
-        if (done := self._done_before(ordinal, key)) is not None:
-            return self._again(ordinal, name, input, done)
-        asked = self._begin(
-            ToolCall(
-                step_id=step_id,
-                ordinal=ordinal,
-                name=shown_name(name),
-                input=input,
-                effect=effect,
-                mask=self.duties.mask,
-            )
+        asked = ToolCall(
+            step_id=uuid7(),
+            ordinal=ordinal,
+            name=shown_name(name),
+            input=input,
+            effect=effect,
+            mask=self.duties.mask,
+            redacted=redacted,
         )
+        if (done := self._done_before(ordinal, key)) is not None:
+            return self._again(asked, done)
+        asked = self._begin(asked)
         release_connection()
         error, output = None, None
         try:
-            with span(step_id) if span else spans.execute_tool(name, step_id):
+            with span(asked.step_id) if span else spans.execute_tool(name, asked.step_id):
                 output = call(f"{self.hold.run_id.hex}.{key}")
-            must_keep(output, root="output")
+                must_keep(output, root="output")
         except BaseException as failure:
             output, error = None, self._error_of(failure)
             raise
@@ -226,16 +227,16 @@ class Context:
             self._done = spine.list_done(self.hold)
         return self._done.get((ordinal, key))
 
-    def _again(self, ordinal: int, name: str, input: Object, done: Done) -> Object:
+    def _again(self, call: ToolCall, done: Done) -> Object:
         """Note a call that an earlier attempt has made already, and what it was given.
 
         It hides what it hid then, or what a person agrees to in this attempt would look otherwise.
         """
         output = sealing.open_output(done.sealed_id) if done.sealed_id else done.output
-        mask = self.duties.mask.within(obligations_of_json(done.obligations).mask, input)
+        mask = call.mask.within(obligations_of_json(done.obligations).mask, call.input)
         self.duties = self.duties.hiding(mask.having(output))
-        kept = mask.input(input)
-        self._note(Step.Kind.TOOL_CALL, ordinal, name, self.now(), None, input=kept)
+        kept, at = replace(call, mask=mask).kept, self.now()
+        self._note(Step.Kind.TOOL_CALL, call.ordinal, call.name, at, None, input=kept)
         return output
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -59,15 +60,24 @@ class ToolCall:
     input: Object
     effect: Effect | None
     mask: Mask
+    redacted: Callable[[Object], Object] | None = None
 
     @property
     def kept(self) -> Object:
         """Its input as it goes on record."""
-        return self.mask.input(self.input)
+        return self.mask.input(self._told(self.input))
+
+    def answered(self, output: Object) -> tuple[Object, Mask]:
+        """Its output as it goes on record, and what is hidden from then on."""
+        mask = self.mask.having(output)
+        return mask.output(self._told(output)), mask
 
     @property
     def shown(self) -> str:
         return self.mask.text(self.name)
+
+    def _told(self, said: Object) -> Object:
+        return self.redacted(said) if self.redacted and self.mask else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +124,8 @@ def end(
     """
     kept = None
     if output is not None:
-        mask = call.mask.having(output)
-        kept, ctx.duties = mask.output(output), ctx.duties.hiding(mask)
+        kept, mask = call.answered(output)
+        ctx.duties = ctx.duties.hiding(mask)
     host = call.effect.host if call.effect else None
     is_sealed = bool(key) and kept != output
     with transaction.atomic() if is_sealed else nullcontext():
