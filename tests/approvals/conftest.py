@@ -11,7 +11,6 @@ import pytest
 from apps.approvals import registry
 from tests.approvals.factories import KIND, SUBJECT
 from tests.orgs.conftest import *  # noqa: F403
-from tests.trust.conftest import as_superuser as as_superuser
 
 OUTLIVE = """
 set local session_replication_role = replica;

@@ -89,8 +89,10 @@ def test_two_of_three_decide_and_the_third_finds_it_decided(
     expect(admin.page.locator("#approval-status")).to_contain_text("Approved")
     expect(admin.page.locator("#approval-live")).to_contain_text("2 of 2 approved")
     open_run(admin)
+    ended = office.ends(run)
+    assert (ended["status"], ended["reason"]) == ("succeeded", None)
+    assert ended["output"] == {"text": "Pay 900"}
     expect(admin.page.locator("#run-status")).to_have_text("Succeeded")
-    assert office.ends(run)["output"] == {"text": "Pay 900"}
     # And the third is told so, on the page that was open, and offered nothing on it anew
     deputy.press("Approve", within=deputy.page.locator("#decide"))
     expect(deputy.page.locator("#problem")).to_contain_text("This request is decided already")

@@ -80,7 +80,7 @@ QUERIES = {
     "orgs:signing_keys": 7,
     "orgs:audit": 11,
     "orgs:audit_entry": 11,
-    "orgs:audit_check": 21,
+    "orgs:audit_check": 27,
     "notify:inbox": 7,
     "notify:preferences": 8,
     "notify:channels": 7,

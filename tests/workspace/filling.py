@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 
 from apps.agents.models import Agent, Grant
@@ -17,7 +17,15 @@ from apps.common.models import TenantModel
 from apps.policies.models import OrgPolicy, PolicyHead
 from apps.runs.models import Run
 from apps.tenants import rls
-from apps.trust.models import AuditEvent, AuditHead, Checkpoint, DataKey, LogRetention, SigningKey
+from apps.trust.models import (
+    AuditEvent,
+    AuditHead,
+    Checkpoint,
+    DataKey,
+    Leaf,
+    LogRetention,
+    SigningKey,
+)
 from apps.trust.services import record_event, rotate_signing_key
 from apps.trust.services.sealer import seal
 from tests.approvals.factories import ask
@@ -54,11 +62,20 @@ def make(model: type[TenantModel]) -> Any:
     if model is AuditEvent:
         about = {"action": "test.row.made", "subject_type": "row", "subject_id": word}
         return record_event(actor=SYSTEM, at=timezone.now(), **about)
+    if model is Leaf:
+        return _leave()
     if model is Approval:
         return ask()
     if model is Vote:
         return _row(model, approval=ask())
     return _row(model)
+
+
+def _leave() -> Leaf:
+    """A digest as SQL leaves one: its transaction is for Postgres to say."""
+    with connection.cursor() as cursor:
+        cursor.execute("select leave('other', %s, %s)", [uuid.uuid4(), os.urandom(32)])
+    return Leaf.objects.latest("id")
 
 
 def _row(model: type[TenantModel], **given: Any) -> Any:

@@ -153,7 +153,9 @@ def test_a_parent_that_is_ended_in_the_middle_of_a_childs_request(
 
 def test_time_that_runs_out_in_the_middle_of_a_request(model: Model, owner: Any) -> None:
     def pass_deadline() -> None:
-        Run.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+        Run.objects.filter(finished_at=None).update(
+            deadline_at=timezone.now() - timedelta(seconds=1)
+        )
 
     model.acts[1] = pass_deadline
     model.answers = 9
@@ -163,7 +165,7 @@ def test_time_that_runs_out_in_the_middle_of_a_request(model: Model, owner: Any)
 
 
 def reaped() -> Any:
-    Run.objects.update(lease_until=timezone.now() - timedelta(hours=1))
+    Run.objects.filter(finished_at=None).update(lease_until=timezone.now() - timedelta(hours=1))
     return [verdict for _, verdict in spine.reap_runs(limit=9, at=timezone.now())]
 
 
