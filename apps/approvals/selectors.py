@@ -73,6 +73,12 @@ def get_approval(ref: str) -> Approval:
     return found
 
 
+def get_reasons(approval_id: UUID) -> list[str]:
+    """Why somebody was asked, as they were told."""
+    told: list[str] = Approval.objects.values_list("reasons", flat=True).get(id=approval_id)
+    return told
+
+
 def asked_by(rows: QuerySet[Approval], by: Principal) -> QuerySet[Approval]:
     """Those that this member, or something that acts for them, has asked for."""
     return rows.filter(human_id=by.member_id)

@@ -109,12 +109,15 @@ class Question:
         }
 
     def kept(self, masked_input: Object) -> Object:
-        """The question as it is kept: the input of a run by reference, for the run has it."""
+        """The question as it is kept: what a run is begun with by reference, for the run has it.
+
+        Whose run an agent's call becomes, if one, nobody knows yet: its input is kept here.
+        """
         document = self.document()
         context = document["context"]
-        if self.action == "tool.call":
-            context["input"] = masked_input
-        else:
+        if self.action == "agent.invoke":
             del context["input"]
             context[INPUT_RUN] = public_id(RUN, self.run_id)
+        else:
+            context["input"] = masked_input
         return document

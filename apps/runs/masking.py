@@ -39,6 +39,11 @@ class Mask:
         both = tuple(dict.fromkeys((*self.paths, *paths)))
         return Mask.of(both, input, above=self) if both else self
 
+    def having(self, output: Object) -> Mask:
+        """This mask, which hides what an output has at its paths wherever else it stands."""
+        found = set(_hidden(output, mask(output, self.paths, root="output")))
+        return self.hiding(Mask((), tuple(found))) if found else self
+
     def hiding(self, other: Mask) -> Mask:
         """This mask, which from now on hides the other's values too."""
         if set(other.hidden) <= set(self.hidden):

@@ -35,6 +35,9 @@ class SecretStore(Protocol):
     def put(self, ref: str, value: bytes) -> int:
         """Keep a value as the next version under `ref`; returns that version."""
 
+    def add(self, ref: str, value: bytes) -> None:
+        """Keep the only value of a reference that nobody has used; holds up no other write."""
+
     def get(self, ref: str, version: int | None = None) -> bytes:
         """Give back the value of a version, or of the latest."""
 
@@ -66,6 +69,11 @@ class SealedSecretStore:
         with transaction.atomic():
             data_key = self._lock_data_key()
             return self._write(data_key, ref, value)
+
+    @sensitive_variables()
+    def add(self, ref: str, value: bytes) -> None:
+        _check_ref(ref)
+        self._insert(DataKey.objects.first() or self._lock_data_key(), ref, 1, value)
 
     @sensitive_variables()
     def get(self, ref: str, version: int | None = None) -> bytes:
@@ -120,6 +128,11 @@ class SealedSecretStore:
     def _write(self, data_key: DataKey, ref: str, value: bytes) -> int:
         rows = SealedSecret.objects.filter(ref=ref)
         version: int = (rows.aggregate(last=Max("version"))["last"] or 0) + 1
+        self._insert(data_key, ref, version, value)
+        return version
+
+    @sensitive_variables()
+    def _insert(self, data_key: DataKey, ref: str, version: int, value: bytes) -> None:
         sealed = seal(self._unwrap(data_key), value, place=_place(ref, version))
         SealedSecret.objects.create(
             ref=ref,
@@ -128,7 +141,6 @@ class SealedSecretStore:
             nonce=sealed.nonce,
             ciphertext=sealed.ciphertext,
         )
-        return version
 
     def _lock_data_key(self) -> DataKey:
         """Get the org's data key, made at first use; its lock puts an org's writes in a row."""

@@ -104,14 +104,15 @@ def test_a_record_holds_who_said_what_and_the_digest_of_the_kept_document() -> N
     assert json.loads(json.dumps(record)) == record and record["shadows"] is None
 
 
-def test_a_runs_input_is_kept_by_reference_and_a_tool_calls_masked() -> None:
+def test_the_input_of_who_begins_is_kept_by_reference_and_of_calls_masked() -> None:
     masks = {"mask": ("input.card.number", "output.text")}
     engine = Told(one1=opinion(text("one"), "allow", **masks))
     invoked = answer(question(), bundle(entry("one")), engine).as_record()
     called = answer(
         question("tool.call", host="a.example", host_is_new=True), bundle(entry("one")), engine
     ).as_record()
-    assert invoked is not None and called is not None
+    between = answer(question("agent.call"), bundle(entry("one")), engine).as_record()
+    assert invoked is not None and called is not None and between is not None
     where = invoked["document"]["resource"]
     assert where["project"] == {"slug": "support", "tags": ["eu"]}
     assert where["agent_project"] == {"slug": "default", "tags": []}
@@ -120,6 +121,7 @@ def test_a_runs_input_is_kept_by_reference_and_a_tool_calls_masked() -> None:
     assert context["time"] == "2026-11-26T01:02:03.456Z"
     context = called["document"]["context"]
     assert context["input"] == {"text": "hi", "card": {"number": "[masked]"}}
+    assert between["document"]["context"]["input"] == context["input"]
     assert (context["host"], context["host_is_new"]) == ("a.example", True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -43,7 +42,7 @@ def charging(**more: Any) -> Any:
             **more,
         )
         ctx.log("info", f"Charged {NUMBER}")
-        return {"told": said["of"]}
+        return {"told": said["of"], "kept": said["receipt"]}
 
     return script
 
@@ -113,7 +112,7 @@ def test_a_mask_for_a_call_hides_it_everywhere_and_from_then_on(
     assert work_one(at=timezone.now())
 
     done = Run.objects.get()
-    assert (done.status, done.output) == ("succeeded", {"told": "[masked]"})
+    assert (done.status, done.output) == ("succeeded", {"told": "[masked]", "kept": "[masked]"})
     step = Step.objects.get(status="succeeded")
     assert (step.name, step.input) == ("charge [masked]", {"number": "[masked]"})
     assert step.output == {"receipt": "[masked]", "of": "[masked]"}
@@ -128,12 +127,12 @@ def test_a_call_that_is_done_again_from_the_record_hides_what_it_hid(
         ctx.call_tool(
             name="charge",
             input={"number": NUMBER},
-            call=lambda key: {"ok": True},
+            call=lambda key: {"receipt": "R-1000"},
             effect=Effect("charge", Annotations(), "bank.example"),
         )
         ctx.call_tool(
             name="send",
-            input={"said": f"Charged {NUMBER}"},
+            input={"said": f"Charged {NUMBER}: R-1000"},
             call=lambda key: {},
             effect=Effect("send", Annotations(), "mail.example"),
         )
@@ -143,11 +142,11 @@ def test_a_call_that_is_done_again_from_the_record_hides_what_it_hid(
     make_agent("desk")
     in_force(MASK_CALLS + 'require_approval contains "Ask." if input.resource.tool == "send"\n')
     run = ask(asker, "desk", input={}).run
-    assert Approval.objects.get().payload["input"] == {"said": "Charged [masked]"}
+    assert Approval.objects.get().payload["input"] == {"said": "Charged [masked]: [masked]"}
     approve(boss, run)
     assert work_one(at=timezone.now())
     assert (state(run), Run.objects.get().output) == (("succeeded", ""), {"told": "[masked]"})
-    assert NUMBER not in kept()
+    assert NUMBER not in kept() and "R-1000" not in kept()
 
 
 def test_a_call_that_policies_could_not_be_asked_about_hides_nothing_of_its_run(
@@ -166,29 +165,6 @@ def test_a_call_that_policies_could_not_be_asked_about_hides_nothing_of_its_run(
     in_force('allow := false if input.action.name == "tool.call"\n')
     assert ask(asker, "desk", input={}).run.output == said
     assert Step.objects.get().input == {"n": "[masked]", "text": "[masked]"}
-
-
-def test_a_cap_for_a_call_counts_what_is_spent_within_it(scripts: Any, asker: Any) -> None:
-    def pay(ctx: Any, micros: int) -> dict[str, Any]:
-        ctx.spend(input_tokens=1, output_tokens=1, cost_micros=Decimal(micros))
-        return {}
-
-    def script(invocation: Any, ctx: Any) -> dict[str, Any]:
-        for micros in invocation.input["costs"]:
-            ctx.call_tool(
-                name="buy",
-                input={},
-                call=lambda key, micros=micros: pay(ctx, micros),
-                effect=Effect("buy", Annotations(), "shop.example"),
-            )
-        return {}
-
-    scripts["desk"] = script
-    make_agent("desk")
-    in_force('obligations := {"cap_cost_micros": 10} if input.action.name == "tool.call"\n')
-    assert ask(asker, "desk", input={"costs": [8, 8]}).run.status == "succeeded"
-    run = ask(asker, "desk", input={"costs": [8, 11]}).run
-    assert (run.status, (run.error or {})["code"]) == ("failed", "policy_cost")
 
 
 @pytest.mark.parametrize("hides", [True, False])
@@ -255,25 +231,3 @@ def test_calls_whose_answers_are_hidden_are_made_once_however_often_people_are_a
     assert sealed.count() == 2
     erase_sealed(timezone.now())
     assert (sealed.count(), Step.objects.filter(is_sealed=True).count()) == (0, 0)
-
-
-def test_people_are_asked_so_often_in_one_run_and_no_more(
-    scripts: Any, asker: Any, boss: Any
-) -> None:
-    def script(invocation: Any, ctx: Any) -> dict[str, Any]:
-        effect = Effect("send", Annotations(), f"{Run.objects.get().resumed}.example")
-        return ctx.call_tool(name="send", input={}, call=lambda key: {}, effect=effect)
-
-    scripts["desk"] = script
-    make_agent("desk")
-    in_force('require_approval contains "Ask." if input.action.name == "tool.call"\n')
-    run = ask(asker, "desk", input={}).run
-    Run.objects.update(resumed=99)
-    approve(boss, run)
-    assert work_one(at=timezone.now()) and state(run)[0] == "awaiting_approval"  # once more
-    approve(boss, run)
-    scripts["desk"] = lambda invocation, ctx: ctx.call_tool(
-        name="x", input={}, call=lambda key: {}, effect=Effect("x", Annotations(), "x.example")
-    )
-    assert work_one(at=timezone.now())
-    assert (state(run)[0], (Run.objects.get().error or {})["code"]) == ("failed", "too_often")

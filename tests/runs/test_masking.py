@@ -48,18 +48,17 @@ def test_lists_numbers_and_names_are_gone_through() -> None:
 
 def test_without_paths_nothing_is_touched() -> None:
     assert not NOTHING_HIDDEN and NOTHING_HIDDEN.input(CARD) is CARD
-    assert Duties.of(Obligations(), CARD, above=FREE) is FREE
+    assert Duties.of(Obligations(), NOTHING_HIDDEN, above=FREE) is FREE
 
 
 def test_what_is_hidden_above_is_hidden_below() -> None:
-    above = Duties(Mask.of(PATHS, CARD))
-    below = Duties.of(Obligations(), {"said": "4111 1111"}, above=above)
-    assert below.mask.input({"said": "4111 1111"}) == {"said": "[masked]"}
+    below = Mask.of((), {"said": "4111 1111"}, above=Mask.of(PATHS, CARD))
+    assert below.input({"said": "4111 1111"}) == {"said": "[masked]"}
 
 
 def test_a_cap_counts_what_is_spent_below_and_before() -> None:
-    above = Duties.of(Obligations(cap_cost_micros=100), {}, above=FREE, spent_micros=40)
-    below = Duties.of(Obligations(cap_cost_micros=500), {}, above=above)
+    above = Duties.of(Obligations(cap_cost_micros=100), NOTHING_HIDDEN, above=FREE, spent_micros=40)
+    below = Duties.of(Obligations(cap_cost_micros=500), NOTHING_HIDDEN, above=above)
     below.pay(Decimal("60"))
     with pytest.raises(WorkFailed) as over:
         below.pay(Decimal("0.5"))

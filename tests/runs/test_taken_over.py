@@ -12,9 +12,15 @@ from apps.agents.models import Agent, Grant
 from apps.agents.runtimes.base import Annotations, CallFailed, Effect
 from apps.approvals.models import Approval
 from apps.orgs.models import Project
+from apps.policies.decisions import find_document
+from apps.policies.engine import get_engine
+from apps.policies.engine.combining import combine
+from apps.policies.engine.types import Opinion
 from apps.policies.models import Decision
+from apps.policies.services import deciding
 from apps.runs.models import Run
 from apps.runs.services.invoke import work_one
+from apps.trust.canonical import digest
 from tests.runs.factories import grant, make_agent
 from tests.runs.governing import HELLO, approve, ask, in_force, state
 
@@ -90,6 +96,81 @@ def test_what_may_no_more_is_ended_and_not_taken_over(
     if change == "policy":
         said = Decision.objects.filter(run=child).order_by("at").last()
         assert said is not None and (said.result, said.reasons) == ("deny", ["Not any more."])
+
+
+class DownOnce:
+    """An engine that has no answer the first time that it is asked about one agent."""
+
+    def __init__(self, agent: str) -> None:
+        self.agent, self.is_up = agent, False
+
+    def evaluate(self, texts: Any, document: Any) -> Any:
+        if self.is_up or document["resource"]["agent"] != self.agent:
+            return get_engine().evaluate(texts, document)
+        self.is_up = True
+        return combine([Opinion(text, "unavailable") for text in texts], micros=0)
+
+
+def test_what_policies_could_not_be_asked_about_for_a_moment_goes_on_later(
+    chain: dict[str, Agent],
+    scripts: Any,
+    done: list[str],
+    asker: Any,
+    boss: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def front(invocation: Any, ctx: Any) -> dict[str, Any]:
+        try:
+            return ctx.call_agent(agent="middle", tool="middle", input=HELLO)
+        except CallFailed as failed:
+            code, effect = failed.code, Effect("send", Annotations(), "mail.example")
+            return ctx.call_tool(
+                name="POST", input={}, call=lambda key: {"code": code}, effect=effect
+            )
+
+    scripts["front"] = front
+    in_force('require_approval contains "Send." if input.action.name == "tool.call"\n')
+    run = ask(asker, "front").run
+    approve(boss, run)
+    engine = DownOnce("middle")
+    with monkeypatch.context() as patch:
+        patch.setattr(deciding, "get_engine", lambda: engine)
+        work()
+    child = Run.objects.get(tool="middle")
+    assert (state(run), state(child)) == (("awaiting_approval", ""), ("awaiting_approval", ""))
+    assert engine.is_up and done == ["middle"]
+    said = Decision.objects.filter(run=child).order_by("at").last()
+    assert said is not None and said.result == "unavailable"
+
+    approve(boss, run)
+    work()  # it goes on to the call that was asked about first
+    approve(boss, run)
+    work()
+    assert (state(run), state(child)) == (("succeeded", ""), ("succeeded", ""))
+    assert done == ["middle"] * 3 + ["echo"] and Run.objects.count() == 3
+
+
+def test_a_decision_on_a_call_shows_what_was_given_in_it(
+    chain: dict[str, Agent], scripts: Any, done: list[str], asker: Any, boss: Any
+) -> None:
+    said = {"text": "for echo"}
+    scripts["middle"] = lambda invocation, ctx: ctx.call_agent(
+        agent="echo", tool="echo", input=said
+    )
+    run = ask(asker, "front", input={"text": "for front"}).run
+    approve(boss, run)
+    work()  # the middle one is taken over
+    assert state(run) == ("succeeded", "")
+    shown = []
+    for decision in Decision.objects.order_by("at"):
+        document = find_document(decision)
+        assert document is not None
+        shown.append((document["resource"]["agent"], document["context"]["input"]))
+        if decision.action == "agent.call":
+            assert bytes(decision.input_digest) == digest(document)
+    given = {"front": {"text": "for front"}, "middle": HELLO, "echo": said}
+    assert shown == [(agent, given[agent]) for agent, _ in shown]
+    assert [agent for agent, _ in shown] == ["front", "middle", "echo", "middle", "echo"]
 
 
 def test_a_person_is_asked_about_what_was_begun_before_there_was_a_reason_to(

@@ -25,6 +25,13 @@ def test_a_value_comes_back_as_it_went_in(store: SecretStore) -> None:
     assert {ref: store.get(ref) for ref in values} == values
 
 
+def test_the_only_value_of_a_reference_is_like_the_first_of_many(store: SecretStore) -> None:
+    store.add("runs/one", VALUE)
+    store.add("runs/two", NEXT)
+    assert (store.get("runs/one"), store.get("runs/two", 1)) == (VALUE, NEXT)
+    assert store.put("runs/one", NEXT) == 2
+
+
 def test_putting_again_makes_a_version_and_keeps_the_older(store: SecretStore) -> None:
     assert store.put("credentials/mail", VALUE) == 1
     assert store.put("credentials/mail", NEXT) == 2

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 from django.conf import settings
+from django.db import IntegrityError, transaction
 
 from apps.trust.errors import SecretUnreadable
 from apps.trust.models import DataKey, SealedSecret
@@ -48,6 +49,15 @@ def test_one_data_key_serves_all_secrets_of_an_org(store):
 
     assert DataKey.objects.count() == 1
     assert len({bytes(s.nonce) for s in SealedSecret.objects.all()}) == 3
+
+
+def test_the_only_value_of_a_reference_waits_for_no_other_write(store, django_assert_num_queries):
+    store.add("r", VALUE)
+    with django_assert_num_queries(2):
+        store.add("s", VALUE)
+    assert (store.get("r"), store.get("s"), DataKey.objects.count()) == (VALUE, VALUE, 1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        store.add("r", VALUE)
 
 
 def test_a_wrong_master_key_opens_nothing_and_says_which_is_missing(store):

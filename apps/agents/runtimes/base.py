@@ -100,8 +100,7 @@ class Turn:
 class Invocation:
     """One execution of one tool of one agent; `config` is the agent's as its manifest froze it.
 
-    So are the tool's description, its annotations and the schema of what it promises. Of one that
-    `is_masked` nothing may be told or noted that its agent was told or says.
+    So are the tool's description, its annotations and the schema of what it promises.
     """
 
     run_id: UUID
@@ -115,7 +114,6 @@ class Invocation:
     output_schema: Object = field(default_factory=dict)
     session: Session | None = None
     annotations: Annotations = field(default_factory=Annotations)
-    is_masked: bool = False
 
 
 class CallContext(Protocol):
@@ -147,13 +145,15 @@ class CallContext(Protocol):
         span: OpenSpan | None = None,
         effect: Effect | None = None,
         is_whole: bool = True,
+        redacted: Callable[[Object], Object] | None = None,
     ) -> Object:
         """Do one thing outside. `call` gets its idempotency key, the same in every attempt, and
         runs while no database connection is held. One that sends again asks `make_sure` before.
 
         One with an `effect` is made only if the org's policies allow it, by a person's word where
         they ask for one. What an earlier attempt was given is given again without a call, if it
-        `is_whole`: if all that the caller needs of it is in what `call` returns.
+        `is_whole`: if all that the caller needs of it is in what `call` returns. `redacted` makes
+        of its input and of its output what goes on record where something of the run is hidden.
 
         In a trace it is the execution of a tool called `name`, unless `span` opens something else.
         """

@@ -112,16 +112,28 @@ def _put_on_record(call: Call, decision: Decision, meter: Meter, at: datetime) -
     """Let a call begin, wait for a person's word, or be refused; it is counted once, and one that
     a person has agreed to was counted when that was asked.
     """
-    duties = Duties.of(decision.obligations, call.input, above=call.above)
-    order = _order(call, decision, duties)
+    duties = Duties.of(decision.obligations, decision.mask, above=call.above)
+    order, put = _order(call, decision), _admission
     if decision.needs_approval and call.parent is not None:
-        passed = waiting.let_approved(call, decision, order, at=at)
+        passed, put = waiting.let_approved(call, decision, order, at=at), waiting.admit_child
         if passed is not None:
             return Admitted(call, decision, duties, passed)
     if decision.obligations.rates and not _is_begun(call):
         decision = metered(decision, meter)
-        order = _order(call, decision, duties)
-    return Admitted(call, decision, duties, _admission(call, decision, order, at))
+        if decision.refusal is not None:
+            order, put = _refused(order, decision), _admission
+    return Admitted(call, decision, duties, put(call, decision, order, at=at))
+
+
+def _refused(order: Order, decision: Decision) -> Order:
+    """The order for a call that was let through but for its rate."""
+    return replace(
+        order,
+        refusal=decision.refusal,
+        decision=decision.record,
+        awaits=False,
+        is_sealed=False,
+    )
 
 
 def _is_begun(call: Call) -> bool:
@@ -130,9 +142,7 @@ def _is_begun(call: Call) -> bool:
     return is_again and spine.find_keyed(call.claim) is not None
 
 
-def _admission(call: Call, decision: Decision, order: Order, at: datetime) -> Admission:
-    if decision.needs_approval and call.parent is not None:
-        return waiting.admit_child(call, decision, order, at=at)
+def _admission(call: Call, decision: Decision, order: Order, *, at: datetime) -> Admission:
     if not decision.needs_approval and not order.is_sealed:
         return spine.admit(order, at=at)
     with transaction.atomic():
@@ -145,8 +155,8 @@ def _admission(call: Call, decision: Decision, order: Order, at: datetime) -> Ad
     return admission
 
 
-def _order(call: Call, decision: Decision, duties: Duties) -> Order:
-    kept = duties.mask.input(call.input)
+def _order(call: Call, decision: Decision) -> Order:
+    kept = decision.mask.input(call.input)
     return Order(
         run_id=call.run_id,
         agent_id=call.listing.id,

@@ -110,7 +110,6 @@ class Context:
         self._notes = Notes()
         self._ordinal = 0
         self._sure_until = time.monotonic() + SURE_FOR
-        self._paying = duties
         self._is_told = is_told
         self._delta_at = 0.0
         self._done: dict[tuple[int, str], Done] | None = None if hold.lease_no > 1 else {}
@@ -133,7 +132,7 @@ class Context:
 
     def spend(self, *, input_tokens: int, output_tokens: int, cost_micros: Decimal) -> None:
         self.spending.add(input_tokens=input_tokens, output_tokens=output_tokens, cost=cost_micros)
-        self._paying.pay(cost_micros)
+        self.duties.pay(cost_micros)
 
     def log(self, level: Level, message: str, **fields: Any) -> None:
         mask = self.duties.mask
@@ -182,28 +181,30 @@ class Context:
         span: OpenSpan | None = None,
         effect: Effect | None = None,
         is_whole: bool = True,
+        redacted: Callable[[Object], Object] | None = None,
     ) -> Object:
         must_keep(input, root="input")
         self.duties.check_purse()
-        step_id, ordinal = uuid7(), self._next()
+        ordinal = self._next()
         key = call_key(ordinal, kept_text(name), input)
-        if (done := self._done_before(ordinal, key)) is not None:
-            return self._again(ordinal, name, input, done)
-        asked = self._begin(
-            ToolCall(
-                step_id=step_id,
-                ordinal=ordinal,
-                name=shown_name(name),
-                input=input,
-                effect=effect,
-                duties=self.duties,
-            )
+        asked = ToolCall(
+            step_id=uuid7(),
+            ordinal=ordinal,
+            name=shown_name(name),
+            input=input,
+            effect=effect,
+            mask=self.duties.mask,
+            redacted=redacted,
         )
+        if (done := self._done_before(ordinal, key)) is not None:
+            return self._again(asked, done)
+        asked = self._begin(asked)
         release_connection()
         error, output = None, None
         try:
-            with span(step_id) if span else spans.execute_tool(name, step_id):
-                output = self._made(asked, call, f"{self.hold.run_id.hex}.{key}")
+            with span(asked.step_id) if span else spans.execute_tool(name, asked.step_id):
+                output = call(f"{self.hold.run_id.hex}.{key}")
+                must_keep(output, root="output")
         except BaseException as failure:
             output, error = None, self._error_of(failure)
             raise
@@ -218,17 +219,7 @@ class Context:
         self._told(begun.standing)
         if begun.failure is not None:
             raise begun.failure
-        return replace(call, duties=begun.duties)
-
-    def _made(self, call: ToolCall, make: Callable[[str], Object], key: str) -> Object:
-        """What a call gives; what is spent meanwhile, its own cap counts too."""
-        self._paying = call.duties
-        try:
-            output = make(key)
-        finally:
-            self._paying = self.duties
-        must_keep(output, root="output")
-        return output
+        return replace(call, mask=begun.mask)
 
     def _done_before(self, ordinal: int, key: str) -> Done | None:
         """What an earlier attempt was given by the same call."""
@@ -236,16 +227,17 @@ class Context:
             self._done = spine.list_done(self.hold)
         return self._done.get((ordinal, key))
 
-    def _again(self, ordinal: int, name: str, input: Object, done: Done) -> Object:
+    def _again(self, call: ToolCall, done: Done) -> Object:
         """Note a call that an earlier attempt has made already, and what it was given.
 
         It hides what it hid then, or what a person agrees to in this attempt would look otherwise.
         """
-        duties = self.duties.within(obligations_of_json(done.obligations), input)
-        self.duties = self.duties.hiding(duties.mask)
-        kept = duties.mask.input(input)
-        self._note(Step.Kind.TOOL_CALL, ordinal, name, self.now(), None, input=kept)
-        return sealing.open_output(done.sealed_id) if done.sealed_id else done.output
+        output = sealing.open_output(done.sealed_id) if done.sealed_id else done.output
+        mask = call.mask.within(obligations_of_json(done.obligations).mask, call.input)
+        self.duties = self.duties.hiding(mask.having(output))
+        kept, at = replace(call, mask=mask).kept, self.now()
+        self._note(Step.Kind.TOOL_CALL, call.ordinal, call.name, at, None, input=kept)
+        return output
 
     def call_agent(self, *, agent: str, tool: str, input: Object) -> Object:
         agent, tool = kept_text(agent), kept_text(tool)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Final
 
 from apps.agents.runtimes.base import WorkFailed
-from apps.common.json import Object
 from apps.policies.engine.types import Obligations
 from apps.runs.errors import REASONS
 from apps.runs.masking import NOTHING_HIDDEN, Mask
@@ -23,23 +22,13 @@ class Duties:
 
     @classmethod
     def of(
-        cls, obligations: Obligations, input: Object, *, above: Duties, spent_micros: int = 0
+        cls, obligations: Obligations, mask: Mask, *, above: Duties, spent_micros: int = 0
     ) -> Duties:
-        """The duties of a run with this input, which has cost so much before this attempt."""
-        mask, purse = above.mask, above.purse
-        if obligations.mask or above.mask:
-            mask = Mask.of(obligations.mask, input, above=above.mask)
+        """The duties of a run that has to hide this and has cost so much before this attempt."""
+        purse = above.purse
         if obligations.cap_cost_micros is not None:
             purse = Purse(obligations.cap_cost_micros, Decimal(spent_micros), above.purse)
         return cls(mask, purse) if mask or purse else FREE
-
-    def within(self, obligations: Obligations, input: Object) -> Duties:
-        """The duties within one call that the run makes itself, with this input."""
-        mask, purse = self.mask.within(obligations.mask, input), self.purse
-        if obligations.cap_cost_micros is not None:
-            purse = Purse(obligations.cap_cost_micros, above=self.purse)
-        is_same = mask is self.mask and purse is self.purse
-        return self if is_same else Duties(mask, purse)
 
     def having_spent(self, micros: int) -> Duties:
         """The duties of a run that has its own cap and has cost so much before, which every purse

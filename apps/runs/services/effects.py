@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from apps.common.json import Object
 from apps.common.lru import WeighedCache
 from apps.runs import spine
 from apps.runs.errors import told_of
+from apps.runs.masking import Mask
 from apps.runs.models import KnownHost, Step
 from apps.runs.services import sealing, waiting
 from apps.runs.services.asking import (
@@ -27,7 +29,6 @@ from apps.runs.services.asking import (
     question_of_effect,
     with_present_tags,
 )
-from apps.runs.services.duties import Duties
 from apps.runs.services.waiting import Middle
 from apps.runs.spine import Began, Notes, Standing, Waiting
 from apps.runs.states import StepStatus
@@ -51,31 +52,40 @@ class AwaitsApproval(Stopped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A tool call that is about to be made, with what its run and it are obliged to."""
+    """A tool call that is about to be made, with what its run and it have to hide."""
 
     step_id: UUID
     ordinal: int
     name: str
     input: Object
     effect: Effect | None
-    duties: Duties
+    mask: Mask
+    redacted: Callable[[Object], Object] | None = None
 
     @property
     def kept(self) -> Object:
         """Its input as it goes on record."""
-        return self.duties.mask.input(self.input)
+        return self.mask.input(self._told(self.input))
+
+    def answered(self, output: Object) -> tuple[Object, Mask]:
+        """Its output as it goes on record, and what is hidden from then on."""
+        mask = self.mask.having(output)
+        return mask.output(self._told(output)), mask
 
     @property
     def shown(self) -> str:
-        return self.duties.mask.text(self.name)
+        return self.mask.text(self.name)
+
+    def _told(self, said: Object) -> Object:
+        return self.redacted(said) if self.redacted and self.mask else said
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the run is to us, the call's own duties, and why it isn't made all the same."""
+    """What the run is to us, what the call hides, and why it isn't made all the same."""
 
     standing: Standing
-    duties: Duties
+    mask: Mask
     failure: Exception | None = None
 
 
@@ -85,18 +95,18 @@ def begin(ctx: Context, call: ToolCall, notes: Notes, *, at: datetime) -> Begun:
     What policies hide of it is hidden from then on wherever the run says it again.
     """
     if call.effect is None or _is_nothing_to_ask(call.effect):
-        return Begun(_put(ctx, call, UNASKED, notes, at), call.duties)  # type: ignore[arg-type]
+        return Begun(_put(ctx, call, UNASKED, notes, at), call.mask)  # type: ignore[arg-type]
     meter = Meter.of(ctx.agent.id, ctx.agent_id, call.effect.tool)
     for look in range(LOOKS):
         if look:
             ctx.charge = with_present_tags(ctx.charge)
         decision = _decide(ctx, call, call.effect, fresh=look > 0, at=at)
-        obliged = replace(call, duties=call.duties.within(decision.obligations, call.input))
+        obliged = replace(call, mask=decision.mask)
         if decision.refusal != REFUSALS["unavailable"]:  # nobody said that the run hides all of it
-            ctx.duties = ctx.duties.hiding(obliged.duties.mask)
+            ctx.duties = ctx.duties.hiding(decision.mask)
         began, failure = _begin(ctx, obliged, decision, meter, notes, at)
         if began != "stale_policy":
-            return Begun(began, obliged.duties, failure)
+            return Begun(began, decision.mask, failure)
     raise WorkFailed("policy_unavailable", told_of("policy_unavailable"))
 
 
@@ -108,10 +118,14 @@ def _is_nothing_to_ask(effect: Effect) -> bool:
 def end(
     ctx: Context, call: ToolCall, output: Object | None, error: Object | None, *, key: str
 ) -> Standing:
-    """Put what a tool call came to on record, masked. By its `key` another attempt that makes the
-    same call finds all of it; where something is hidden that is sealed.
+    """Put what a tool call came to on record, masked; what is hidden of it is hidden from then on
+    wherever the run says it again. By its `key` another attempt that makes the same call finds all
+    of it; where something is hidden that is sealed.
     """
-    kept = None if output is None else call.duties.mask.output(output)
+    kept = None
+    if output is not None:
+        kept, mask = call.answered(output)
+        ctx.duties = ctx.duties.hiding(mask)
     host = call.effect.host if call.effect else None
     is_sealed = bool(key) and kept != output
     with transaction.atomic() if is_sealed else nullcontext():
@@ -153,7 +167,7 @@ def _decide(ctx: Context, call: ToolCall, effect: Effect, *, fresh: bool, at: da
         host_is_new=not is_known(effect.host),
         at=at,
     )
-    return ask(question, caller=ctx.agent, above=call.duties.mask, fresh=fresh)
+    return ask(question, caller=ctx.agent, above=call.mask, fresh=fresh)
 
 
 def _begin(
@@ -181,8 +195,9 @@ def _begin(
         began = waiting.suspend(ctx.hold, middle, decision, said, at=at)
     if began != "often":
         return began, AwaitsApproval()
+    refused = decision.against(TOO_OFTEN)
     failure = WorkFailed(TOO_OFTEN, told_of(TOO_OFTEN))
-    return _put(ctx, call, decision, notes, at, failure), failure
+    return _put(ctx, call, refused, notes, at, failure), failure
 
 
 def _failure_of(decision: Decision) -> WorkFailed:

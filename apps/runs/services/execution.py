@@ -222,7 +222,6 @@ def _invocation(work: Work) -> Invocation:
         output_schema=work.tool.output_schema,
         session=work.session,
         annotations=work.tool.annotations,
-        is_masked=bool(work.duties.mask),
     )
 
 

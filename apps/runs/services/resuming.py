@@ -27,6 +27,7 @@ from apps.policies.questions import Question
 from apps.policies.selectors import get_obligations
 from apps.runs import selectors, spine
 from apps.runs.errors import DECISION
+from apps.runs.masking import NOTHING_HIDDEN, Mask
 from apps.runs.models import Run
 from apps.runs.services.asking import (
     UNASKED,
@@ -88,7 +89,8 @@ def duties_of(row: Run, input: dict[str, Any]) -> Duties:
     obligations = get_obligations(row.decision_id) if row.decision_id else Obligations()
     is_again = row.lease_no > 1 and obligations.cap_cost_micros is not None
     spent = selectors.sum_cost(row.id) if is_again else 0
-    return Duties.of(obligations, input, above=FREE, spent_micros=spent)
+    mask = Mask.of(obligations.mask, input) if obligations.mask else NOTHING_HIDDEN
+    return Duties.of(obligations, mask, above=FREE, spent_micros=spent)
 
 
 def on_decided(approval: Approval) -> None:

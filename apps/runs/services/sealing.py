@@ -25,7 +25,7 @@ _BATCH: Final = 200
 
 def keep_input(run_id: UUID, input: Object) -> None:
     """Keep it, in the transaction that admits the run."""
-    get_secret_store().put(_ref(run_id), dumps(input))
+    get_secret_store().add(_ref(run_id), dumps(input))
 
 
 def open_input(row: Run) -> Object:
@@ -39,7 +39,7 @@ def open_input(row: Run) -> Object:
 
 def keep_output(step_id: UUID, output: Object) -> None:
     """Keep what a tool call was answered, in the transaction that ends it."""
-    get_secret_store().put(_ref_of_output(step_id), dumps(output))
+    get_secret_store().add(_ref_of_output(step_id), dumps(output))
 
 
 def open_output(step_id: UUID) -> Object:

@@ -17,8 +17,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.approvals.errors import ApprovalRefused, PolicyChanged
-from apps.approvals.models import Approval
-from apps.approvals.selectors import About
+from apps.approvals.selectors import About, get_reasons
 from apps.approvals.services.requests import cancel_for, consume, request_approval
 from apps.common.actors import Actor
 from apps.common.ids import public_id
@@ -225,8 +224,7 @@ def use(middle: Middle, decision: Decision, *, at: datetime) -> None:
 
 def check_reasons(approval_id: UUID, decision: Decision) -> None:
     """Raise PolicyChanged where there is a reason to ask that nobody was told of."""
-    told = Approval.objects.values_list("reasons", flat=True).get(id=approval_id)
-    if decision.needs_approval and not set(decision.reasons) <= set(told):
+    if decision.needs_approval and not set(decision.reasons) <= set(get_reasons(approval_id)):
         raise PolicyChanged("There are other reasons to ask now. Ask again.")
 
 

@@ -15,7 +15,7 @@ from apps.agents.runtimes.llm import recording
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome, voting
 from apps.policies.models import Attachment, Decision
-from apps.runs.models import Run
+from apps.runs.models import Run, Step
 from apps.runs.services.invoke import Ask, invoke, work_one
 from tests.agents.llm.conftest import TOOL, wants
 from tests.agents.llm.test_own_tools import asking
@@ -59,6 +59,41 @@ def test_what_the_model_said_before_it_waited_is_not_asked_for_again(
     assert len(seen) == (3 if redact else 2)
     assert done.usage["requests"] == len(seen)
     assert Approval.objects.get().status == "consumed"
+
+
+@pytest.mark.parametrize("action", ["agent.invoke", "tool.call"])
+def test_where_something_is_hidden_the_model_is_not_asked_again_either(
+    action: str,
+    owner: Any,
+    somebody: Callable[..., Any],
+    make_llm: Any,
+    play: Any,
+    loopback: None,
+    httpserver: HTTPServer,
+) -> None:
+    httpserver.expect_request("/orders", method="POST").respond_with_json({"place": "Oslo"})
+    seen = play(asking(wants("lookup_order", order="A-17")))
+    tool = {**TOOL, "url": httpserver.url_for("/orders"), "annotations": {"read_only": False}}
+    agent = make_llm(tools=[tool], buffered=True)
+    paths = '["input.text", "input.order", "output.place"]'
+    in_force(f'{NEW_HOST}obligations := {{"mask": {paths}}} if input.action.name == "{action}"\n')
+
+    invoke(Ask(agent=agent.slug, input={"text": "hello"}), caller=owner, at=timezone.now())
+    approval = Approval.objects.get()
+    assert approval.payload["input"] == {"order": "[masked]"}
+    voting.approve(approval_id=approval.id, voter=somebody("admin"), comment="", at=timezone.now())
+    outcome.tell_subject(approval_id=approval.id, at=timezone.now())
+    assert work_one(at=timezone.now())
+
+    done = Run.objects.get()
+    assert (done.status, done.output) == ("succeeded", {"text": '{"place": "[masked]"}'})
+    assert (len(httpserver.log), len(seen)) == (1, 2)
+    steps = Step.objects.filter(run=done, name__startswith="chat ").order_by("started_at")
+    told = [step.input["messages"] for step in steps]
+    first = [{"role": "user", "text": "hello"}] if action == "tool.call" else 1
+    assert told == [first, first, 1]
+    assert steps.last().output["tool_calls"] == []  # type: ignore[union-attr]
+    assert "Oslo" not in str(list(Step.objects.values_list("input", "output", "error")))
 
 
 def test_a_policy_may_be_attached_to_a_tool_of_an_agents_own(

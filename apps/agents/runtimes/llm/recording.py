@@ -35,10 +35,16 @@ def answered(response: ModelResponse, *, redact: bool) -> Object:
         "finish_reason": response.finish_reason,
         "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
     }
-    if redact:
-        return {**facts, "tool_calls": [call.tool_name for call in response.tool_calls]}
     kept: Object = as_kept({**facts, **_of_model(response)})
-    return kept
+    return redacted(kept) if redact else kept
+
+
+def redacted(record: Object) -> Object:
+    """A request or an answer as it stands in a step of which nobody may read what was said."""
+    if "messages" in record:
+        return {**record, "messages": len(record["messages"])}
+    facts = {name: record[name] for name in ("finish_reason", "usage")}
+    return {**facts, "tool_calls": [call["tool"] for call in record.get("tool_calls", ())]}
 
 
 def recalled(answer: Object) -> ModelResponse:
@@ -56,11 +62,9 @@ def asked(
     model: str, messages: Sequence[ModelMessage], tools: Sequence[str], *, redact: bool
 ) -> Object:
     """A request as it stands in a step: what was said since the last one."""
-    facts: Object = {"model": model, "tools": list(tools)}
-    if redact:
-        return {**facts, "messages": len(messages)}
-    kept: Object = as_kept({**facts, "messages": said(messages)})
-    return kept
+    facts: Object = {"model": model, "tools": list(tools), "messages": said(messages)}
+    kept: Object = as_kept(facts)
+    return redacted(kept) if redact else kept
 
 
 def digest(messages: Sequence[ModelMessage]) -> str:

@@ -43,7 +43,7 @@ class Talk:
         self._ctx = ctx
         self._invocation = invocation
         self._limits = Limits.of(config)
-        self._redact: bool = config.get("redact", False) or invocation.is_masked
+        self._redact: bool = config.get("redact", False)
         self._buffered: bool = config.get("buffered", False)
         self._settings: Object = config.get("parameters", {})
         self._instructions = _instructions(invocation)
@@ -134,6 +134,7 @@ class Talk:
             call=call,
             span=partial(spans.chat, endpoint, order.settings),
             is_whole=not self._redact,
+            redacted=None if self._redact else recording.redacted,
         )
         return found[0] if found else self._recalled(answer)
 

@@ -143,11 +143,14 @@ begin
         if outcome = 'in_flight' and status in ('running', 'awaiting_approval') and p_parent is not null then
           -- An earlier attempt of our parent left it unfinished. That one is fenced off; it is ours now, if it may go
           -- on as things stand: what is in its way ends it, and a person is asked for what none has agreed to.
+          -- Where policies can't be asked for a moment it is left as it is: for another attempt, or to end with us.
           if refusal is not null then
-            perform stop_runs(array[known.run_id], 'cancelled', refusal, p_at);
-            continue when not found;
+            if refusal <> 'policy_unavailable' then
+              perform stop_runs(array[known.run_id], 'cancelled', refusal, p_at);
+              continue when not found;
+              status := 'cancelled';
+            end if;
             outcome := 'denied';
-            status := 'cancelled';
             reason := refusal;
           elsif p_awaits and not exists (
               select from decisions d where d.run_id = known.run_id and d.ordinal is null
@@ -335,7 +338,8 @@ create function question_limit() returns int language sql immutable as 'select 1
 -- A call in the middle of a run that a person has to agree to: nothing waits for that in a thread. The whole tree
 -- goes back to waiting, the root without a lease, and is carried out once more when somebody has agreed. Whoever
 -- carries it out now is fenced off, here and below. A run that comes to new questions without end is let go on
--- with none. Answers ours, late, lost, stale_policy or often.
+-- with none: then nothing is written, and the notes go with what the run does instead. Answers ours, late, lost,
+-- stale_policy or often.
 create function suspend_run(p_run uuid, p_lease_no int, p_step uuid, p_ordinal int, p_kind text,
   p_name text, p_input jsonb, p_bundle int, p_tags jsonb, p_decision jsonb, p_spent jsonb, p_notes jsonb,
   p_at timestamptz)
@@ -345,9 +349,9 @@ begin
   if is_stale(p_bundle, p_tags) then return 'stale_policy'; end if;
   select root_id into root from runs where id = p_run;
   tree := lock_open(array[root]);
+  if (select resumed from runs where id = root) >= question_limit() then return 'often'; end if;
   standing := check_run(p_run, p_lease_no, p_notes);
   if standing <> 'ours' then return standing; end if;
-  if (select resumed from runs where id = root) >= question_limit() then return 'often'; end if;
   if p_spent is not null then perform put_spent(p_run, p_lease_no, p_spent); end if;
   insert into steps (id, run_id, attempt, ordinal, kind, name, status, input, error, started_at, finished_at)
     values (p_step, p_run, p_lease_no, p_ordinal, p_kind, p_name, 'discarded', p_input,
