@@ -8,6 +8,7 @@ how to ask whether there are any.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from apps.common.errors import PermissionDenied
@@ -26,6 +27,16 @@ def register(are_in_force: Callable[[], bool]) -> None:
 def may(by: Principal) -> bool:
     """Whether this principal may change what policies go by, as far as these are concerned."""
     return by.may(NEEDED) or not any(ask() for ask in _asked)
+
+
+def ask(by: Principal) -> Callable[[], bool]:
+    """`may`, for a service that asks only where something of the kind would change."""
+    return partial(may, by)
+
+
+def nobody() -> bool:
+    """The answer where nobody is told of."""
+    return False
 
 
 def refused(what: str) -> PermissionDenied:

@@ -16,6 +16,7 @@ from apps.orgs.pages import principal_of
 from apps.policies import reading, selectors
 from apps.policies.models import Decision, OrgPolicy
 from apps.policies.selectors import POLICY, Standing
+from apps.policies.services.backtesting import said_then
 
 RESULT_WORDS: Final = {
     "allow": ("ok", "Allowed", "circle-check"),
@@ -111,7 +112,7 @@ def shadow_row(request: HttpRequest, decision: Decision, ref: str) -> dict[str, 
     shadows = reading.told(principal_of(request), decision.shadows or ())
     draft = next(said for said in shadows if said["policy"] == ref)
     tone, word, icon = RESULT_WORDS[draft["would_be"]]
-    if draft["would_be"] == decision.result:
+    if draft["would_be"] == said_then(decision).result:
         word = "other obligations"
     return {
         **row,

@@ -90,6 +90,13 @@ class RunRateLimited(RateLimited):
         )
 
 
+class OwnWork(PermissionDenied):
+    """Nobody judges their own work: an agent's keys give no feedback on what the agent did."""
+
+    code = "own_work"
+    title = "An agent doesn't judge its own work"
+
+
 class RunClosed(Conflict):
     """The run is over already, so it can't be cancelled."""
 

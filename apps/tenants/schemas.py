@@ -7,7 +7,7 @@ process that serves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
@@ -15,8 +15,10 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import connections, transaction
+from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -84,14 +86,29 @@ def _script() -> Script:
     """The SQL of every tenant migration, collected once a process.
 
     Django renders all models anew for each migration, which takes seconds an org and more with
-    every org; what comes out names no schema and is the same for all of them.
+    every org; what comes out names no schema and is the same for all of them. What it would leave
+    out without a word is refused.
     """
     executor = MigrationExecutor(connections[OWNER])
     plan = executor.migration_plan(tenant_targets(), clean_start=True)
+    _check_is_sql(migration for migration, _ in plan)
     return Script(
         sql="\n".join(executor.loader.collect_sql(plan)),
         applied=tuple((migration.app_label, migration.name) for migration, _ in plan),
     )
+
+
+def _check_is_sql(migrations: Iterable[Migration]) -> None:
+    """Raises ImproperlyConfigured for what no script can hold, such as RunPython: Django writes a
+    comment in its place, and new orgs would lack what older ones have.
+    """
+    for migration in migrations:
+        for operation in migration.operations:
+            if not operation.reduces_to_sql:
+                raise ImproperlyConfigured(
+                    f"{migration} does what isn't SQL ({operation.describe()}), and orgs are made "
+                    "by a script. Use RunSQL."
+                )
 
 
 def drop(*, schema: str, org_id: UUID) -> None:

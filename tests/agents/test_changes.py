@@ -27,7 +27,7 @@ LATER = AT + timedelta(minutes=5)
 
 def change(agent: Agent, owner: Any, **fields: Any) -> Agent:
     expected = fields.pop("expected", Precondition())
-    about: Any = {"expected": expected, "may_move": True, "actor": owner.actor, "at": LATER}
+    about: Any = {"expected": expected, "may_move": lambda: True, "actor": owner.actor, "at": LATER}
     return agents.update_agent(agent_id=agent.id, fields=fields, **about)
 
 

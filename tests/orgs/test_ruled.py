@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.agents.models import Agent
@@ -85,6 +87,26 @@ def test_a_member_moves_no_agent_while_a_policy_is_in_force(api_as: Any, desk: A
     assert member.patch("/agents/desk", same).json()["name"] == "Counter"
     assert api_as("admin").patch("/agents/desk", {"project": "default"}).status_code == 200
     assert home() == "default"
+
+
+def test_whether_policies_are_in_force_is_asked_only_where_it_matters(
+    api_as: Any, desk: Agent
+) -> None:
+    """Most changes are of something else; they are spared a round trip."""
+    member: Api = api_as("member")
+
+    def asks(path: str, body: dict[str, Any]) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            member.patch(path, body)
+        return sum('"policy_attachments"' in query["sql"] for query in queries)
+
+    assert asks("/projects/payments", {"name": "Paid", "tags": ["money"]}) == 0
+    assert asks("/agents/desk", {"name": "Counter", "project": "payments"}) == 0
+    assert (
+        asks("/projects/payments", {"tags": []})
+        == asks("/agents/desk", {"project": "default"})
+        == 1
+    )
 
 
 def test_a_key_that_is_narrowed_to_projects_takes_none_away(

@@ -12,9 +12,10 @@ from apps.approvals.services import outcome
 from apps.common.ids import parse_id, public_id
 from apps.policies.engine.samples import INVOKE
 from apps.policies.models import OrgPolicy, Policy
+from apps.policies.services import activating, policies
 from apps.runs.models import Run
 from tests.orgs.conftest import AT, Api, problem
-from tests.policies.factories import ALLOW, DENY, FLAWED, decide, make_policy, said
+from tests.policies.factories import ALLOW, DENY, FLAWED, about, decide, make_policy, said
 from tests.runs.factories import admit, make_agent
 
 
@@ -44,6 +45,25 @@ def test_what_was_written_after_it_was_read_is_not_activated(api: Api, org: Any)
     assert problem(answer) == (412, "precondition_failed")
     assert OrgPolicy.objects.filter(status="active").count() == before
     assert api.post(f"{path}/activate", {"version": 2}).json()["status"] == "active"
+
+
+def test_nor_is_what_was_written_after_the_policy_was_found(
+    api: Api, org: Any, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes the next version between a request's beginning and its lock is seen too."""
+    guard, opened = make_policy(owner), activating.open_policy_unlocked
+
+    def late(policy_id: Any) -> Policy:
+        monkeypatch.setattr(activating, "open_policy_unlocked", opened)
+        policies.revise_policy(policy_id=policy_id, says={"rego_text": DENY}, **about(owner))
+        return opened(policy_id)
+
+    monkeypatch.setattr(activating, "open_policy_unlocked", late)
+    path = f"/policies/{public_id('pol', guard.policy_id)}/activate"
+    answer = api.post(path, {"version": 1})
+    assert problem(answer) == (412, "precondition_failed")
+    assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
+    assert api.post(path, {"version": 2}).json()["status"] == "active"
 
 
 @pytest.mark.parametrize("path", ["/policies", "/policies/test", "/policies/backtest"])

@@ -199,7 +199,13 @@ def test_a_rate_that_was_in_the_way_is_no_opinion_of_a_policy(
     decide(run, policies=[said(other, "allow")], result="deny", reasons=["Too often."])
     asked = {"days": 2, "by_member_id": owner.member_id, "at": timezone.now()}
     assert start_backtest(rego_text=ALLOW, **asked).changed_count == 0
-    assert start_backtest(rego_text=DENY, **asked).changed_count == 1
+    found = {text: start_backtest(rego_text=text, **asked).changed for text in (DENY, MASKS)}
+    assert {
+        text: [(one["was"], one["would_be"]) for one in rows] for text, rows in found.items()
+    } == {
+        DENY: [("allow", "deny")],
+        MASKS: [("allow", "allow")],
+    }
 
 
 @pytest.mark.parametrize("place", [("project", "home"), ("agent", "one"), ("tool", "one/one")])

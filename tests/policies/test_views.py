@@ -79,6 +79,8 @@ def test_the_button_activates_the_version_that_its_page_showed(
     browser.post(path(guard, "edit/"), form(guard, name="Second"))
     assert browser.post(path(guard, "activate/"), {"version": "1"}).status_code == 303
     assert "Version 2 was written meanwhile" in browser.get(path(guard)).content.decode()
+    for odd in ("", "x", "9" * 5000):
+        assert browser.post(path(guard, "activate/"), {"version": odd}).status_code == 303
     assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
     browser.post(path(guard, "activate/"), {"version": "2"})
     assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).status == "active"
@@ -106,6 +108,18 @@ def test_a_shadow_counts_what_it_would_change(
     decide(run, shadows=[differs], at=timezone.now() + timedelta(seconds=1))
     html = browser.get(path(guard)).content.decode()
     assert "It would have decided 1 call otherwise" in html and "Draft: denied" in html
+
+
+def test_a_shadow_is_compared_with_what_policies_said_and_not_with_a_rate(
+    browser: Any, org: Any, guard: OrgPolicy
+) -> None:
+    browser.post(path(guard, "shadow/"))
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    hides = {**said(guard, "allow"), "would_be": "allow", "would_reasons": []}
+    then = {"policies": [said(guard, "allow")], "result": "deny", "reasons": ["Too often."]}
+    decide(run, shadows=[hides], at=timezone.now() + timedelta(seconds=1), **then)
+    html = browser.get(path(guard)).content.decode()
+    assert "Draft: other obligations" in html and "Draft: allowed" not in html
 
 
 def test_a_draft_that_obliges_to_more_says_so(browser: Any, org: Any, guard: OrgPolicy) -> None:

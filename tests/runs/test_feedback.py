@@ -129,8 +129,18 @@ def test_a_viewer_sees_feedback_and_no_form(org: Any, somebody: Any, api: Api, r
 
 
 def test_an_agents_own_key_speaks_as_the_agent(api: Api, org: Any, run: str) -> None:
-    speaker = Api(token_for(org, owner_of(org), agent="echo"))
+    make_agent("critic")
+    speaker = Api(token_for(org, owner_of(org), agent="critic"))
     given = speaker("PUT", f"/runs/{run}/feedback", {"rating": "up"}).json()
     assert given["by"]["type"] == "agent"
     assert api.get(f"/runs/{run}/feedback").json()["own"] is None
     assert timezone.now() >= Feedback.objects.get().created_at
+
+
+def test_an_agent_does_not_judge_its_own_work(org: Any, run: str, events: Any) -> None:
+    itself = Api(token_for(org, owner_of(org), agent="echo"))
+    refused = itself("PUT", f"/runs/{run}/feedback", {"rating": "up"})
+    assert problem(refused) == (403, "own_work")
+    assert not Feedback.objects.exists()
+    assert not [action for action, *_ in events() if action.startswith("runs.feedback")]
+    assert itself.get(f"/runs/{run}/feedback").json()["own"] is None

@@ -110,7 +110,7 @@ def test_the_filter_finds_a_session_and_goes_with_the_others(
         assert set(errors(api.get(f"/runs?{query}"))) == {"session_id"}
 
 
-def test_an_index_answers_the_filter_in_order(org: Any) -> None:
+def test_an_index_answers_the_filter_in_order(org: Any, as_if_many: None) -> None:
     rows = selectors.list_runs(session_id=SESSION).order_by("-created_at", "-id")
     with connection.cursor() as cursor:
         cursor.execute("set local enable_seqscan = off; set local enable_sort = off")
@@ -260,7 +260,7 @@ def test_history_is_one_query_and_none_without_a_session(
     assert counts == {"apart": 0, "a": 1, "b": 1}
 
 
-def test_an_index_answers_what_was_said_before(api: Api, seen: Seen) -> None:
+def test_an_index_answers_what_was_said_before(api: Api, seen: Seen, as_if_many: None) -> None:
     """One of the two that begin with the session: while a table is small, the planner sees no
     difference between them."""
     run = talk(api, "a", "b")["id"].removeprefix("run_")

@@ -6,7 +6,9 @@ import uuid
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.migrations import Migration, RunPython
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -92,6 +94,27 @@ def test_an_older_schema_gets_the_migrations_that_it_lacks() -> None:
 
     assert contents(older) == contents(new)
     assert applied(older) == applied(new)
+
+
+def test_a_migration_that_no_script_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django would write a comment in its place: new orgs would lack what older ones have."""
+    org_id, schema = uuid.uuid4(), new_schema()
+    odd = Migration("0009_odd", "agents")
+    odd.operations = [RunPython(RunPython.noop)]
+    planned = MigrationExecutor.migration_plan
+
+    def plan(self: Any, targets: Any, clean_start: bool = False) -> Any:
+        return [*planned(self, targets, clean_start=clean_start), (odd, False)]
+
+    schemas._script.cache_clear()
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", plan)
+    with pytest.raises(ImproperlyConfigured, match=r"agents\.0009_odd .* Use RunSQL"):
+        make(schema, org_id)
+    assert not applied(schema)
+
+    monkeypatch.undo()
+    make(schema, org_id)
+    assert applied(schema) == set(schemas._script().applied)
 
 
 def test_making_it_again_changes_nothing() -> None:

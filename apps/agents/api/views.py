@@ -92,7 +92,7 @@ class AgentView(OrgView):
             agent_id=selectors.get_agent(agent).id,
             fields=_resolved(self, self.read(s.AgentChange)),
             expected=self.precondition(),
-            may_move=ruled.may(self.by),
+            may_move=ruled.ask(self.by),
             actor=self.by.actor,
             at=timezone.now(),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, cast
@@ -133,7 +133,7 @@ def update_agent(
     agent_id: UUID,
     fields: Mapping[str, Any],
     expected: Precondition = NO_PRECONDITION,
-    may_move: bool = False,
+    may_move: Callable[[], bool] = ruled.nobody,
     actor: Actor,
     at: datetime,
 ) -> Agent:
@@ -152,7 +152,7 @@ def update_agent(
         if config is not None and config != agent.config:
             _configure(agent, config)
         if "project" in fields and fields["project"] != agent.project:
-            if not may_move:
+            if not may_move():
                 raise ruled.refused("an agent’s project")
             agent.project = _open(fields["project"])
         if fields.get("accountable_id", agent.accountable_id) != agent.accountable_id:

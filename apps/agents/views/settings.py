@@ -91,7 +91,7 @@ def _update(request: HttpRequest, agent: Agent, form: AgentEditForm) -> bool:
             agent_id=agent.id,
             fields=fields,
             expected=Precondition.read(data["version"]),
-            may_move=ruled.may(principal_of(request)),
+            may_move=ruled.ask(principal_of(request)),
             actor=principal_of(request).actor,
             at=timezone.now(),
         )

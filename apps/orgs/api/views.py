@@ -101,7 +101,7 @@ class ProjectView(OrgView):
         changed = projects.update_project(
             project_id=found.id,
             **self.read(s.ProjectChange),
-            may_retag=ruled.may(self.by),
+            may_retag=ruled.ask(self.by),
             expected=self.precondition(),
             actor=self.by.actor,
             at=timezone.now(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -58,7 +59,7 @@ def update_project(
     tags: list[str] | None = None,
     archived: bool | None = None,
     expected: Precondition = NO_PRECONDITION,
-    may_retag: bool = False,
+    may_retag: Callable[[], bool] = ruled.nobody,
     actor: Actor,
     at: datetime,
 ) -> Project:
@@ -76,7 +77,7 @@ def update_project(
         changed = {field for field in after if after[field] != before[field]}
         if not changed:
             return project
-        if "tags" in changed and not may_retag:
+        if "tags" in changed and not may_retag():
             raise ruled.refused("a project’s tags")
         project.version, project.updated_at = project.version + 1, at
         project.save(update_fields=["name", "tags", "archived_at", "version", "updated_at"])

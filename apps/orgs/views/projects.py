@@ -120,7 +120,7 @@ def _update(request: HttpRequest, project: Project, form: ProjectEditForm) -> bo
             name=form.cleaned_data["name"],
             tags=form.cleaned_data["tags"] if "tags" in form.changed_data else None,
             expected=Precondition.read(form.cleaned_data["version"]),
-            may_retag=ruled.may(principal_of(request)),
+            may_retag=ruled.ask(principal_of(request)),
             actor=principal_of(request).actor,
             at=timezone.now(),
         )

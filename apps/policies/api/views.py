@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from apps.approvals.models import Approval
 from apps.approvals.selectors import APPROVAL
-from apps.common.errors import Invalid, PreconditionFailed
+from apps.common.errors import Invalid
 from apps.common.ids import public_id
 from apps.common.json import find_flaw
 from apps.common.openapi import page_of, problems
@@ -170,11 +170,9 @@ class ActivateView(OrgView):
         wants two people for that, the answer is 202 with the approval that it waits for.
         """
         found = selectors.get_policy(policy)
-        newest = found.newest.version
-        if self.read(s.ActivateWrite).get("version", newest) != newest:
-            raise PreconditionFailed(f"Version {newest} was written meanwhile. Read it.")
         done = activating.activate_policy(
             policy_id=found.id,
+            read_version=self.read(s.ActivateWrite).get("version"),
             by_member_id=self.by.member_id,
             actor=self.by.actor,
             at=timezone.now(),

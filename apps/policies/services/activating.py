@@ -17,6 +17,7 @@ from apps.policies.errors import PolicyStateConflict, PolicyTestsFailed
 from apps.policies.models import OrgPolicy, Policy, PolicyStatus
 from apps.policies.selectors import ACTIVATION, label_of, list_attachments
 from apps.policies.services.changing import (
+    check_read,
     count_up,
     facts_of,
     hold_head,
@@ -67,14 +68,20 @@ def check_tests(*, policy_id: UUID, actor: Actor, at: datetime) -> Sequence[Test
 
 
 def activate_policy(
-    *, policy_id: UUID, by_member_id: UUID, actor: Actor, at: datetime
+    *,
+    policy_id: UUID,
+    read_version: int | None = None,
+    by_member_id: UUID,
+    actor: Actor,
+    at: datetime,
 ) -> Activation:
     """Have the version that is on its way decide from the commit on, in the place of the active
     one; or, where the org wants two people for that, ask for the second.
 
-    Its tests run first. Raises NotFound, PolicyStateConflict, PolicyTestsFailed.
+    Its tests run first. Raises NotFound, PolicyStateConflict, PolicyTestsFailed, and
+    PreconditionFailed if the newest isn't the version that was read.
     """
-    version = _on_its_way(policy_id)
+    version = _on_its_way(policy_id, read_version)
     outcomes = run_tests(version) if version.status == PolicyStatus.DRAFT else ()
     if not all(outcome.passed for outcome in outcomes):
         raise PolicyTestsFailed.of(outcomes)
@@ -121,8 +128,10 @@ def shadow_policy(*, policy_id: UUID, on: bool, actor: Actor, at: datetime) -> O
     return found
 
 
-def _on_its_way(policy_id: UUID) -> OrgPolicy:
+def _on_its_way(policy_id: UUID, read_version: int | None = None) -> OrgPolicy:
+    """The version that waits; `_still` finds out whether another is written from here on."""
     policy = open_policy_unlocked(policy_id)
+    check_read(policy, read_version)
     found = version_of(policy, *OPEN)
     if found is None:
         raise PolicyStateConflict("Its newest version is active. Write the next one.")

@@ -24,7 +24,7 @@ from apps.policies.decisions import DECISION, whole_document
 from apps.policies.engine import get_engine
 from apps.policies.engine.asking import draft
 from apps.policies.engine.combining import combine
-from apps.policies.engine.types import Engine, Opinion, Text, Verdict
+from apps.policies.engine.types import Engine, Obligations, Opinion, Text, Verdict
 from apps.policies.models import Backtest, Decision, Scope
 from apps.policies.questions import RUN
 from apps.policies.selectors import list_attachments
@@ -52,10 +52,21 @@ Covers = Callable[[Decision, Object], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What came of all that policies said of a call."""
+
+    result: str
+    obligations: Obligations
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """A decision that would be another: of another result, or obliging to something else."""
+    """A decision that would be another: of another result, or obliging to something else than
+    policies said then.
+    """
 
     decision: Decision
+    was: Said
     verdict: Verdict
 
     def as_json(self) -> Object:
@@ -64,10 +75,10 @@ class Change:
             "run": public_id(RUN, self.decision.run_id),
             "tool": self.decision.tool,
             "at": self.decision.at.isoformat(),
-            "was": self.decision.result,
+            "was": self.was.result,
             "would_be": self.verdict.result,
             "reasons": list(self.verdict.reasons),
-            "obligations_were": self.decision.obligations,
+            "obligations_were": obligations_as_json(self.was.obligations),
             "obligations_would_be": obligations_as_json(self.verdict.obligations),
         }
 
@@ -199,21 +210,22 @@ def _ask(backtest: Backtest, decision: Decision, work: Work) -> None:
     backtest.evaluated += 1
     (opinion,) = work.engine.evaluate([work.text], document).opinions
     verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
-    if _differs(verdict, decision):
+    was = said_then(decision)
+    if (verdict.result, verdict.obligations) != (was.result, was.obligations):
         backtest.changed_count += 1
         if len(backtest.changed) < LISTED:
-            backtest.changed.append(Change(decision, verdict).as_json())
+            backtest.changed.append(Change(decision, was, verdict).as_json())
 
 
-def _differs(verdict: Verdict, decision: Decision) -> bool:
-    """Whether policies would say something else than they did; a price or a rate that was in the
-    way of what they let through is no opinion of theirs.
+def said_then(decision: Decision) -> Said:
+    """What policies said of a call; a price or a rate that was in the way of what they let through
+    is no opinion of theirs.
     """
-    was = decision.result, obligations_of_json(decision.obligations)
-    if said := _others(decision, None):  # else the org's own answer held
-        then = combine(said, micros=0)
-        was = then.result, then.obligations
-    return (verdict.result, verdict.obligations) != was
+    if opinions := _others(decision, None):
+        then = combine(opinions, micros=0)
+        return Said(then.result, then.obligations)
+    # The org's own answer held.
+    return Said(decision.result, obligations_of_json(decision.obligations))
 
 
 def _others(decision: Decision, policy_id: UUID | None) -> Sequence[Opinion]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from apps.common.errors import NotFound
+from apps.common.errors import NotFound, PreconditionFailed
 from apps.orgs.services.recording import recorder
 from apps.policies.errors import PolicyStateConflict
 from apps.policies.models import OrgPolicy, Policy, PolicyHead, PolicyStatus
@@ -41,6 +41,12 @@ def open_policy(policy_id: UUID) -> Policy:
     if found.retired_at is not None:
         raise PolicyStateConflict("A retired policy stays as it was.")
     return found
+
+
+def check_read(policy: Policy, read_version: int | None) -> None:
+    """Raises PreconditionFailed if a version was named, and the newest is another."""
+    if read_version not in (None, policy.version):
+        raise PreconditionFailed(f"Version {policy.version} was written meanwhile. Read it.")
 
 
 def version_of(policy: Policy, *statuses: PolicyStatus) -> OrgPolicy | None:

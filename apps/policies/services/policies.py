@@ -13,7 +13,7 @@ from django.db import transaction
 
 from apps.approvals.models import Approval
 from apps.common.actors import Actor
-from apps.common.errors import Invalid, PreconditionFailed
+from apps.common.errors import Invalid
 from apps.policies.engine import get_engine
 from apps.policies.errors import RegoInvalid
 from apps.policies.models import OrgPolicy, Policy, PolicyStatus
@@ -21,6 +21,7 @@ from apps.policies.places import Place
 from apps.policies.selectors import RETIREMENT, label_of, list_attachments
 from apps.policies.services.attaching import attachment_at
 from apps.policies.services.changing import (
+    check_read,
     count_up,
     facts_of,
     hold_head,
@@ -99,8 +100,7 @@ def revise_policy(
     with transaction.atomic():
         head, policy = hold_head(), open_policy(policy_id)
         newest = newest_of(policy)
-        if read_version not in (None, policy.version):
-            raise PreconditionFailed(f"Version {policy.version} was written meanwhile. Read it.")
+        check_read(policy, read_version)
         whole = {name: getattr(newest, name) for name in _SAYS}
         merged = _tidy({**whole, **given})
         if merged == whole and newest.status != PolicyStatus.RETIRED:

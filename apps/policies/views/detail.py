@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.approvals.models import Approval
-from apps.common.errors import NotFound
+from apps.common.errors import NotFound, PreconditionFailed
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.links import link
 from apps.orgs.pages import command, needs, principal_of
@@ -32,6 +32,7 @@ from apps.policies.services import activating, attaching, policies
 
 SHOWN: Final = 10
 VERSIONS_SHOWN: Final = 50
+_NUMBER: Final = re.compile(r"\d{1,9}")
 _NUMBERS: Final = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
 
 
@@ -114,15 +115,15 @@ def check(request: HttpRequest, ref: str) -> HttpResponse:
 def activate(request: HttpRequest, ref: str) -> HttpResponse:
     """Have the version that is on its way decide, or ask a second person."""
     standing, by = selectors.get_policy(ref), principal_of(request)
-    newest = standing.newest.version
-    if request.POST.get("version", str(newest)) != str(newest):
-        messages.error(request, f"Not activated. Version {newest} was written meanwhile: read it.")
-        return _back(request, standing)
     try:
         done = activating.activate_policy(
-            policy_id=standing.id, by_member_id=by.member_id, actor=by.actor, at=timezone.now()
+            policy_id=standing.id,
+            read_version=_read_version(request),
+            by_member_id=by.member_id,
+            actor=by.actor,
+            at=timezone.now(),
         )
-    except PolicyTestsFailed as error:
+    except (PolicyTestsFailed, PreconditionFailed) as error:
         messages.error(request, f"Not activated. {error.detail}")
         return _back(request, standing)
     _tell(request, done.approval, f"Version {done.version.version} decides from now on.")
@@ -195,6 +196,14 @@ def detach(request: HttpRequest, ref: str, attachment: str) -> HttpResponse:
     )
     _tell(request, approval, f"It no longer counts for {selectors.label_of(row)}.")
     return _back(request, standing)
+
+
+def _read_version(request: HttpRequest) -> int | None:
+    """The version that the page showed; one that can't be read is none that there is."""
+    sent = request.POST.get("version")
+    if sent is None:
+        return None
+    return int(sent) if _NUMBER.fullmatch(sent) else 0
 
 
 def _set_shadow(request: HttpRequest, ref: str, on: bool, said: str) -> HttpResponse:

@@ -11,12 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.common.ids import parse_id
-from apps.common.openapi import example
+from apps.common.openapi import example, problems
 from apps.orgs.api.base import OrgView
 from apps.orgs.api.fields import Strict, Text
 from apps.runs import selectors
 from apps.runs.api.serializers import CallerRead
-from apps.runs.errors import RUN
+from apps.runs.errors import RUN, OwnWork
 from apps.runs.models import COMMENT_MAX, Rating
 from apps.runs.services.feedback import give_feedback, take_feedback_back
 
@@ -69,7 +69,10 @@ class RunFeedbackView(OrgView):
         operation_id="runs_feedback_give",
         tags=["runs"],
         request=FeedbackWrite,
-        responses=FeedbackRead,
+        responses={
+            200: FeedbackRead,
+            **problems("/v1/runs/{run}/feedback", OwnWork("This run is the agent’s own work.")),
+        },
         examples=[
             example(
                 "Thumbs down",
@@ -80,7 +83,9 @@ class RunFeedbackView(OrgView):
         ],
     )
     def put(self, request: Request, run: str) -> Response:
-        """Say what you think of a run, in the place of what you said before."""
+        """Say what you think of a run, in the place of what you said before. An agent's own key
+        says nothing of runs of that agent.
+        """
         said = self.read(FeedbackWrite)
         given = give_feedback(
             run_id=parse_id(RUN, run), **said, actor=self.by.actor, at=timezone.now()

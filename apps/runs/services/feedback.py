@@ -12,12 +12,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from apps.common.actors import Actor
+from apps.common.actors import Actor, ActorType
 from apps.common.errors import NotFound
 from apps.common.ids import public_id
 from apps.common.json import Object
+from apps.orgs.selectors import AGENT
 from apps.runs import selectors
-from apps.runs.errors import RUN
+from apps.runs.errors import RUN, OwnWork
 from apps.runs.models import Feedback
 from apps.trust.services import record_event
 
@@ -27,9 +28,11 @@ def give_feedback(
 ) -> Feedback:
     """Keep what the actor thinks of a run, in the place of what they thought before.
 
-    Raises NotFound.
+    Raises NotFound, and OwnWork for the agent whose run it is.
     """
     run = selectors.get_run(run_id)
+    if actor.type is ActorType.AGENT and actor.id == public_id(AGENT, run.agent_id):
+        raise OwnWork("This run is the agent’s own work. Others say what they think of it.")
     said = {"rating": rating, "comment": comment, "by_label": actor.label, "updated_at": at}
     who = {"by_type": actor.type.value, "by_id": actor.id, "created_at": at}
     with transaction.atomic():
