@@ -136,7 +136,7 @@ def attachment_rows(standing: Standing, asked: Sequence[Approval]) -> list[dict[
     ]
 
 
-def asked_rows(request: HttpRequest, asked: Sequence[Approval]) -> list[dict[str, Any]]:
+def awaited_rows(request: HttpRequest, asked: Sequence[Approval]) -> list[dict[str, Any]]:
     """What waits for a second person, with its page for who may see approvals."""
     may_look = principal_of(request).may(VIEW)
     return [

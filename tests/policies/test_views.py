@@ -192,7 +192,7 @@ def two_people(org: Any, owner: Any, guard: OrgPolicy) -> None:
     [
         ("attach", "Counts once somebody", "Attach Guard to project default", ""),
         ("detach", "Ask to detach", "Detach Guard from the organization", "Detaching waits"),
-        ("retire", "Request retirement", "Retire Guard", "Waits for a second person"),
+        ("retire", "Request retirement", "Retire Guard", "Its retirement waits"),
     ],
 )
 def test_a_change_that_waits_is_told_with_a_link_to_its_approval(
@@ -208,6 +208,7 @@ def test_a_change_that_waits_is_told_with_a_link_to_its_approval(
     assert "It waits for a second person to approve it." in html
     assert f"<b>{title}:</b>" in html and f"/approvals/{public_id('apr', asked.id)}/" in html
     assert waits in html and (not waits or offer not in html)
+    assert "&#x27;title&#x27;" not in html  # a dialog would take it for what it asks besides
     assert list(Attachment.objects.filter(policy=guard.policy_id)) == [row]
     assert OrgPolicy.objects.get(id=guard.id).status == "active"
 

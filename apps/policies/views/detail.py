@@ -20,8 +20,8 @@ from apps.policies import decisions, places, selectors
 from apps.policies.errors import AttachmentExists, PolicyTestsFailed
 from apps.policies.forms import AttachForm, place_choices
 from apps.policies.pages import (
-    asked_rows,
     attachment_rows,
+    awaited_rows,
     decision_row,
     policy_page,
     ref_of,
@@ -66,7 +66,7 @@ def policy(request: HttpRequest, ref: str) -> HttpResponse:
         else [],
         two_person=two_person,
         asks=two_person and standing.active is not None,
-        asked=asked_rows(request, asked),
+        awaited=awaited_rows(request, asked),
         waits_for={one.subject_type.removeprefix("policy.") for one in asked},
         effect=_effect(standing),
         command=command(request, f"/v1/policies/{ref_of(standing)}"),

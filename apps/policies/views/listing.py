@@ -19,7 +19,7 @@ from apps.orgs.pages import check, command, needs, principal_of
 from apps.policies import decisions, selectors
 from apps.policies.forms import SettingsForm
 from apps.policies.models import PolicyStatus
-from apps.policies.pages import asked_rows, crumbs
+from apps.policies.pages import awaited_rows, crumbs
 from apps.policies.selectors import POLICY, Standing, standing_of
 from apps.policies.services.settings import change_settings
 
@@ -75,7 +75,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         "crumbs": crumbs(request, ("Settings", None)),
         "head": head,
         "form": form,
-        "asked": asked_rows(request, selectors.list_requests_about_settings(head.id)),
+        "awaited": awaited_rows(request, selectors.list_requests_about_settings(head.id)),
         "can_activate": principal_of(request).may("policies.activate"),
         "command": command(request, "/v1/policies/settings"),
     }
