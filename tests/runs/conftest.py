@@ -79,5 +79,6 @@ def as_if_many(as_superuser: Callable[[str], int]) -> None:
     """
     as_superuser(
         "delete from pg_statistic where starelid = 'runs'::regclass;"
-        "update pg_class set reltuples = 1e6, relpages = 1 where oid = 'runs'::regclass"
+        "update pg_class set reltuples = 1e6, relpages = greatest(pg_relation_size(oid) / 8192, 1)"
+        " where oid = 'runs'::regclass"
     )
