@@ -45,9 +45,11 @@ def unread_of_member() -> ArraySubquery:
     return ArraySubquery(rows.values("id")[:COUNTED])
 
 
-def unread_of(by: Principal) -> int:
-    """How many unread notices were read along with a member in a browser; at most COUNTED."""
-    return len(by.beside.get(UNREAD) or ())
+def unread_of(by: Principal) -> int | None:
+    """How many unread notices were read along with a member in a browser; at most COUNTED, and
+    None for who has no inbox to read them in.
+    """
+    return len(by.beside.get(UNREAD) or ()) if by.may(OWN) else None
 
 
 def count_unread(*, by: Principal) -> int:

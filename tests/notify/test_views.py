@@ -13,9 +13,10 @@ from apps.notify.models import Channel, Delivery, Notice
 from apps.notify.selectors import find_digest, list_choices
 from apps.notify.services import channels as services
 from apps.notify.services.telling import Audience
+from apps.orgs.services.roles import create_role
 from tests.markup import Element, elements
 from tests.notify.conftest import ALARM, NEWS, said
-from tests.orgs.conftest import AT, owner_of
+from tests.orgs.conftest import AT, join, owner_of
 from tests.tenants.browsing import Browser, as_member, is_part
 
 URL = "https://hooks.acme.example/in/0123456789abcdef"
@@ -42,6 +43,12 @@ def ref(notice: Notice) -> str:
 
 
 # The bell -------------------------------------------------------------------------------------
+
+
+def test_who_has_no_inbox_has_no_bell(org: Any, owner: Any) -> None:
+    reader = create_role(name="Reader", permissions=["projects.view"], by=owner, at=AT)
+    page = as_member(org, join(org, reader.slug)).get("/projects/").content.decode()
+    assert not [e for e in elements(page) if e.get("id") == "bell"]
 
 
 @pytest.mark.parametrize(
