@@ -6,6 +6,7 @@ replaced in input and output, and wherever else they turn up among what the run 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,8 +59,10 @@ class Mask:
         return self._kept(value, root="input")
 
     def output(self, value: Object) -> Object:
-        """An output as it is kept, shown and answered."""
-        return self._kept(value, root="output")
+        """An output as it is kept, shown and answered: what it has at the paths stands nowhere else
+        in it either.
+        """
+        return self.having(value)._kept(value, root="output")
 
     def scrub(self, value: Any) -> Any:
         """A copy in which the hidden values stand nowhere."""
@@ -76,7 +79,8 @@ class Mask:
     def text(self, text: str) -> str:
         for one in self.hidden:
             if len(said := str(one)) >= WITHIN_TEXT:
-                text = text.replace(said, MASKED)
+                for form in _forms(said):
+                    text = text.replace(form, MASKED)
         return text
 
     def _kept(self, value: Object, *, root: str) -> Object:
@@ -85,6 +89,11 @@ class Mask:
 
 
 NOTHING_HIDDEN: Final = Mask()
+
+
+def _forms(said: str) -> Iterable[str]:
+    """A text as other texts have it: as it is, and as it stands within JSON."""
+    return dict.fromkeys((said, json.dumps(said, ensure_ascii=False)[1:-1], json.dumps(said)[1:-1]))
 
 
 def _sorted(found: Iterable[Any]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -44,6 +45,23 @@ def test_lists_numbers_and_names_are_gone_through() -> None:
     assert whole.scrub({"swordfish": "the swordfish is told"}) == {
         "[masked]": "the [masked] is told"
     }
+
+
+def test_what_an_output_has_at_a_path_stands_nowhere_else_in_it() -> None:
+    mask = Mask.of(PATHS, {})
+    given = {"ssn": "078-05-1120", "told": "It is 078-05-1120.", "names": ["078-05-1120"]}
+    assert mask.output(given) == {
+        "ssn": "[masked]",
+        "told": "It is [masked].",
+        "names": ["[masked]"],
+    }
+
+
+@pytest.mark.parametrize("ascii", [True, False])
+def test_a_value_is_found_within_json_too(ascii: bool) -> None:
+    secret = 'Ödön said "yes"\nand left'
+    mask = Mask.of(["input.note"], {"note": secret})
+    assert mask.text(json.dumps({"log": secret}, ensure_ascii=ascii)) == '{"log": "[masked]"}'
 
 
 def test_without_paths_nothing_is_touched() -> None:
