@@ -146,6 +146,8 @@ def run_by_form(person: Person, text: str, *, at: str = "") -> None:
     """Press Run in the form of an agent, which is open or stands at this address."""
     if at:
         person.go(at)
+    settling = person.page.locator(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")
+    expect(settling).to_have_count(0)  # what is typed into a form that is being replaced is lost
     person.fill(input=json.dumps({"text": text}))
     person.press("Run")
 

@@ -83,8 +83,9 @@ class Person:
         expect(self.page.get_by_role("heading", level=1)).to_have_text(text)
 
     def is_at(self, url: str) -> None:
-        """Wait for this very address."""
+        """Wait for this very address, and until what its scripts do can be used."""
         expect(self.page).to_have_url(url)
+        self.page.wait_for_load_state()
 
     # Mail
 

@@ -19,7 +19,7 @@ from tests.proof.instance import Instance
 
 pytestmark = pytest.mark.proof
 
-CALLS, WARM = 400, 60
+CALLS, WARM = 2000, 60
 THREADS, PAUSE = 4, 0.05
 # One that never ended on any call would be refused when it is saved.
 CLEVER: Final = ENDLESS.replace(

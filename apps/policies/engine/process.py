@@ -108,11 +108,13 @@ class Child:
             raise self._death() from None
 
     def kill(self) -> None:
-        """End it now, and leave nothing of it behind."""
+        """End it now; whoever asked waits no longer than a moment for it to be gone, and the next
+        child's start buries what was left (`subprocess` does).
+        """
         self._socket.close()
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.05)
+            self._process.wait(0.01)
 
     def forget(self) -> None:
         """Let go of another process's child: after a fork it is the parent's alone."""

@@ -13,7 +13,7 @@ from apps.common.json import Object
 
 Result = Literal["allow", "deny", "require_approval", "unavailable"]
 
-DEADLINE: Final = 0.25
+DEADLINE: Final = 0.2
 """Seconds after which an evaluation is given up: what is late is unavailable (POLICY_SECONDS)."""
 
 
