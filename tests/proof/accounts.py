@@ -12,12 +12,13 @@ import psycopg
 from tests.proof.client import Object
 from tests.proof.outside import Seen
 
-# `worked` is the last lease of whoever did the work: the run itself, or the one that it called.
+# `worked` is the last attempt that called outside, of the run itself or of the one that it called:
+# where a call has ended well on record, an attempt after it makes none and is given that answer.
 _RUNS: Final = """
 select 'run_' || replace(r.id::text, '-', '') as id, r.idempotency_key as key, r.status, r.reason,
        r.error, r.output, r.lease_no,
-       coalesce((select max(c.lease_no) from runs c where c.parent_id = r.id), r.lease_no)
-         as worked,
+       (select max(s.attempt) from steps s join runs w on w.id = s.run_id
+          where s.kind = 'tool_call' and r.id in (w.id, w.parent_id)) as worked,
        (select count(*) from runs c where c.parent_id = r.id) as children
 from runs r join agents a on a.id = r.agent_id
 where a.slug = any(%s) and r.parent_id is null order by r.created_at
@@ -70,8 +71,8 @@ def find_faults(
     """Everything that isn't as promised; `answers` are the runs that clients got, by their keys.
 
     A key has one run and was answered with it. A run that succeeded had one effect outside, one
-    that failed at most one and says why. What is settled is what its last execution was answered.
-    Nothing in the org is open any more.
+    that failed at most one and says why. What is settled is what its last call outside was
+    answered. Nothing in the org is open any more.
     """
     runs, effects = defaultdict(list), defaultdict(set)
     for run in kept.runs:
