@@ -10,10 +10,10 @@ from apps.common.json import Object
 from apps.policies.engine.asking import Answer, Failure, failure_of
 from apps.policies.engine.pool import NoChildError, Pool
 from apps.policies.engine.process import Child, ChildFailure
-from apps.policies.engine.types import DEADLINE, Flaw, Text
+from apps.policies.engine.types import Flaw, Text
 
 READING_SECONDS: Final = 2.0
-"""How long a text may be read while somebody writes it; evaluations get DEADLINE."""
+"""How long a text may be read while somebody writes it; evaluations get `POLICY_SECONDS`."""
 READING_LONG: Final = 0.2
 """Seconds of CPU that it may take; the longest texts take a third of that."""
 _WORDS: Final = {
@@ -33,7 +33,7 @@ Ask = Callable[[Child, float], Any]
 class Children:
     """The pool as evaluator and as reader of texts."""
 
-    def __init__(self, pool: Pool, seconds: float = DEADLINE) -> None:
+    def __init__(self, pool: Pool, seconds: float) -> None:
         self._pool, self._seconds = pool, seconds
 
     def documents(self, org: Hashable, texts: Sequence[Text], document: bytes) -> Sequence[Answer]:

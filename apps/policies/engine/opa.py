@@ -30,7 +30,7 @@ from apps.policies.engine.opa_client import (
     seconds_left,
     within,
 )
-from apps.policies.engine.types import DEADLINE, Flaw, Text
+from apps.policies.engine.types import Flaw, Text
 
 SEND_SECONDS: Final = 5.0
 """How long a server may take to compile a text together with all that it has."""
@@ -54,7 +54,7 @@ NOT_THERE: Final = Failure("OPA gave no document.")
 class OpaServer:
     """A server as evaluator; `reader` says what texts consist of, before they are sent."""
 
-    def __init__(self, client: OpaClient, reader: Reader, seconds: float = DEADLINE) -> None:
+    def __init__(self, client: OpaClient, reader: Reader, seconds: float) -> None:
         self._client, self._reader, self._seconds = client, reader, seconds
         self._known: OrderedDict[str, None] = OrderedDict()
         self._sending: dict[str, Future[None]] = {}

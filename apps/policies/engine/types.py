@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from apps.common.json import Object
 
 Result = Literal["allow", "deny", "require_approval", "unavailable"]
-
-DEADLINE: Final = 0.2
-"""Seconds after which an evaluation is given up: what is late is unavailable (POLICY_SECONDS)."""
 
 
 @dataclass(frozen=True, slots=True)

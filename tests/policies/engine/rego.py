@@ -11,7 +11,8 @@ from apps.policies.engine.children import Children
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.process import Child
 from apps.policies.engine.strikes import Standing
-from apps.policies.engine.types import DEADLINE, Text
+from apps.policies.engine.types import Text
+from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
 
 ALLOW = "package mandate\n\nallow := true\n"
 DENY = 'package mandate\n\nallow := true\n\ndeny contains "no"\n'

@@ -20,7 +20,7 @@ from apps.policies.engine.opa_client import OpaClient
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
-from apps.policies.engine.types import DEADLINE
+from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
 from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, text
 
 SLOW = """package mandate

@@ -19,7 +19,7 @@ from apps.policies.engine.pool import NoChildError, Pool
 from apps.policies.engine.process import Child, ChildFailure
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
-from apps.policies.engine.types import DEADLINE
+from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
 from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, ENOUGH, PATIENT, engine, fake, text
 
 MEMORY = "package mandate\n\nallow := count(numbers.range(1, 100000000)) > 1\n"
