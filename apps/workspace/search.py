@@ -1,7 +1,8 @@
-"""What a few words find in an org: agents, runs, projects, people, pages and things to do.
+"""What a few words find in an org: agents, runs, what governs them, projects, people, pages and
+things to do.
 
-One query a kind, whatever it finds, and none for what the asker may not see. Runs are looked for
-among the newest only: no index answers words, and there may be millions.
+One query a kind, whatever it finds, and none for what the asker may not see. Runs and approvals
+are looked for among the newest only: no index answers words, and there may be millions.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from django.utils import timezone
 
 from apps.agents import selectors as agents
 from apps.agents.pages import agent_url
+from apps.approvals import selectors as approvals
+from apps.approvals.models import Approval, ApprovalStatus
+from apps.approvals.presenting import LOOKS, approval_url
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
 from apps.common.links import carried, link
 from apps.orgs import selectors as orgs
 from apps.orgs.pages import principal_of
 from apps.orgs.settings_pages import TABS
+from apps.policies import selectors as policies
+from apps.policies.links import url_of_policy
 from apps.runs import selectors as runs
 from apps.runs.errors import RUN
 from apps.runs.presenting import run_url, short_id
@@ -30,7 +36,7 @@ from apps.workspace.context import ACTIONS, NAV
 
 WORDS_MAX: Final = 100
 LOOK_BACK: Final = timedelta(days=30)
-RUNS_LOOKED_AT: Final = 10_000
+LOOKED_AT: Final = 10_000
 IN_PALETTE: Final = 5
 ON_PAGE: Final = 20
 
@@ -71,11 +77,8 @@ def find_things(request: HttpRequest, words: str, *, limit: int) -> list[Group]:
     """What of the org's own things these words find; nothing without words."""
     if not words:
         return []
-    may, kinds = principal_of(request).may, (_agents, _runs, _projects, _people)
-    needed = ("agents.view", "runs.view", "projects.view", "members.view")
-    found = [
-        kind(request, words, limit) for kind, code in zip(kinds, needed, strict=True) if may(code)
-    ]
+    may = principal_of(request).may
+    found = [find(request, words, limit) for find, code in _KINDS if may(code)]
     return [group for group in found if group.hits]
 
 
@@ -109,12 +112,37 @@ def _run_rows(words: str, *, in_titles: bool) -> Any:
             return runs.list_run_lines(rows.filter(id=parse_id(RUN, words)))
         except NotFound:
             return rows.none()
-    newest = runs.list_newest_ids(since=timezone.now() - LOOK_BACK, limit=RUNS_LOOKED_AT)
+    newest = runs.list_newest_ids(since=timezone.now() - LOOK_BACK, limit=LOOKED_AT)
     return runs.list_run_lines(rows.filter(id__in=newest), words=words, in_titles=in_titles)
 
 
 def _run_note(run: Any) -> str:
     return f"{run.agent_slug} · {short_id(run.id)}"
+
+
+def _policies(request: HttpRequest, words: str, limit: int) -> Group:
+    rows = policies.list_policies(q=words).prefetch_related(None).order_by("name", "id")
+    found = list(rows[: limit + 1])
+    hits = [
+        Hit(policy.name, carried(request, url_of_policy(policy.id)), "scale", f"v{policy.version}")
+        for policy in found[:limit]
+    ]
+    more = link(request, "policies:policies", q=words) if len(found) > limit else None
+    return Group("Policies", hits, more)
+
+
+def _approvals(request: HttpRequest, words: str, limit: int) -> Group:
+    found = approvals.find_said(words, principal_of(request), among=LOOKED_AT)[:limit]
+    hits = [
+        Hit(approval.title, approval_url(request, approval), "stamp", _approval_note(approval))
+        for approval in found
+    ]
+    return Group("Approvals", hits)
+
+
+def _approval_note(approval: Approval) -> str:
+    _, word = LOOKS[ApprovalStatus(approval.status)]
+    return f"{word} · {approval.requester_label}"
 
 
 def _projects(request: HttpRequest, words: str, limit: int) -> Group:
@@ -135,6 +163,17 @@ def _people(request: HttpRequest, words: str, limit: int) -> Group:
         for member in found[:limit]
     ]
     return Group("People", hits, page if len(found) > limit else None)
+
+
+_KINDS: Final = (
+    (_agents, "agents.view"),
+    (_runs, "runs.view"),
+    (_approvals, approvals.VIEW),
+    (_policies, "policies.view"),
+    (_projects, "projects.view"),
+    (_people, "members.view"),
+)
+"""How things of each kind are found, and the permission that it takes."""
 
 
 def _pages(request: HttpRequest, words: str, limit: int) -> Group:

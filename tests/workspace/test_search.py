@@ -13,12 +13,15 @@ from django.utils import timezone
 from apps.agents.models import Agent
 from apps.agents.services.agents import create_agent
 from apps.common.ids import public_id
+from apps.orgs.principals import Principal
 from apps.orgs.services import projects
 from apps.runs.models import Run
 from apps.runs.services.invoke import Ask, invoke
 from apps.tenants import keys
 from apps.workspace import search
+from tests.approvals.factories import ask
 from tests.orgs.conftest import AT, join, owner_of
+from tests.policies.factories import make_policy
 from tests.tenants.browsing import Browser, as_member, is_page, is_part
 
 
@@ -79,6 +82,24 @@ def test_a_run_is_found_by_id_title_caller_and_session(org: Any, browser: Browse
     assert "Runs" not in found(browser, "run_broken")
 
 
+def test_of_approvals_one_finds_those_that_one_may_read(
+    org: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their titles repeat what runs take: who reads no data finds what they asked for."""
+    make_policy(owner_of(org), name="Heron hours")
+    ask(title="Feed the heron")
+    ask(title="Count the herons", by=owner_of(org))
+    assert found(browser, "heron") == {
+        "Approvals": ["Count the herons", "Feed the heron"],
+        "Policies": ["Heron hours"],
+    }
+
+    may = Principal.may
+    hidden = ("data.read", "approvals.decide")
+    monkeypatch.setattr(Principal, "may", lambda self, code: code not in hidden and may(self, code))
+    assert found(browser, "heron")["Approvals"] == ["Count the herons"]
+
+
 def test_runs_are_looked_for_among_the_newest_only(
     org: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch, rewrite: Any
 ) -> None:
@@ -87,7 +108,7 @@ def test_runs_are_looked_for_among_the_newest_only(
     then = timezone.now() - search.LOOK_BACK - timedelta(hours=1)
     rewrite(Run.objects.filter(id=old.id), created_at=then)
     assert found(browser, "heron")["Runs"] == ["Heron 2", "Heron 1"]
-    monkeypatch.setattr(search, "RUNS_LOOKED_AT", 1)
+    monkeypatch.setattr(search, "LOOKED_AT", 1)
     assert found(browser, "heron")["Runs"] == ["Heron 2"]
     assert found(browser, public_id("run", old.id))["Runs"] == ["Heron 0"]
     assert middle.id != new.id
@@ -162,8 +183,6 @@ def test_who_may_not_see_a_kind_finds_none_and_it_is_not_asked_for(
     with CaptureQueriesContext(connection) as before:
         found(browser, "heron")
 
-    from apps.orgs.principals import Principal
-
     may = Principal.may
     monkeypatch.setattr(
         Principal, "may", lambda self, code: code != "agents.view" and may(self, code)
@@ -226,4 +245,4 @@ def test_more_to_find_costs_no_more_queries(org: Any, browser: Browser) -> None:
         say(org, make_agent(org, f"Heron {n}"), f"Heron {n}")
         projects.create_project(name=f"Heron {n}", actor=owner_of(org).actor, at=AT)
         join(org, "viewer", name=f"Heron {n}")
-    assert queries() == nothing == 8  # four for who asks, four for what is found
+    assert queries() == nothing == 10  # four for who asks, six for what is found
