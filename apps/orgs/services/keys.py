@@ -6,6 +6,7 @@ A token exists in clear only in the answer that makes it. The apex finds the org
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -122,14 +123,23 @@ def revoke_key(*, key_id: UUID, by: Principal, at: datetime) -> ApiKey:
     return key
 
 
-def revoke_keys_of(*, member: Member, actor: Actor, at: datetime) -> int:
-    """Stop every key of a member who goes; how many there were."""
-    return _revoke_all(ApiKey.objects.filter(member=member), actor, at)
+def stop_keys_of(*, member: Member, at: datetime) -> list[ApiKey]:
+    """Stop every key of a member who goes; `record_revoked` puts it on record, after all locks."""
+    return _stop_all(ApiKey.objects.filter(member=member), at)
+
+
+def record_revoked(found: Sequence[ApiKey], actor: Actor, at: datetime) -> None:
+    """Put on record that these keys were stopped."""
+    for key in found:
+        _record(key, "revoked", actor, at, old=_facts(key))
 
 
 def revoke_keys_of_agent(*, agent_id: UUID, actor: Actor, at: datetime) -> int:
     """Stop every key of an agent that its caller holds; how many there were."""
-    return _revoke_all(ApiKey.objects.filter(agent_id=agent_id), actor, at)
+    with transaction.atomic():
+        found = _stop_all(ApiKey.objects.filter(agent_id=agent_id), at)
+        record_revoked(found, actor, at)
+    return len(found)
 
 
 def note_use(*, key: KeyUse, at: datetime) -> None:
@@ -140,15 +150,12 @@ def note_use(*, key: KeyUse, at: datetime) -> None:
     ApiKey.objects.filter(stale, id=key.id).update(last_used_at=at)
 
 
-def _revoke_all(keys: QuerySet[ApiKey], actor: Actor, at: datetime) -> int:
-    with transaction.atomic():
-        rows = keys.select_for_update(of=("self",)).select_related("agent")
-        found = list(rows.filter(revoked_at=None).order_by("id"))
-        for key in found:
-            _stop(key, at)
-        for key in found:
-            _record(key, "revoked", actor, at, old=_facts(key))
-    return len(found)
+def _stop_all(keys: QuerySet[ApiKey], at: datetime) -> list[ApiKey]:
+    rows = keys.select_for_update(of=("self",)).select_related("agent")
+    found = list(rows.filter(revoked_at=None).order_by("id"))
+    for key in found:
+        _stop(key, at)
+    return found
 
 
 def _write(*, at: datetime, expires_at: datetime | None, **fields: Any) -> NewKey:
