@@ -356,3 +356,9 @@ def find_waiting_invitations(*, at: datetime) -> Waiting:
     rows = Invitation.objects.filter(state=Invitation.State.PENDING, expires_at__gt=at)
     found = rows.aggregate(number=Count("id"), ends_at=Min("expires_at"))
     return Waiting(found["number"], found["ends_at"] or at)
+
+
+def list_owner_addresses(limit: int) -> list[str]:
+    """Where the org's owners are reached, those first who have been here longest."""
+    rows = Member.objects.filter(role__slug=OWNER, left_at=None).order_by("joined_at", "id")
+    return list(rows.values_list("email", flat=True)[:limit])
