@@ -21,6 +21,7 @@ GUARDED = {
     "orgs:key_rotate": "Rotate ",
     "orgs:key_revoke": "Revoke ",
     "orgs:member_role": "Set the role of ",
+    "orgs:member_groups": "Set the groups of ",
     "orgs:role_new": "Create role ",
     "orgs:role": "Change role ",
     "orgs:settings_danger": "Close organization",

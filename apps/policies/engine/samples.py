@@ -29,7 +29,7 @@ _CONTEXT: Final[Object] = {
 }
 
 INVOKE: Final[Object] = {
-    "subject": {"type": "user", "id": "mem_example", "role": "member", "groups": []},
+    "subject": {"type": "user", "id": "mem_example", "role": "member", "groups": ["support"]},
     "action": {"name": "agent.invoke"},
     "resource": _RESOURCE,
     "context": _CONTEXT,
