@@ -170,6 +170,74 @@ def test_a_refused_built_in_is_found_where_it_hides(pool: Pool) -> None:
         assert messages, rule
 
 
+def messages_of(pool: Pool, statement: str) -> set[str]:
+    """What is found of a statement, in a policy and in the tests of one."""
+    policy = f"package mandate\n\nallow := true\n\nf(x) := x\n\nhelper if {statement}\n"
+    tests = f"package mandate_test\n\nf(x) := x\n\ntest_a if {statement}\n"
+    flaws = engine(pool, seconds=PATIENT).find_test_flaws(tests)
+    return {message for _, _, message in found(pool, policy)} | {flaw.message for flaw in flaws}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_a_refused_built_in_is_no_side_of_a_with(pool: Pool, name: str) -> None:
+    """`f(x) with f as http.send` is a call of it: OPA connects."""
+    assert messages_of(pool, f"f(1) with f as {name}") == {f"`{name}` is refused. {REFUSED[name]}"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "f as (http.send)",
+        "f as http[`send`]",
+        'f as http["send"]',
+        'f as http["\\u0073end"]',
+        "input as {} with f as http.send",
+        "json.marshal as http.send",
+        "http.send as f",
+    ],
+)
+def test_a_refused_built_in_is_a_side_of_a_with_by_no_other_writing(pool: Pool, given: str) -> None:
+    message = f"`http.send` is refused. {REFUSED['http.send']}"
+    assert messages_of(pool, f"not f(1) with {given}") == {message}
+
+
+def test_only_what_is_known_is_a_side_of_a_with(pool: Pool) -> None:
+    """An OPA server may have functions that nobody has judged."""
+    kept = """package mandate
+
+import input.context as given
+
+allow := true
+
+f(x) := x
+
+g(x) := [x]
+
+h := {"send": 1}
+
+helper := y if {
+    some x in [{"depth": 1}]
+    y := f(1) with given.depth as x.depth with input.resource.tool as h.send with f as g
+}
+
+other(z) if f(1) with input as z.all with input.context as f(z).a.b
+"""
+    assert found(pool, kept) == []
+    assert found(pool, kept.replace("f as g", "f as newest.fetch")) == [
+        (15, 88, "There is no `newest.fetch` here.")
+    ]
+
+
+def test_a_refused_built_in_is_reached_by_no_name_of_its_own(pool: Pool) -> None:
+    """A rule of that name is the text's own, in both engines; one beside it is not."""
+    own = 'package mandate\n\nallow := true\n\nhttp["send"](x) := x\n\nh := http.send(1)\n'
+    assert found(pool, own) == []
+    beside = own.replace('http["send"](x)', "http.sent(x)")
+    assert [m for _, _, m in found(pool, beside)] == [
+        f"`http.send` is refused. {REFUSED['http.send']}"
+    ]
+
+
 def test_a_text_that_only_speaks_of_a_refused_built_in_is_kept(pool: Pool) -> None:
     spoken = 'deny contains "http.send(…) is no tool" if input.resource.tool == `http.send({})`'
     assert found(pool, f"package mandate\n\nallow := true\n\n# http.send({{}})\n{spoken}\n") == []
@@ -200,6 +268,10 @@ def test_tests_run_by_name(pool: Pool) -> None:
         (
             "package mandate_test\n\ntest_a if http.send({})",
             Flaw(3, 11, f"`http.send` is refused. {REFUSED['http.send']}"),
+        ),
+        (
+            "package mandate_test\n\ntest_a if newest.fetch({})",
+            Flaw(3, 11, "There is no function `newest.fetch`."),
         ),
     ],
 )

@@ -147,14 +147,17 @@ def test_a_server_that_forgot_a_text_is_given_it_again(opa_url: str, pool: Pool)
 def test_a_text_that_was_never_judged_is_not_sent_either(pool: Pool) -> None:
     reads = 'package mandate\n\nallow := true\n\ndeny contains x if x := http.send({"url": "u"})\n'
     others = "package mandate\n\nallow := data.policies.other.mandate.allow\n"
+    aliased = "package mandate\n\nallow if f(1) with f as http.send\n\nf(x) := x\n"
+    unjudged = (reads, others, aliased)
     with served(lambda h: h.say(200, b"{}")) as server:
         asked = engine_at(server.url, pool)
-        flaws = [asked.evaluate([text(rego)], INVOKE).opinions[0].flaw for rego in (reads, others)]
+        flaws = [asked.evaluate([text(rego)], INVOKE).opinions[0].flaw for rego in unjudged]
         assert {method for method, *_ in server.asked} == {"POST"}
         asked.evaluate([text(ALLOW)], INVOKE)  # positive control: this one is sent
         assert {method for method, *_ in server.asked} == {"POST", "PUT"}
     assert flaws[0].startswith("Line 5, column 25: `http.send` is refused.")
     assert flaws[1].startswith("Line 3, column 10: A policy sees no `data`")
+    assert flaws[2].startswith("Line 3, column 25: `http.send` is refused.")
 
 
 def test_the_server_is_asked_with_the_token_and_gets_the_input_only(pool: Pool) -> None:
