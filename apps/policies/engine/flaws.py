@@ -65,10 +65,17 @@ def of_policy(facts: Object) -> Sequence[Flaw]:
 
 
 def of_tests(facts: Object) -> Sequence[Flaw]:
-    """What a policy's tests must not hold; they see the policy as `data.mandate`."""
+    """What a policy's tests must not hold; of `data` they see the policy, by its import.
+
+    On an OPA server the texts of all orgs are `data`.
+    """
     found = [
         *_of_package(facts["package"], "mandate_test"),
         *_of_imports(facts["imports"], (*_IMPORTS, "data.mandate")),
+        *(
+            at(place, "Tests see no `data`: write `import data.mandate`, then `mandate`.")
+            for place in facts["data"]
+        ),
         *_of_calls(facts, others=[i["as"] for i in facts["imports"] if _is_of_policy(i)]),
         *_of_recursion(facts["rules"]),
     ]
@@ -105,12 +112,13 @@ def _of_calls(facts: Object, others: Sequence[str] = ()) -> Iterator[Flaw]:
     begins with one of `others` is of another text.
     """
     own = {r["name"]: r["arity"] for r in facts["rules"] if r["arity"] is not None}
+    arities = {**SUPPORTED, **own}
     values = {"", "input", "data", *map(_base, facts["rules"])}
     values.update(imported["as"] for imported in facts["imports"])
     for call in facts["calls"]:
         name, arity = call["name"], call["arity"]
-        if name in own or name in SUPPORTED:
-            message = _of_arity(name, arity, own.get(name, SUPPORTED.get(name)))
+        if name in arities:
+            message = _of_arity(name, arity, arities[name])
         elif arity is None:
             message = objection(name) or _of_value(call, values)
         else:

@@ -282,6 +282,28 @@ def test_tests_have_flaws_too_and_then_none_runs(pool: Pool, tests: str, flaw: F
     assert (outcome.name, outcome.passed) == ("tests", False)
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        'some d; "secret" in data.policies[d].mandate.kept_out',
+        "data.mandate.allow",
+        'data["policies"]',
+        "mandate.allow with mandate as data.policies",
+        "[y | walk(data, [_, y])]",
+        "f(data)",
+    ],
+)
+def test_tests_see_their_own_policy_alone(pool: Pool, test: str) -> None:
+    """On an OPA server each other text is a part of `data`."""
+    head = "package mandate_test\n\nimport data.mandate as m\n\nf(x) := x\n"
+    own = f"{head}\ntest_a if {{ m.allow; f(m) }}\n"
+    (outcome,) = engine(pool, seconds=PATIENT).run_tests(ALLOW, own)
+    assert outcome == TestOutcome("test_a", True)
+    others = own.replace("m.allow;", f"{test};").replace("as m", "")
+    (flaw,) = engine(pool, seconds=PATIENT).find_test_flaws(others)
+    assert flaw.message == "Tests see no `data`: write `import data.mandate`, then `mandate`."
+
+
 def test_tests_of_a_text_with_flaws_do_not_run(pool: Pool) -> None:
     assert engine(pool, seconds=PATIENT).run_tests("package mandate\n\nallow if {", TESTS) == [
         TestOutcome(
