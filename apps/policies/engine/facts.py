@@ -15,12 +15,15 @@ _STRINGS = {"String", "RawString"}
 
 
 def facts_of(module: Json) -> Json:
-    """Package, imports, rules, calls and uses of `data`, each with line and column."""
+    """Package, imports, rules, calls and uses of `data`, each with line and column; package and
+    imports as they are written, too.
+    """
     tree = module["ast"]
     found = Findings(module["source"]["contents"].encode())
     return {
         "package": {
             "name": _dotted(tree["package"]["refr"]),
+            "written": found.written(tree["package"]["span"]),
             "at": _start(tree["package"]["refr"]),
         },
         "imports": [found.imported(each) for each in tree["imports"]],
@@ -44,7 +47,8 @@ class Findings:
         renamed = imported.get("as")
         return {
             "name": name,
-            "as": self._word(renamed) if renamed else name.rpartition(".")[2],
+            "written": self.written(imported["span"]),
+            "as": self.written(renamed) if renamed else name.rpartition(".")[2],
             "at": _start(imported["refr"]),
         }
 
@@ -95,12 +99,12 @@ class Findings:
         if isinstance(some := node.get("SomeIn"), dict):
             return _variables([some["key"], some["value"]])
         if isinstance(some := node.get("SomeVars"), dict):
-            return {self._word(span) for span in some["vars"]}
+            return {self.written(span) for span in some["vars"]}
         if isinstance(every := node.get("Every"), dict):
-            return {self._word(span) for span in (every["key"], every["value"]) if span}
+            return {self.written(span) for span in (every["key"], every["value"]) if span}
         return set()
 
-    def _word(self, span: Json) -> str:
+    def written(self, span: Json) -> str:
         return self._source[span["start"] : span["end"]].decode()
 
 

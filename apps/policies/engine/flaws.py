@@ -91,14 +91,19 @@ def test_names(facts: Object) -> Sequence[str]:
 
 
 def _of_package(package: Object, wanted: str) -> Iterator[Flaw]:
+    """It is written as `opa.moved` finds it: OPA would have any other among the texts of all."""
     if package["name"] != wanted:
         yield at(package["at"], f"The package must be `{wanted}`.")
+    elif package["written"].split() != ["package", wanted]:
+        yield at(package["at"], f"Write `package {wanted}` on one line.")
 
 
 def _of_imports(imports: Iterable[Object], allowed: Sequence[str]) -> Iterator[Flaw]:
     for found in imports:
         if not any(found["name"] == a or found["name"].startswith(f"{a}.") for a in allowed):
             yield at(found["at"], f"`{found['name']}` can't be imported here.")
+        elif _is_of_policy(found) and found["name"] not in found["written"]:
+            yield at(found["at"], f"Write it as `import {found['name']}`.")
 
 
 def _is_of_policy(imported: Object) -> bool:

@@ -40,8 +40,8 @@ KNOWN: Final = 1000
 HEALTH_SECONDS: Final = 0.04
 _NAMES: Final = re.compile(
     r"""("(?:\\.|[^"\\\n])*" | `[^`]*` | \#[^\n]*)   # strings and comments stay as they are
-      | \b(package\s+)(mandate\w*)
-      | \bdata\.(mandate)\b""",
+      | (?<!\.)\b(package\s+)(mandate\w*)
+      | (?<!\.)\bdata\.(mandate)\b""",
     re.VERBOSE,
 )
 LATE: Final = Failure("OPA didn't answer in time.")

@@ -131,6 +131,21 @@ def test_a_policy_is_of_one_package(pool: Pool, package: str) -> None:
     assert (1, 9, "The package must be `mandate`.") in found(pool, f"{package}\n\nallow := true\n")
 
 
+def test_a_package_is_written_so_that_it_can_be_moved(pool: Pool) -> None:
+    """OPA would take any other as a package that all orgs share."""
+    for rego in (
+        "package\nmandate\n\nallow := true",
+        "# package x\n\npackage  mandate\nallow := true",
+    ):
+        assert found(pool, rego) == []
+    broken = [(2, 2, "Write `package mandate` on one line.")]
+    assert found(pool, "package # c\n mandate\n\nallow := true\n") == broken
+    tests = 'package mandate_test\n\nimport data["mandate"]\n\ntest_a if mandate.allow\n'
+    assert engine(pool).find_test_flaws(tests) == [Flaw(3, 8, "Write it as `import data.mandate`.")]
+    plain = tests.replace('data["mandate"]', "\n data.mandate as mandate")
+    assert engine(pool).find_test_flaws(plain) == []
+
+
 def test_a_text_without_end_is_refused(pool: Pool) -> None:
     constant = ENDLESS.replace("input.context.never", "-1")
     (flaw,) = engine(pool, seconds=ENOUGH).find_flaws(constant)

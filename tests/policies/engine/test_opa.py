@@ -180,6 +180,16 @@ def test_what_only_opa_finds_is_a_flaw(opa: RegoEngine) -> None:
     assert (flaw.line, flaw.message) == (5, "Upper: invalid argument(s).")
 
 
+def test_a_field_has_any_name(asked: RegoEngine) -> None:
+    """What looks like the package in the midst of a text is none."""
+    rule = "deny contains d.mandate_x if d := input.data.mandate\n"
+    other = "deny contains mandate_x if {\n    input.package\n    mandate_x\n}\n"
+    other += "\nmandate_x := input.y\n"
+    given = {**INVOKE, "data": {"mandate": {"mandate_x": "x"}}, "package": True, "y": "y"}
+    verdict = asked.evaluate([text(f"{ALLOW}\n{rule}\n{other}")], given)
+    assert verdict.reasons == ("x", "y")
+
+
 def test_a_text_is_moved_into_a_package_of_its_own() -> None:
     rego = """# package mandate
 package mandate
@@ -193,6 +203,9 @@ raw := `package mandate`
 x := data.mandate.y
 
 z := data.mandate_test
+
+said if { input.data.mandate; input.package
+    mandate_x }
 """
     assert (
         moved(rego, "d1")
@@ -208,6 +221,9 @@ raw := `package mandate`
 x := data.policies["d1"].mandate.y
 
 z := data.mandate_test
+
+said if { input.data.mandate; input.package
+    mandate_x }
 """
     )
 
