@@ -173,8 +173,10 @@ class RegoEngine:
         if self._standing.is_aside(self._org, digest):
             return [_not_run(_ASIDE.words)]
         outcomes = self._evaluator.outcomes(self._org, rego, tests, names)
-        for outcome in outcomes.values():
-            self._learn(digest, outcome if isinstance(outcome, Failure) else {})
+        failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
+        blamed = [failure for failure in failures if failure.is_by_text]
+        if blamed or len(failures) < len(outcomes):
+            self._learn(digest, blamed[0] if blamed else {})
         return [_outcome(name, outcomes[name]) for name in names]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from apps.policies.engine.asking import Failure
 from apps.policies.engine.builtins import LACKED, REFUSED, SUPPORTED
+from apps.policies.engine.children import Children
 from apps.policies.engine.flaws import MAX_BYTES
 from apps.policies.engine.pool import Pool
+from apps.policies.engine.strikes import NEW_TEXTS, Standing
 from apps.policies.engine.types import Flaw, TestOutcome
-from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, ENOUGH, PATIENT, engine
+from tests.policies.engine.rego import ALLOW, DEADLINE, DENY, ENDLESS, ENOUGH, PATIENT, engine
 
 TESTS = """package mandate_test
 
@@ -329,7 +332,25 @@ def test_tests_of_a_text_with_flaws_do_not_run(pool: Pool) -> None:
     ]
 
 
-def test_a_test_without_end_fails(pool: Pool) -> None:
-    endless = "test_a if {\n    some i in numbers.range(1, 9000000)\n    i < 0\n}\n"
-    (outcome,) = engine(pool, seconds=ENOUGH).run_tests(ALLOW, f"package mandate_test\n\n{endless}")
-    assert not outcome.passed and outcome.message
+ENDLESS_TEST = "{name} if {{\n    some i in numbers.range(1, 9000000)\n    i < 0\n}}\n"
+
+
+def test_a_test_without_end_is_its_own_fault_within_the_deadline(pool: Pool) -> None:
+    tests = "package mandate_test\n\n" + ENDLESS_TEST.format(name="test_a")
+    found = Children(pool, DEADLINE).outcomes("acme", ALLOW, tests, ["test_a"])
+    assert found == {"test_a": Failure("It doesn't come to an end in time.", is_by_text=True)}
+
+
+def test_tests_without_end_are_put_aside_as_one_text(pool: Pool) -> None:
+    """However many there are: the org's other new texts go on."""
+    standing = Standing()
+    asked = engine(pool, seconds=ENOUGH, standing=standing)
+    names = [f"test_{number}" for number in range(NEW_TEXTS + 2)]
+    tests = "package mandate_test\n\n" + "\n".join(ENDLESS_TEST.format(name=n) for n in names)
+    first, second = asked.run_tests(ALLOW, tests), asked.run_tests(ALLOW, tests)
+    late = "It doesn't come to an end in time."
+    assert first == [TestOutcome(name, False, late) for name in names]
+    assert [outcome.message.partition(":")[0] for outcome in second] == [
+        "It was put aside for a while"
+    ]
+    assert not standing.is_aside("acme", "another")
