@@ -23,8 +23,10 @@ _WORDS: Final = {
     "garbage": "The engine's answer can't be read.",
 }
 _BY_TEXT: Final = {"late", "died"}
-NO_CHILD: Final = Failure("The engine isn't there, or has no time.")
-NOT_REACHED: Final = Failure("It was not evaluated: another policy took all the time.")
+NO_CHILD: Final = Failure("The engine isn't there, or has no time.", is_for_now=True)
+NOT_REACHED: Final = Failure(
+    "It was not evaluated: another policy took all the time.", is_for_now=True
+)
 
 
 class Children:
@@ -64,7 +66,7 @@ class Children:
         request = {"op": "inspect", "name": name, "rego": rego}
         return self._ask_once(org, request, "facts", seconds=READING_SECONDS, long=READING_LONG)
 
-    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw]:
+    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw] | Failure:
         """Nothing more: regorus checks when it evaluates."""
         return ()
 
@@ -119,11 +121,11 @@ def _outcome(outcome: Any) -> bool | Failure:
             return passed
         case {"error": str(message)}:
             return failure_of(message)
-    return Failure(_WORDS["garbage"])
+    return Failure(_WORDS["garbage"], is_for_now=True)
 
 
 def _failure(failure: ChildFailure, *, is_here: bool) -> Failure:
     is_by_text = failure.why in _BY_TEXT
     if is_by_text and not is_here:
         return NOT_REACHED
-    return Failure(_WORDS[failure.why], is_by_text=is_by_text)
+    return Failure(_WORDS[failure.why], is_by_text=is_by_text, is_for_now=not is_by_text)

@@ -109,7 +109,7 @@ def start_backtest(
 ) -> Backtest:
     """Ask a text about the calls of so many days. What takes longer than that goes on in a job.
 
-    Raises Invalid, RegoInvalid.
+    Raises Invalid, RegoInvalid, PolicyEngineUnavailable.
     """
     if not 1 <= days <= DAYS_MAX:
         raise Invalid.of("days", f"Use 1 to {DAYS_MAX} days.")

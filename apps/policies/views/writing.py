@@ -154,7 +154,9 @@ def _try(form: EditForm) -> trying.Tried | None:
         )
     except RegoInvalid as error:
         add_flaws(form, error)
-        return None
+    except DomainError as error:
+        add_refusal(form, error)
+    return None
 
 
 def _shown(tried: trying.Tried) -> Object:

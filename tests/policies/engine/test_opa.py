@@ -21,7 +21,7 @@ from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
 from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
-from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, text
+from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, answers_nothing, text
 
 SLOW = """package mandate
 
@@ -107,6 +107,18 @@ def test_a_server_that_fails_denies_as_unavailable(
         verdict = engine_at(server.url, pool, seconds=seconds).evaluate([text(ALLOW)], INVOKE)
         RELEASED.set()
     assert (verdict.result, verdict.opinions[0].flaw) == ("unavailable", flaw)
+
+
+@pytest.mark.parametrize("failing", ["hung", "broken", "refused", "hangs up", "nothing"])
+def test_a_server_that_fails_is_no_flaw_of_a_text(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    (respond,) = (found[1] for found in FAILURES if found[0] == failing)
+    monkeypatch.setattr("apps.policies.engine.opa.SEND_SECONDS", DEADLINE)
+    RELEASED.clear()
+    with served(respond) as server:
+        answers_nothing(engine_at(server.url, pool, seconds=DEADLINE))
+        RELEASED.set()
 
 
 def test_a_server_that_is_not_there_denies_as_unavailable(pool: Pool) -> None:
