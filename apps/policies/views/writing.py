@@ -149,7 +149,7 @@ def _try(form: EditForm) -> trying.Tried | None:
     try:
         return trying.try_text(
             rego_text=data["rego_text"],
-            document=data["document"] or INVOKE,
+            document=INVOKE if data["document"] == "" else data["document"],
             tests=data["tests"],
         )
     except RegoInvalid as error:
