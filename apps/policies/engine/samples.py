@@ -35,13 +35,13 @@ INVOKE: Final[Object] = {
     "context": _CONTEXT,
 }
 CALL: Final[Object] = {
-    "subject": {"type": "agent", "id": "agt_example", "role": "agent", "groups": []},
+    "subject": {"type": "agent", "id": "agt_example", "role": "member", "groups": []},
     "action": {"name": "agent.call"},
     "resource": _RESOURCE,
     "context": {**_CONTEXT, "depth": 1, "caller": "concierge", "lineage": ["concierge"]},
 }
 TOOL: Final[Object] = {
-    "subject": {"type": "agent", "id": "agt_example", "role": "agent", "groups": []},
+    "subject": {"type": "agent", "id": "agt_example", "role": "member", "groups": []},
     "action": {"name": "tool.call"},
     "resource": {
         "agent": "researcher",
