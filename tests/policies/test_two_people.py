@@ -11,6 +11,7 @@ from apps.approvals.errors import ApprovalClosed, OwnRequest
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome, voting
 from apps.common.ids import public_id
+from apps.notify.models import Notice
 from apps.orgs.selectors import get_project
 from apps.orgs.services import members, projects
 from apps.policies import selectors
@@ -215,6 +216,8 @@ def test_what_changed_before_the_approval_is_used_covers_nothing(
 
     agree(asked, somebody("admin"))
     assert (status_of(asked), number(), rows.count()) == ("cancelled", bundle, there)
+    told = Notice.objects.filter(kind="approvals.request.cancelled", member_id=owner.member_id)
+    assert told.get().subject_id == public_id("apr", asked.id)
     assert verdict() == before
     assert selectors.get_policy(public_id("pol", guard.policy_id)).is_retired is False
 
