@@ -233,3 +233,24 @@ def test_what_is_old_is_erased_and_nothing_else(owner: Any, woken: list[str]) ->
             Notice.objects.filter(title=title).update(read_at=AT - timedelta(days=days))
     sweep_notices(AT)
     assert set(Notice.objects.values_list("title", flat=True)) == {"read lately", "unread"}
+
+
+def test_a_quiet_org_is_visited_again_until_all_that_is_old_is_erased(
+    org: Any, owner: Any, woken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.notify.services import sweeping
+    from apps.tenants.models import OrgActivity
+
+    monkeypatch.setattr(sweeping, "_ERASED", 2)
+    for _ in range(3):
+        tell_owner(owner, at=AT - timedelta(days=366))
+    Notice.objects.update(mail="sent", mail_next_at=None)
+    OrgActivity.objects.update_or_create(
+        org_id=org.id, defaults={"last_write_at": AT, "next_due_at": None}
+    )
+    due = []
+    for _ in range(2):
+        sweep_notices(AT)
+        due.append(OrgActivity.objects.get(org_id=org.id).next_due_at)
+        OrgActivity.objects.update(next_due_at=None)
+    assert due == [AT, None] and not Notice.objects.exists()

@@ -40,15 +40,21 @@ def _wake(at: datetime) -> None:
 
 
 def _erase(at: datetime) -> None:
-    """Forget a batch of what is old: read notices, those that nobody ever read, deliveries."""
+    """Forget a batch of what is old: read notices, those that nobody ever read, deliveries. Where
+    there is more, the next visit comes soon.
+    """
     old = Q(read_at__lt=at - READ_KEPT) | Q(created_at__lt=at - UNREAD_KEPT)
-    _delete(Notice.objects.filter(old))
-    _delete(Delivery.objects.filter(settled_at__lt=at - DELIVERIES_KEPT))
+    deliveries = Delivery.objects.filter(settled_at__lt=at - DELIVERIES_KEPT)
+    erased = [_delete(Notice.objects.filter(old)), _delete(deliveries)]
+    if max(erased) == _ERASED:
+        activity.due_again(at=at)
 
 
-def _delete(rows: QuerySet[Any]) -> None:
+def _delete(rows: QuerySet[Any]) -> int:
+    """Delete a batch; how many there were."""
     if batch := list(rows.values_list("pk", flat=True)[:_ERASED]):
         rows.model._default_manager.filter(pk__in=batch).delete()
+    return len(batch)
 
 
 def _come_back() -> None:
