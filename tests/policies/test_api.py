@@ -191,6 +191,19 @@ def test_settings_are_changed_by_who_may_activate(api: Api, org: Any) -> None:
     }
 
 
+def test_settings_that_wait_for_a_second_person_are_answered_with_the_approval(
+    api: Api, org: Any
+) -> None:
+    assert api.patch("/policies/settings", {"two_person": True}).status_code == 200
+    waits = api.patch("/policies/settings", {"default_answer": "deny", "keep_inputs_days": 7})
+    told = waits.json()
+    assert waits.status_code == 202 and told["approval_id"].startswith("apr_")
+    assert (told["default_answer"], told["keep_inputs_days"]) == ("allow", 7)
+    assert api.get(f"/approvals/{told['approval_id']}").json()["status"] == "pending"
+    alone = api.patch("/policies/settings", {"keep_inputs_days": 8})
+    assert (alone.status_code, alone.json()["approval_id"]) == (200, None)
+
+
 def test_with_two_people_each_change_of_what_decides_is_answered_with_its_approval(
     api: Api, api_as: Any, org: Any
 ) -> None:

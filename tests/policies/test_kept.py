@@ -13,6 +13,7 @@ from apps.common.errors import Invalid
 from apps.common.ids import public_id
 from apps.orgs.services.projects import create_project
 from apps.policies import selectors
+from apps.policies.decisions import find_document
 from apps.policies.engine import door, get_engine
 from apps.policies.engine.samples import INVOKE, TOOL
 from apps.policies.models import Backtest, Decision, DecisionInput, Policy, PolicyHead
@@ -256,6 +257,46 @@ def test_documents_are_erased_after_the_orgs_days_and_decisions_never(org: Any, 
     retention.sweep_inputs(AT)
     assert list(DecisionInput.objects.values_list("decision_id", flat=True)) == [new.id]
     assert Decision.objects.filter(id__in=[old.id, new.id]).count() == 2
+
+
+def test_a_quiet_org_is_visited_again_until_all_that_is_old_is_erased(
+    org: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    for _ in range(3):
+        decide(run, at=AT - timedelta(days=31))
+    OrgActivity.objects.update_or_create(
+        org_id=org.id, defaults={"last_write_at": AT, "next_due_at": None}
+    )
+    due = []
+    for _ in range(2):
+        retention.sweep_inputs(AT)
+        due.append(OrgActivity.objects.get(org_id=org.id).next_due_at)
+        OrgActivity.objects.update(next_due_at=None)
+    assert due == [AT, None] and not DecisionInput.objects.exists()
+
+
+def test_a_document_that_is_kept_no_longer_is_not_read_before_it_is_erased(
+    org: Any, owner: Any, run: Run
+) -> None:
+    made = decide(run, at=AT - timedelta(days=2))
+    asked = {"days": 7, "by_member_id": owner.member_id, "at": timezone.now()}
+    for days, is_there in ((3, True), (2, False)):
+        PolicyHead.objects.update(keep_inputs_days=days)
+        done = start_backtest(rego_text=DENY, **asked)
+        assert (find_document(made) is not None) is is_there
+        assert (done.evaluated, done.without_input) == ((1, 0) if is_there else (0, 1))
+    assert DecisionInput.objects.count() == 1
+
+
+def test_a_backtest_does_not_outlive_the_documents_it_was_made_of(org: Any, owner: Any) -> None:
+    PolicyHead.objects.update(keep_inputs_days=3)
+    facts = {"rego_text": ALLOW, "days": 1, "status": "done", "created_by_id": owner.member_id}
+    for days in (2, 4):
+        when = AT - timedelta(days=days)
+        Backtest.objects.create(**facts, created_at=when, worked_at=when, finished_at=when)
+    backtesting.sweep_backtests(AT)
+    assert [row.created_at for row in Backtest.objects.all()] == [AT - timedelta(days=2)]
 
 
 def test_old_backtests_are_forgotten(org: Any, owner: Any) -> None:

@@ -20,7 +20,7 @@ from apps.common.ids import parse_id, public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
 from apps.policies.bundles import POLICY, obligations_as_json, obligations_of_json
-from apps.policies.decisions import DECISION, whole_document
+from apps.policies.decisions import DECISION, kept_since, whole_document
 from apps.policies.engine import get_engine
 from apps.policies.engine.asking import draft
 from apps.policies.engine.combining import combine
@@ -92,11 +92,12 @@ class Work:
     text: Text
     policy_id: UUID | None
     covers: Covers
+    kept_since: datetime
 
     @classmethod
-    def of(cls, backtest: Backtest) -> Work:
+    def of(cls, backtest: Backtest, at: datetime) -> Work:
         text, policy_id = draft(backtest.rego_text), backtest.policy_id
-        return cls(get_engine(), text, policy_id, _covers(policy_id))
+        return cls(get_engine(), text, policy_id, _covers(policy_id), kept_since(at))
 
 
 def start_backtest(
@@ -131,7 +132,7 @@ def get_backtest(ref: str) -> Backtest:
     rows = Backtest.objects.select_related("policy", "created_by")
     found = rows.filter(id=parse_id(BACKTEST, ref)).first()
     if found is None:
-        raise NotFound("There is no such backtest; they are kept for 30 days.")
+        raise NotFound("There is no such backtest; they are kept for 30 days at most.")
     return found
 
 
@@ -145,7 +146,7 @@ def go_on(*, backtest_id: UUID, at: datetime, seconds: float = A_JOB) -> Backtes
     """
     until = time.monotonic() + seconds
     backtest = Backtest.objects.get(id=backtest_id)
-    work = Work.of(backtest)
+    work = Work.of(backtest, at)
     while backtest.status == Backtest.Status.RUNNING and time.monotonic() < until:
         before, backtest.worked_at = backtest.reached_id, at
         is_answered = _look(backtest, work, until=until, at=at)
@@ -160,11 +161,14 @@ def go_on(*, backtest_id: UUID, at: datetime, seconds: float = A_JOB) -> Backtes
 
 
 def sweep_backtests(at: datetime) -> None:
-    """The sweeper's step: wake those that a lost message left lying, forget those that are old."""
+    """The sweeper's step: wake those that a lost message left lying, and forget those that are
+    older than a document may be.
+    """
     lying = Backtest.objects.filter(status=Backtest.Status.RUNNING, worked_at__lt=at - _PATIENCE)
     for backtest_id in lying.values_list("id", flat=True)[:10]:
         enqueue("policies.go_on_backtest", backtest_id=str(backtest_id))
-    old = Backtest.objects.filter(created_at__lt=at - KEPT).order_by("created_at", "id")
+    old = Backtest.objects.filter(created_at__lt=max(at - KEPT, kept_since(at)))
+    old = old.order_by("created_at", "id")
     if batch := list(old.values_list("id", flat=True)[:100]):
         Backtest.objects.filter(id__in=batch).delete()
 
@@ -211,7 +215,7 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
 def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
     """Whether there was an answer, or no question."""
     kept = getattr(decision, "kept", None)
-    if kept is None:
+    if kept is None or decision.at < work.kept_since:
         backtest.without_input += 1
         return True
     document = whole_document(kept)
