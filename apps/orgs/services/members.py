@@ -80,15 +80,18 @@ def leave_org(*, by: Principal, at: datetime) -> None:
         _end(_lock(by.member_id), "left", by.actor, at)
 
 
-def follow_name(*, user_id: UUID, name: str, at: datetime) -> None:
-    """Call a member by the name that the person goes by now."""
+def follow_person(*, user_id: UUID, name: str, email: str, at: datetime) -> None:
+    """Call a member by the name that the person goes by now, and write to their present address."""
     rows = Member.objects.select_for_update(of=("self",))
     member = rows.filter(user_id=user_id, left_at=None).first()
-    if member is None or member.label == name:
+    if member is None:
         return
-    old, member.label = member.label, name
-    member.save(update_fields=["label"])
-    _record(member, "renamed", actor_of(member), at, old={"label": old}, new={"label": name})
+    if member.label != name:
+        old, member.label = member.label, name
+        _follow(member, "renamed", at, label=old)
+    if member.email != email:
+        old, member.email = member.email, email
+        _follow(member, "email_changed", at, email=old)
 
 
 def lock_owner_role() -> None:
@@ -140,6 +143,13 @@ def check_may_touch(member: Member, *, by: Principal) -> None:
 def codes_of(role: Role) -> frozenset[str]:
     """What a role may now."""
     return frozenset(role.grants.values_list("permission__code", flat=True))
+
+
+def _follow(member: Member, verb: str, at: datetime, **old: str) -> None:
+    """Keep what a person has changed of themselves, and put it on record."""
+    member.save(update_fields=list(old))
+    new = {field: getattr(member, field) for field in old}
+    _record(member, verb, actor_of(member), at, old=old, new=new)
 
 
 def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
