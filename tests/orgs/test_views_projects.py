@@ -223,5 +223,7 @@ def test_a_viewer_reads_and_is_offered_no_form(org: Any, somebody: Any, make: An
 
     assert b'id="new-project"' not in viewer.get("/projects/").content
     page = viewer.get("/projects/apollo/").content
-    assert b'id="project-form"' not in page and b"An owner or admin can change it" in page
+    assert (
+        b'id="project-form"' not in page and b"Ask somebody who is Owner, Admin or Member." in page
+    )
     assert b"<form" not in viewer.part("/projects/apollo/").content
