@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import signals as account
+from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as mfa
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -36,6 +37,15 @@ def proof_given(request: HttpRequest, user: User, **_: Any) -> None:
     """A step of a sign-in proves nothing yet; its completion then counts them all."""
     if request.session.get(SESSION_KEY) == str(user.pk):
         proofs.remember(request, user)
+
+
+@receiver(account.user_signed_up)
+def signed_up(request: HttpRequest, user: User, **_: Any) -> None:
+    """Who has just chosen the password knows it: the founder of an org invites people at once.
+
+    It counts in this browser only, from then on, and once the address is confirmed.
+    """
+    record_authentication(request, user, method="password", email=user.email)
 
 
 @receiver(user_logged_out)

@@ -7,11 +7,11 @@ changes run one after the other and the second counts what the first has left.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
@@ -21,7 +21,7 @@ from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, MEMBER, actor_of
-from apps.orgs.services.keys import revoke_keys_of
+from apps.orgs.services.keys import record_revoked, stop_keys_of
 from apps.orgs.services.recording import recorder
 from apps.tenants.services import key_index, membership
 
@@ -47,7 +47,7 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
         _keep_an_owner(member)
         member.role = new_role
         member.save(update_fields=["role"])
-        withdraw_beyond(by.actor, at, invited_by=member)
+        withdraw_beyond(Q(invited_by=member), by.actor, at)
         _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
     return member
 
@@ -157,9 +157,11 @@ def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     member.left_at = at
     member.save(update_fields=["left_at"])
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
-    _withdraw(Invitation.objects.filter(invited_by=member), actor, at)
-    revoke_keys_of(member=member, actor=actor, at=at)
+    withdrawn = _withdraw(Invitation.objects.filter(invited_by=member))
+    stopped = stop_keys_of(member=member, at=at)
     leaving.follow_all(member_id=member.id, actor=actor, at=at)
+    _record_withdrawn(withdrawn, actor, at)
+    record_revoked(stopped, actor, at)
     _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
 
 
@@ -170,23 +172,30 @@ def still_covers(invitation: Invitation) -> bool:
     return inviter.left_at is None and INVITING in codes and codes >= codes_of(invitation.role)
 
 
-def withdraw_beyond(actor: Actor, at: datetime, **which: Any) -> None:
+def withdraw_beyond(which: Q, actor: Actor, at: datetime) -> None:
     """Take back those of the open invitations that give what their inviter may not, or no longer:
     nobody comes back, or brings anybody in, by a link that they made before.
     """
-    found = Invitation.objects.filter(state=Invitation.State.PENDING, **which)
+    found = Invitation.objects.filter(which, state=Invitation.State.PENDING)
     rows = found.select_related("role", "invited_by__role")
     beyond = [invitation.id for invitation in rows if not still_covers(invitation)]
-    _withdraw(Invitation.objects.filter(id__in=beyond), actor, at)
+    _record_withdrawn(_withdraw(Invitation.objects.filter(id__in=beyond)), actor, at)
 
 
-def _withdraw(invitations: QuerySet[Invitation], actor: Actor, at: datetime) -> None:
+def _withdraw(invitations: QuerySet[Invitation]) -> list[Invitation]:
+    """Take these back; they are put on record when no other lock is left to take."""
     rows = invitations.select_for_update(of=("self",)).select_related("role").order_by("id")
-    for invitation in rows.filter(state=Invitation.State.PENDING):
+    found = list(rows.filter(state=Invitation.State.PENDING))
+    for invitation in found:
         if invitation.token_hash:
             key_index.forget_invitation(token_hash=bytes(invitation.token_hash))
         invitation.revoke()
         invitation.save(update_fields=["state", "token_hash"])
+    return found
+
+
+def _record_withdrawn(found: list[Invitation], actor: Actor, at: datetime) -> None:
+    for invitation in found:
         facts = {"email": invitation.email, "role": invitation.role.slug}
         _record_invitation(invitation, "revoked", actor, at, old=facts)
 

@@ -44,13 +44,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def invite(request: HttpRequest) -> HttpResponse:
     """Send an invitation; a refusal is shown in the form, with what was typed.
 
-    It gives a role, so on a host that the org brought, where no proof counts, nobody sends one.
+    It gives a role, to oneself at another address too, so it takes a fresh proof.
     """
     by = principal_of(request)
     form = InviteForm(request.POST, roles=_givable(by))
     if form.is_valid():
-        if request.brought_host:  # type: ignore[attr-defined]
-            proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
+        proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
         try:
             invitations.invite(**form.cleaned_data, by=by, at=timezone.now())
         except DomainError as error:
