@@ -22,12 +22,11 @@ from apps.orgs.models import (
     Invitation,
     Member,
     OrgDomain,
-    Permission,
     Project,
     Role,
     RolePermission,
 )
-from apps.orgs.permissions import ALL_SCOPES, OWNER, effective
+from apps.orgs.permissions import ALL_SCOPES, effective
 from apps.orgs.principals import Principal
 from apps.tenants import keys
 from apps.tenants.selectors import KEY_COUNTS
@@ -216,11 +215,6 @@ def count_members() -> int:
     return Member.objects.filter(left_at=None).count()
 
 
-def count_owners() -> int:
-    """How many owners there are now; never 0."""
-    return Member.objects.filter(role__slug=OWNER, left_at=None).count()
-
-
 def list_roles() -> QuerySet[Role]:
     """Roles in order, with `codes` (their permissions) and `member_count`; one query."""
     rows = Role.objects.filter(deleted_at=None)
@@ -237,9 +231,12 @@ def get_role(id_or_slug: str) -> Role:
     return _found(list_roles().filter(id=parse_id(ROLE, id_or_slug)).first())
 
 
-def list_roles_with(code: str) -> QuerySet[Role]:
-    """The roles that have a permission, in order; one query, whatever they may besides."""
-    return Role.objects.filter(grants__permission__code=code).order_by("rank", "id")
+def list_roles_with(*codes: str) -> QuerySet[Role]:
+    """The roles that have all of these permissions, in order; one query."""
+    rows = Role.objects.order_by("rank", "id")
+    for code in codes:
+        rows = rows.filter(grants__permission__code=code)
+    return rows
 
 
 def list_givers(code: str, *, giving: str, limit: int) -> list[str]:
@@ -248,11 +245,6 @@ def list_givers(code: str, *, giving: str, limit: int) -> list[str]:
     counted = given.values("role").annotate(n=Count("permission")).filter(n=len({code, giving}))
     rows = Member.objects.filter(role__in=counted.values("role"), left_at=None)
     return list(rows.order_by("role__rank", "joined_at").values_list("label", flat=True)[:limit])
-
-
-def list_permissions() -> QuerySet[Permission]:
-    """Every permission there is, by code."""
-    return Permission.objects.order_by("code")
 
 
 def list_invitations(*, state: str = "") -> QuerySet[Invitation]:

@@ -30,7 +30,7 @@ ASKED = {"workspace:search": "?q=x"}
 """What a page needs to be asked to have rows."""
 QUERIES = {
     "workspace:overview": 17,
-    "workspace:search": 10,
+    "workspace:search": 12,
     "confirm": 7,
     "agents:agents": 10,
     "agents:new": 6,

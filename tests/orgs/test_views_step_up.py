@@ -20,6 +20,7 @@ GUARDED = {
     "orgs:keys": "Create key",
     "orgs:key_rotate": "Rotate ",
     "orgs:key_revoke": "Revoke ",
+    "orgs:invite": "Invite new@x.example",
     "orgs:member_role": "Set the role of ",
     "orgs:member_groups": "Set the groups of ",
     "orgs:role_new": "Create role ",

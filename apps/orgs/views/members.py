@@ -23,6 +23,7 @@ from apps.orgs.pages import command, needs, post_command, principal_of, show_ref
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
+from apps.orgs.services.members import OWNERS
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 
@@ -44,13 +45,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def invite(request: HttpRequest) -> HttpResponse:
     """Send an invitation; a refusal is shown in the form, with what was typed.
 
-    It gives a role, so on a host that the org brought, where no proof counts, nobody sends one.
+    It gives a role, to oneself at another address too, so it takes a fresh proof.
     """
     by = principal_of(request)
     form = InviteForm(request.POST, roles=_givable(by))
     if form.is_valid():
-        if request.brought_host:  # type: ignore[attr-defined]
-            proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
+        proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
         try:
             invitations.invite(**form.cleaned_data, by=by, at=timezone.now())
         except DomainError as error:
@@ -74,14 +74,14 @@ def _say_invited(request: HttpRequest, email: str) -> None:
 def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
     """The page, or of the list its part; a form that was refused is shown on the page."""
     by, now = principal_of(request), timezone.now()
-    can_invite = by.may("invitations.manage")
+    can_invite, can_see = by.may("invitations.manage"), by.may("invitations.view")
     pending = selectors.list_invitations(state=Invitation.State.PENDING)[:INVITATIONS_SHOWN]
-    ours = selectors.get_mail_domains() if can_invite else frozenset()
+    ours = selectors.get_mail_domains() if can_see else frozenset()
     context = page(
         request,
         "Members",
         **_people(request, by),
-        invitations=[_invitation_row(i, now, ours) for i in pending] if can_invite else [],
+        invitations=[_invitation_row(i, now, ours) for i in pending] if can_see else None,
         roles=[{"slug": slug, "label": label} for slug, label in _givable(by)],
         form=form,
         can_invite=can_invite,
@@ -101,9 +101,14 @@ def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
         after=request.GET.get("after"),
         before=request.GET.get("before"),
     )
+    roles: list[Any] = list(selectors.list_roles())
+    codes = {role.id: frozenset(role.codes) for role in roles}
     return {
-        "members": [_member_row(member, by) for member in found.items],
-        "all_roles": [(role.slug, role.name) for role in selectors.list_roles()],
+        "members": [
+            _member_row(member, by, codes.get(member.role_id, frozenset()))
+            for member in found.items
+        ],
+        "all_roles": [(role.slug, role.name) for role in roles],
         "q": q,
         "role": role,
         "group": group,
@@ -121,14 +126,16 @@ def _givable(by: Principal) -> list[tuple[str, str]]:
     rows = [
         (role.slug, role.name)
         for role in found
-        if by.permissions.issuperset(role.codes) and (role.slug != OWNER or by.may("owners.manage"))
+        if by.permissions.issuperset(role.codes) and (role.slug != OWNER or by.may(OWNERS))
     ]
     return rows[::-1]
 
 
-def _member_row(member: Member, by: Principal) -> dict[str, Any]:
+def _member_row(member: Member, by: Principal, codes: frozenset[str]) -> dict[str, Any]:
+    """A member, of whose role `codes` is what it may: that decides who may overrule them."""
     is_self = member.id == by.member_id
-    may_touch = by.may("members.manage") and (member.role.slug != OWNER or by.may("owners.manage"))
+    outranked = codes <= by.role_permissions and (member.role.slug != OWNER or by.may(OWNERS))
+    may_touch = by.may("members.manage") and outranked
     return {
         "id": public_id(selectors.MEMBER, member.id),
         "name": member.label,
