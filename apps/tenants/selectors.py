@@ -231,5 +231,12 @@ def find_user_by_email(email: str) -> User | None:
     return User.objects.filter(email=email.strip().lower()).first()
 
 
+def has_confirmed(*, user_id: UUID, email: str) -> bool:
+    """Whether this person has shown that they read the mail of an address, primary or not."""
+    own = EmailAddress.objects.filter(user_id=user_id, user__is_active=True, verified=True)
+    found: bool = own.filter(email__iexact=email).exists()
+    return found
+
+
 def get_user(user_id: UUID) -> User:
     return User.objects.get(id=user_id)

@@ -14,20 +14,15 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
 from apps.tenants import apex_log, proofs
 from apps.tenants.models import User
-from apps.tenants.services import impersonations
-
-
-def actor_of(user: User) -> Actor:
-    return Actor(ActorType.USER, public_id("usr", user.pk), user.email)
+from apps.tenants.services import impersonations, profiles
 
 
 def _record(user: User, action: str, **new: str) -> None:
     apex_log.record(
-        actor=actor_of(user),
+        actor=apex_log.actor_of(user),
         action=action,
         subject_type="user",
         subject_id=public_id("usr", user.pk),
@@ -63,6 +58,14 @@ def signed_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 @receiver(account.email_confirmed)
 def email_confirmed(email_address: Any, **_: Any) -> None:
     _record(email_address.user, "tenants.email.verified", email=email_address.email)
+
+
+@receiver(account.email_changed)
+def email_changed(user: User, from_email_address: Any, to_email_address: Any, **_: Any) -> None:
+    """Another of one's addresses is the primary one now: it is told to each of one's orgs."""
+    old = from_email_address.email if from_email_address else ""
+    if old != to_email_address.email:
+        profiles.follow_email(user_id=user.pk, old=old, at=timezone.now())
 
 
 @receiver(account.password_changed)

@@ -149,6 +149,22 @@ def test_a_key_makes_no_role_beyond_its_scopes(org: Any, owner: Any) -> None:
     assert codes(make(narrow, "runs.view")) == ["runs.view"]
 
 
+def test_a_key_touches_no_role_beyond_its_scopes(owner: Any, events: Any) -> None:
+    """What it doesn't cover it neither takes from others nor ends."""
+    strong, weak = make(owner, "audit.view", name="Strong"), make(owner, "runs.view", name="Weak")
+    narrow, before = replace(owner, permissions=frozenset({"roles.manage", "runs.view"})), events()
+
+    with pytest.raises(BeyondOwnPower):
+        roles.update_role(role_id=strong.id, permissions=["runs.view"], by=narrow, at=AT)
+    with pytest.raises(BeyondOwnPower):
+        roles.delete_role(role_id=strong.id, by=narrow, at=AT)
+    assert (codes(strong), events()) == (["audit.view"], before)
+
+    roles.update_role(role_id=weak.id, permissions=["roles.manage"], by=narrow, at=AT)
+    roles.delete_role(role_id=weak.id, by=narrow, at=AT)
+    assert [r.slug for r in selectors.list_roles()][-1] == strong.slug
+
+
 def test_a_change_counts_for_members_and_keys_from_its_commit_on(
     org: Any, owner: Any, events: Any
 ) -> None:

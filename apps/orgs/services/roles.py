@@ -149,7 +149,7 @@ def _lock(role_id: UUID, expected: Precondition, by: Principal) -> tuple[Role, f
         raise BuiltInRoleStays(f"{role.name} is the same in every organization.")
     expected.check(version_of(role))
     held = frozenset(get_role(role.slug).codes) & MATRIX.keys()  # type: ignore[attr-defined]
-    if missing := sorted(held - by.role_permissions):
+    if missing := sorted(held - by.permissions):
         detail = f"{role.name} may more than you: it has {missing[0]}."
         raise BeyondOwnPower(detail, permission=missing[0])
     return role, held
