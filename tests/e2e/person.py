@@ -177,7 +177,7 @@ class Person:
     def prove_if_asked(self, act: str, *, done: str) -> None:
         """Come to the page `done`, by way of the password where a fresh proof is asked for."""
         asked = "Confirm that it is you"
-        self.has_heading(re.compile(f"^({re.escape(done)}|{asked})$"))
+        self.has_heading(re.compile(rf"^({re.escape(done)}|{asked})\s*$"))
         if self.page.get_by_role("heading", level=1, name=asked).count():
             with self.page.expect_navigation():
                 self.page.get_by_role("link", name="Confirm", exact=True).click()
