@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.utils import timezone
@@ -38,6 +39,14 @@ def guard(org: Any, owner: Any) -> OrgPolicy:
 
 def path(version: OrgPolicy, rest: str = "") -> str:
     return f"/policies/{public_id('pol', version.policy_id)}/{rest}"
+
+
+def log(**asked: str) -> str:
+    return f"/policies/decisions/?{urlencode(asked)}"
+
+
+def html(page: Any) -> str:
+    return str(page.content.decode())
 
 
 def form(version: OrgPolicy, **fields: str) -> dict[str, str]:
@@ -142,6 +151,43 @@ def test_a_document_is_shown_to_who_may_read_data(
     erased = browser.get(at(public_id("dec", gone.id))).content.decode()
     assert "Its document is erased" in erased
     assert Decision.objects.count() == 2
+
+
+def test_the_log_is_narrowed_to_days_the_last_one_included(browser: Any, org: Any) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    noon = timezone.localtime(AT).replace(hour=12)
+    days = [noon - timedelta(days=number) for number in range(3)]
+    refs = {day: public_id("dec", decide(run, at=day).id) for day in days}
+
+    def shown(**asked: str) -> list[str]:
+        page = browser.get(log(**asked))
+        assert all(f'name="{name}" value="{value}"' in html(page) for name, value in asked.items())
+        return [row["id"] for row in page.context["decisions"]]
+
+    day = {number: days[number].date().isoformat() for number in range(3)}
+    assert shown() == [refs[one] for one in days]
+    assert shown(since=day[1]) == [refs[days[0]], refs[days[1]]]
+    assert shown(until=day[1]) == [refs[days[1]], refs[days[2]]]
+    assert shown(since=day[1], until=day[1]) == [refs[days[1]]]
+    assert shown(since="tomorrow") == []
+    told = browser.get(log(until=day[1])).context["command"]
+    after = days[0].replace(hour=0, minute=0, second=0)
+    assert urlencode({"until": after.isoformat()}) in told
+
+
+def test_of_a_policy_nothing_older_than_it_is_looked_into(
+    browser: Any, org: Any, guard: OrgPolicy
+) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    decided = [
+        decide(run, policies=[said(guard, "allow")], at=AT + timedelta(minutes=minutes))
+        for minutes in (-1, 1)
+    ]
+    ref = public_id("pol", guard.policy_id)
+    page = browser.get(log(policy=ref))
+    assert [row["id"] for row in page.context["decisions"]] == [public_id("dec", decided[1].id)]
+    page = browser.get(log(policy=ref, since=str(AT.date() + timedelta(days=2))))
+    assert page.context["decisions"] == []
 
 
 def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> None:
