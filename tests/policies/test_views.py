@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.approvals.models import Approval
@@ -15,7 +17,7 @@ from apps.orgs.services.roles import create_role
 from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
 from apps.policies.services.settings import change_settings
 from apps.runs.models import Run
-from tests.orgs.conftest import AT, join
+from tests.orgs.conftest import AT, Api, join, owner_of
 from tests.policies.factories import (
     ALLOW,
     DENY,
@@ -76,6 +78,25 @@ def test_a_text_is_tried_with_its_tests_and_not_kept(browser: Any, guard: OrgPol
     html = answer.content.decode()
     assert answer.status_code == 200 and "never" in html and "0 of 1 pass" in html
     assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
+
+
+def test_lists_read_no_text_and_the_policy_does(
+    browser: Any, api: Api, org: Any, guard: OrgPolicy
+) -> None:
+    activate(owner_of(org), guard)
+    browser.post(path(guard, "edit/"), form(guard, name="Second"))
+    own = f"/policies/{public_id('pol', guard.policy_id)}"
+    asked = {
+        "page": (lambda: browser.get("/policies/"), False),
+        "api": (lambda: api.get("/policies"), False),
+        "policy": (lambda: api.get(own), True),
+    }
+    for name, (ask, reads) in asked.items():
+        with CaptureQueriesContext(connection) as ran:
+            answer = ask()
+        assert answer.status_code == 200 and b"Second" in answer.content
+        found = [query["sql"] for query in ran if '"org_policies"."digest"' in query["sql"]]
+        assert found and any('"rego_text"' in sql for sql in found) is reads, name
 
 
 def test_the_button_activates_the_version_that_its_page_showed(
