@@ -221,6 +221,10 @@ def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> No
     html = browser.get(sent["Location"]).content.decode()
     assert "1 of 1 would change" in html and "Denied" in html
     assert browser.post(path(deny, "backtest/"), {"days": "0"}).status_code == 422
+    other = make_policy(owner, name="Other")
+    of = f"?of={public_id('pbt', made.id)}"
+    assert browser.get(path(deny, f"backtest/{of}")).status_code == 200
+    assert browser.get(path(other, f"backtest/{of}")).status_code == 404
 
 
 def test_a_backtest_says_what_would_be_obliged(browser: Any, org: Any, owner: Any) -> None:
