@@ -15,6 +15,7 @@ from apps.approvals.models import Approval
 from apps.common.ids import public_id
 from apps.orgs.services.roles import create_role
 from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
+from apps.policies.pages import words_of
 from apps.policies.services.settings import change_settings
 from apps.runs.models import Run
 from tests.orgs.conftest import AT, Api, join, owner_of
@@ -114,6 +115,23 @@ def test_the_button_activates_the_version_that_its_page_showed(
     assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
     browser.post(path(guard, "activate/"), {"version": "2"})
     assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).status == "active"
+
+
+def test_a_version_without_tests_counts_as_tested_and_the_list_says_so(
+    browser: Any, org: Any, owner: Any
+) -> None:
+    made = make_policy(owner)
+    activate(owner, made)
+    browser.post(path(made, "edit/"), form(made, name="Second"))
+    assert "v2 draft" in html(browser.get("/policies/"))
+    browser.post(path(made, "tests/"))
+    assert "It has no tests. It counts as tested." in html(browser.get(path(made)))
+    assert "v2 tested" in html(browser.get("/policies/"))
+
+
+def test_what_a_call_may_cost_is_said_in_dollars() -> None:
+    assert words_of({"cap_cost_micros": 500_000}) == "cost at most $0.50"
+    assert words_of({}) == "nothing"
 
 
 def test_a_retired_policy_has_no_editor(browser: Any, guard: OrgPolicy) -> None:

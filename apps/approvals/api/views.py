@@ -106,8 +106,8 @@ class BreakGlassView(OrgView):
         examples=examples.BREAK_GLASS,
     )
     def post(self, request: Request, approval: str) -> Response:
-        """Approve it alone in an emergency, whatever its rule asks for. All owners and admins are
-        told at once, with your reason.
+        """Approve it alone in an emergency, whatever its rule asks for. Everybody who decides
+        approvals is told at once, with your reason.
         """
         voting.break_glass(
             approval_id=selectors.get_approval(approval).id,
