@@ -14,7 +14,7 @@ from apps.common.ids import public_id
 from apps.orgs.services.projects import create_project
 from apps.policies import selectors
 from apps.policies.decisions import find_document
-from apps.policies.engine import get_engine
+from apps.policies.engine import door, get_engine
 from apps.policies.engine.samples import INVOKE, TOOL
 from apps.policies.models import Backtest, Decision, DecisionInput, Policy, PolicyHead
 from apps.policies.services import backtesting, library, retention, seeding
@@ -118,6 +118,31 @@ def test_what_takes_long_goes_on_where_it_stopped(
         start_backtest(rego_text=DENY, days=0, by_member_id=owner.member_id, at=timezone.now())
 
 
+def test_an_engine_that_is_away_changes_nothing_and_is_asked_again(
+    org: Any, owner: Any, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        decide(run)
+    woken: list[str] = []
+    monkeypatch.setattr(backtesting, "enqueue", lambda _, backtest_id: woken.append(backtest_id))
+    begun = start_backtest(
+        rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now(), seconds=0
+    )
+    settings.OPA_URL = "http://127.0.0.1:1"
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "_made", None)
+        stopped = go_on(backtest_id=begun.id, at=AT)
+        door._shared().pool.close()
+    assert (stopped.status, stopped.evaluated, stopped.changed_count) == ("running", 0, 0)
+    assert stopped.reached_id is None and woken == [str(begun.id)]
+    due = OrgActivity.objects.get(org_id=org.id).next_due_at
+    assert due is not None
+    backtesting.sweep_backtests(due)
+    assert woken == [str(begun.id)] * 2
+    ended = go_on(backtest_id=begun.id, at=timezone.now())
+    assert (ended.status, ended.evaluated, ended.changed_count) == ("done", 2, 2)
+
+
 def test_no_transaction_is_open_while_a_text_is_asked(
     org: Any, owner: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,9 +152,9 @@ def test_no_transaction_is_open_while_a_text_is_asked(
     ask = backtesting._ask
     outside = len(connection.atomic_blocks)
 
-    def looked(*args: Any) -> None:
+    def looked(*args: Any) -> bool:
         depths.append(len(connection.atomic_blocks))
-        ask(*args)
+        return ask(*args)
 
     monkeypatch.setattr(backtesting, "_ask", looked)
     done = start_backtest(rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now())

@@ -100,6 +100,17 @@ def test_lists_read_no_text_and_the_policy_does(
         assert found and any('"rego_text"' in sql for sql in found) is reads, name
 
 
+def test_an_empty_call_is_tried_as_it_is_and_no_call_as_the_example(
+    browser: Any, guard: OrgPolicy
+) -> None:
+    rego = f'{ALLOW}\ndeny contains input.action.name\n\ndeny contains "none" if input == {{}}\n'
+    for document, reason in (("{}", "none"), ("", "agent.invoke")):
+        tried = form(guard, rego_text=rego, document=document, do="try")
+        html = browser.post(path(guard, "edit/"), tried).content.decode()
+        assert f"<li>{reason}</li>" in html
+    assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
+
+
 def test_the_button_activates_the_version_that_its_page_showed(
     browser: Any, guard: OrgPolicy
 ) -> None:

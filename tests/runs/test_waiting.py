@@ -349,6 +349,30 @@ def test_a_call_of_another_agent_waits_from_the_root_on(
     assert set(Approval.objects.values_list("status", flat=True)) == {"consumed"}
 
 
+def test_what_a_child_has_done_is_known_however_long_its_run_waits(
+    scripts: Any, echo: Agent, asker: Any, boss: Any, effects: list[str], rewrite: Any
+) -> None:
+    def front(invocation: Any, ctx: Any) -> dict[str, Any]:
+        ctx.call_agent(agent="echo", tool="echo", input=HELLO)
+        return calling([])(invocation, ctx)
+
+    scripts["front"] = front
+    grant(make_agent("front"), echo)
+    in_force(NEW_HOSTS)
+    run = ask(asker, "front", key="mine").run
+    assert (run.status, effects) == ("awaiting_approval", ["echo"])
+    rewrite(Run.objects.all(), created_at=timezone.now() - control.KEY_LIFE * 2)
+    control.forget_keys(timezone.now())
+    approve(boss, run)
+    assert work_one(at=timezone.now())
+
+    assert (state(run), effects) == (("succeeded", ""), ["echo"])
+    assert Run.objects.filter(tool="echo").count() == 1
+    assert Run.objects.filter(idempotency_key=None).count() == 0
+    control.forget_keys(timezone.now())  # now nothing above it can be carried out again
+    assert Run.objects.filter(idempotency_key=None).count() == 2
+
+
 def test_a_rejected_call_ends_the_whole_tree(
     scripts: Any, echo: Agent, asker: Any, boss: Any
 ) -> None:

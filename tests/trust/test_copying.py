@@ -165,6 +165,19 @@ def test_a_refusal_is_owed_and_keeps_no_other_sink_waiting(org, settings, receiv
     assert CheckpointCopy.objects.get(sink="webhook").failure == f"it answered {status}"
 
 
+def test_a_sink_that_is_down_for_days_keeps_no_other_waiting(org, settings, receiver, folder):
+    settings.CHECKPOINT_WEBHOOK = "https://witness.example/checkpoints"
+    newest = checkpoint().number
+    (folder / "acme").write_text("in the way")
+    CheckpointCopy.objects.create(sink="file", tries=1000, failure="as ever")
+    copying.copy_checkpoints(at=AT)
+    row = CheckpointCopy.objects.get(sink="file")
+
+    assert (row.number, row.tries, row.next_try_at) == (0, 1001, AT + timedelta(hours=1))
+    assert row.failure != "as ever"
+    assert CheckpointCopy.objects.get(sink="webhook").number == newest
+
+
 def test_an_address_inside_is_refused_by_the_egress_client(org, settings):
     settings.CHECKPOINT_WEBHOOK = "https://169.254.169.254/latest"
     checkpoint()

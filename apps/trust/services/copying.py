@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 100
 LEASE: Final = timedelta(minutes=1)
+RETRY_FIRST: Final = timedelta(seconds=5)
 RETRY_MOST: Final = timedelta(hours=1)
 
 
@@ -74,7 +75,8 @@ def _copy(sink: Sink, at: datetime) -> None:
 
 
 def _put_off(row: CheckpointCopy, at: datetime, failure: str, *, differs: bool = False) -> None:
-    wait = min(timedelta(seconds=5) * 2**row.tries, RETRY_MOST)
+    doubled = min(row.tries, 10)  # bounded before it is counted: the tries have no end
+    wait = min(RETRY_FIRST * 2**doubled, RETRY_MOST)
     CheckpointCopy.objects.filter(id=row.id).update(
         tries=F("tries") + 1,
         next_try_at=at + wait,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.usage import RequestUsage
 from pytest_httpserver import HTTPServer
 
@@ -17,7 +17,7 @@ from apps.approvals.services import outcome, voting
 from apps.policies.models import Attachment, Decision
 from apps.runs.models import Run, Step
 from apps.runs.services.invoke import Ask, invoke, work_one
-from tests.agents.llm.conftest import TOOL, wants
+from tests.agents.llm.conftest import TOOL, says, wants
 from tests.agents.llm.test_own_tools import asking
 from tests.orgs.conftest import Api
 from tests.policies.factories import DENY
@@ -59,6 +59,41 @@ def test_what_the_model_said_before_it_waited_is_not_asked_for_again(
     assert len(seen) == (3 if redact else 2)
     assert done.usage["requests"] == len(seen)
     assert Approval.objects.get().status == "consumed"
+
+
+def test_each_call_that_is_recalled_has_an_id_of_its_own(
+    owner: Any,
+    somebody: Callable[..., Any],
+    make_llm: Any,
+    play: Any,
+    loopback: None,
+    httpserver: HTTPServer,
+) -> None:
+    """Anthropic's API refuses a conversation in which one stands twice."""
+    httpserver.expect_request("/orders", method="POST").respond_with_json({"place": "Oslo"})
+    answers = [
+        says("", wants("lookup_order", order="A17"), wants("lookup_order", order="A18")),
+        says("", wants("change_order", order="A17")),
+        says("Done."),
+    ]
+    seen = play(lambda messages, info: answers.pop(0))
+    url = httpserver.url_for("/orders")
+    reads = {**TOOL, "url": url, "annotations": {"read_only": True}}
+    writes = {**TOOL, "url": url, "name": "change_order", "annotations": {"read_only": False}}
+    agent = make_llm(tools=[reads, writes], buffered=True)
+    in_force('require_approval contains "Ask." if input.resource.tool == "change_order"\n')
+
+    invoke(Ask(agent=agent.slug, input={"text": "hello"}), caller=owner, at=timezone.now())
+    approval = Approval.objects.get()
+    voting.approve(approval_id=approval.id, voter=somebody("admin"), comment="", at=timezone.now())
+    outcome.tell_subject(approval_id=approval.id, at=timezone.now())
+    assert work_one(at=timezone.now())
+
+    assert (Run.objects.get().output, len(seen)) == ({"text": "Done."}, 3)
+    parts = [part for message in seen[-1][0] for part in message.parts]
+    asked = [part.tool_call_id for part in parts if isinstance(part, ToolCallPart)]
+    assert asked == [part.tool_call_id for part in parts if isinstance(part, ToolReturnPart)]
+    assert asked == ["call00100", "call00101", "call00200"]
 
 
 @pytest.mark.parametrize("action", ["agent.invoke", "tool.call"])
@@ -127,7 +162,7 @@ def test_an_answer_is_recalled_as_it_was_kept() -> None:
         finish_reason="tool_call",
     )
     kept = recording.answered(said, redact=False)
-    again = recording.recalled(kept)
+    again = recording.recalled(kept, 1)
     assert recording.answered(again, redact=False) == kept
     assert again.usage.total_tokens == 12
     assert recording.digest([again]) == recording.digest([said])

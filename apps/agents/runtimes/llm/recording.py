@@ -47,10 +47,14 @@ def redacted(record: Object) -> Object:
     return {**facts, "tool_calls": [call["tool"] for call in record.get("tool_calls", ())]}
 
 
-def recalled(answer: Object) -> ModelResponse:
-    """An answer from what stands in its step, whole."""
+def recalled(answer: Object, turn: int) -> ModelResponse:
+    """An answer from what stands in its step, whole: the run's nth.
+
+    Its calls are named by turn and number, for Anthropic refuses a conversation in which an ID
+    stands twice, and Mistral one that isn't nine letters and digits.
+    """
     calls = [
-        ToolCallPart(call["tool"], call["input"], f"call_{number}")
+        ToolCallPart(call["tool"], call["input"], f"call{turn:03}{number:02}")
         for number, call in enumerate(answer.get("tool_calls", ()))
     ]
     text = [TextPart(answer["text"])] if answer["text"] else []

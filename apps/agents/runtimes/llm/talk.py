@@ -142,7 +142,7 @@ class Talk:
         """What the model said in an earlier attempt. It counts against the limits, not again as
         spent.
         """
-        response = recording.recalled(answer)
+        response = recording.recalled(answer, self._requests)
         self._tokens += response.usage.total_tokens
         return response
 

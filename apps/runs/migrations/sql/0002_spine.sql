@@ -251,7 +251,7 @@ begin
   update steps set status = 'discarded', finished_at = p_at where run_id = any(p_runs) and status = 'running';
 end $$;
 
--- End open runs and every open run below them. A run that only waits was never at work, so it is cancelled.
+-- End open runs and every open run below them. One that nobody carries out just now is cancelled.
 create function stop_runs(p_runs uuid[], p_status text, p_reason text, p_at timestamptz) returns setof uuid
 language plpgsql as $$
 declare stopped uuid[] := lock_open(p_runs);
@@ -411,13 +411,15 @@ begin
   perform discard_steps(tree, p_at);
 end $$;
 
--- Keys are forgotten a batch a call, the oldest first; the runs stay. How many that were.
+-- Keys are forgotten a batch a call, the oldest first; the runs stay. How many that were. A child's key is by what
+-- another attempt of its parent is given what it did, so it is kept until nothing above it can be carried out again.
 create function forget_keys(p_before timestamptz, p_limit int) returns int
 language plpgsql as $$
 declare forgotten int;
 begin
   with old as materialized (
     select id from runs where idempotency_key is not null and created_at < p_before and finished_at is not null
+        and (parent_id is null or exists (select from runs t where t.id = runs.root_id and t.finished_at is not null))
       order by created_at limit p_limit for no key update skip locked)
   update runs r set idempotency_key = null from old where r.id = old.id;
   get diagnostics forgotten = row_count;

@@ -215,7 +215,7 @@ begin
   deadline_at := deadline;
 end $$;
 
--- End open runs and every open run below them. A run that only waits was never at work, so it is cancelled.
+-- End open runs and every open run below them. One that nobody carries out just now is cancelled.
 create or replace function stop_runs(p_runs uuid[], p_status text, p_reason text, p_at timestamptz) returns setof uuid
 language plpgsql as $$
 declare stopped uuid[] := lock_open(p_runs);
