@@ -19,6 +19,7 @@ from apps.common.pagination import Keyset
 from apps.policies.bundles import POLICY
 from apps.policies.models import Decision, DecisionInput
 from apps.policies.questions import INPUT_RUN
+from apps.policies.selectors import get_head
 
 DECISION: Final = "dec"
 NEWEST: Final = Keyset(("at", "id"))
@@ -67,11 +68,17 @@ def get_decision(ref: str) -> Decision:
 
 
 def find_document(decision: Decision) -> Object | None:
-    """The document that a decision was made of, with the run's input as it is kept; None once it
-    is erased.
+    """The document that a decision was made of, with the run's input as it is kept; None once the
+    org keeps it no longer.
     """
-    row = DecisionInput.objects.select_related("decision__run").filter(decision=decision).first()
+    rows = DecisionInput.objects.select_related("decision__run").filter(decision=decision)
+    row = rows.filter(at__gte=kept_since(timezone.now())).first()
     return whole_document(row) if row else None
+
+
+def kept_since(at: datetime) -> datetime:
+    """From when on the org keeps documents; an older one is as good as erased, and soon is."""
+    return at - timedelta(days=get_head().keep_inputs_days)
 
 
 def whole_document(kept: DecisionInput) -> Object:

@@ -70,6 +70,7 @@ QUERIES = {
     "orgs:project": 7,
     "orgs:settings_general": 8,
     "orgs:members": 12,
+    "orgs:member_groups": 8,
     "orgs:roles": 7,
     "orgs:role_new": 7,
     "orgs:role": 9,

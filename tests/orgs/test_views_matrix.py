@@ -132,6 +132,7 @@ TABLE = {
     "orgs:settings_general": Row(ALL, ADMINS, {"name": "Acme Corp"}),
     "orgs:members": Row(get=ALL),
     "orgs:member_role": Row(post=ADMINS, data={"role": "viewer"}),
+    "orgs:member_groups": Row(ADMINS, ADMINS, {"groups": "finance, emea"}),
     "orgs:member_remove": Row(post=ADMINS),
     "orgs:invite": Row(post=ADMINS, data={"email": "new@x.example", "role": "viewer"}),
     "orgs:invitation_resend": Row(post=ADMINS),
@@ -189,7 +190,7 @@ BARE = (
 )
 REFS = {
     *("orgs:project", "orgs:project_archive", "orgs:project_restore"),
-    *("orgs:member_role", "orgs:member_remove"),
+    *("orgs:member_role", "orgs:member_groups", "orgs:member_remove"),
     *(n for n in TABLE if n.startswith("approvals:") and n not in BARE),
     *(n for n in TABLE if n.startswith("policies:") and n not in policy_rows.BARE),
     *("orgs:invitation_resend", "orgs:invitation_revoke"),
@@ -255,6 +256,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         "orgs:project_archive": public_id("prj", live.id),
         "orgs:project_restore": public_id("prj", shelved.id),
         "orgs:member_role": member,
+        "orgs:member_groups": member,
         "orgs:member_remove": member,
         "orgs:invitation_resend": invitation,
         "orgs:invitation_revoke": invitation,

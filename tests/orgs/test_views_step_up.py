@@ -22,6 +22,7 @@ GUARDED = {
     "orgs:key_revoke": "Revoke ",
     "orgs:invite": "Invite new@x.example",
     "orgs:member_role": "Set the role of ",
+    "orgs:member_groups": "Set the groups of ",
     "orgs:role_new": "Create role ",
     "orgs:role": "Change role ",
     "orgs:settings_danger": "Close organization",

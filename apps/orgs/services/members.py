@@ -15,8 +15,9 @@ from django.db.models import Q, QuerySet
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
-from apps.orgs import leaving
+from apps.orgs import leaving, ruled
 from apps.orgs.errors import BeyondOwnPower, LastOwner
+from apps.orgs.labels import check_labels
 from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
@@ -29,6 +30,23 @@ INVITING: Final = "invitations.manage"
 OWNERS: Final = "owners.manage"
 _record = recorder("member", MEMBER)
 _record_invitation = recorder("invitation", INVITATION)
+
+
+def change_member(
+    *,
+    member_id: UUID,
+    role: str | None = None,
+    groups: list[str] | None = None,
+    by: Principal,
+    at: datetime,
+) -> Member:
+    """Change what is given of a member, or nothing at all; raises what either change raises."""
+    with transaction.atomic():
+        if role is not None:
+            change_member_role(member_id=member_id, role=role, by=by, at=at)
+        if groups is not None:
+            set_member_groups(member_id=member_id, groups=groups, by=by, at=at)
+        return _lock(member_id)
 
 
 def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetime) -> Member:
@@ -49,6 +67,28 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
         member.save(update_fields=["role"])
         withdraw_beyond(Q(invited_by=member), by.actor, at)
         _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
+    return member
+
+
+def set_member_groups(*, member_id: UUID, groups: list[str], by: Principal, at: datetime) -> Member:
+    """Have a member be in these groups and in no others; their order says nothing.
+
+    Raises NotFound, Invalid, BeyondOwnPower for somebody who may more than `by`, and
+    PermissionDenied for other groups than before, one's own too, from who may not change what
+    policies go by (apps.orgs.ruled).
+    """
+    new = sorted(check_labels(groups, field="groups"))
+    with transaction.atomic():
+        member = _lock(member_id)
+        old = member.groups
+        if new == old:
+            return member
+        check_may_touch(member, by=by)
+        if not ruled.may(by):
+            raise ruled.refused("a member’s groups")
+        member.groups = new
+        member.save(update_fields=["groups"])
+        _record(member, "groups_changed", by.actor, at, old={"groups": old}, new={"groups": new})
     return member
 
 
@@ -154,15 +194,16 @@ def _follow(member: Member, verb: str, at: datetime, **old: str) -> None:
 
 def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     _keep_an_owner(member)
-    member.left_at = at
-    member.save(update_fields=["left_at"])
+    old = {"role": member.role.slug, "label": member.label, "groups": member.groups}
+    member.left_at, member.groups = at, []  # who comes back is in none, as an invitation says none
+    member.save(update_fields=["left_at", "groups"])
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
     withdrawn = _withdraw(Invitation.objects.filter(invited_by=member))
     stopped = stop_keys_of(member=member, at=at)
     leaving.follow_all(member_id=member.id, actor=actor, at=at)
     _record_withdrawn(withdrawn, actor, at)
     record_revoked(stopped, actor, at)
-    _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
+    _record(member, verb, actor, at, old=old)
 
 
 def still_covers(invitation: Invitation) -> bool:

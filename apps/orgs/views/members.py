@@ -9,17 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.common.errors import DomainError
+from apps.common.errors import DomainError, NotFound
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link, said, turn
 from apps.common.pagination import Keyset, paginate
-from apps.orgs import selectors
-from apps.orgs.forms import InviteForm
+from apps.orgs import ruled, selectors
+from apps.orgs.forms import GroupsForm, InviteForm
 from apps.orgs.models import Invitation, Member
-from apps.orgs.pages import command, needs, principal_of, show_refusal
+from apps.orgs.pages import command, needs, post_command, principal_of, show_refusal
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
@@ -27,9 +27,10 @@ from apps.orgs.services.members import OWNERS
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 
-FILTERS: Final = ("q", "role")
+FILTERS: Final = ("q", "role", "group")
 BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
 INVITATIONS_SHOWN: Final = 100
+EXAMPLE: Final = '{"groups": ["finance"]}'
 
 
 @require_safe
@@ -93,9 +94,9 @@ def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
 
 def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
     """A page of the members that the address asks for."""
-    q, role = said(request, "q"), said(request, "role")
+    q, role, group = (said(request, name) for name in FILTERS)
     found = paginate(
-        selectors.list_members(q=q, role=role),
+        selectors.list_members(q=q, role=role, group=group),
         keyset=BY_JOINING,
         after=request.GET.get("after"),
         before=request.GET.get("before"),
@@ -110,7 +111,8 @@ def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
         "all_roles": [(role.slug, role.name) for role in roles],
         "q": q,
         "role": role,
-        "filtered": bool(q or role),
+        "group": group,
+        "filtered": bool(q or role or group),
         "clear_url": link(request, "orgs:members"),
         "newer_url": turn(request, "before", found.previous, keep=FILTERS),
         "older_url": turn(request, "after", found.next, keep=FILTERS),
@@ -140,6 +142,7 @@ def _member_row(member: Member, by: Principal, codes: frozenset[str]) -> dict[st
         "email": member.email,
         "role": member.role.slug,
         "role_label": member.role.name,
+        "groups": member.groups,
         "joined_at": member.joined_at,
         "is_self": is_self,
         "can_change": may_touch,
@@ -175,6 +178,60 @@ def set_role(request: HttpRequest, ref: str) -> HttpResponse:
     )
     messages.success(request, f"{member.label} is {member.role.name.lower()} now.")
     return see_other(reverse("orgs:members"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs("members.manage")
+def groups(request: HttpRequest, ref: str) -> HttpResponse:
+    """The groups of one member; a POST sets them."""
+    by, member = principal_of(request), selectors.get_member(parse_id(selectors.MEMBER, ref))
+    if member.left_at is not None:
+        raise NotFound
+    members.check_may_touch(member, by=by)
+    form = GroupsForm(
+        request.POST if request.method == "POST" else None,
+        initial={"groups": ", ".join(member.groups)},
+    )
+    if request.method == "POST" and form.is_valid():
+        proofs.require(request, f"Set the groups of {member.label}", at=timezone.now())
+        if _set_groups(request, member, form):
+            messages.success(request, f"The groups of {member.label} were saved.")
+            return see_other(reverse("orgs:members"))
+    return _render_groups(request, member, form)
+
+
+def _set_groups(request: HttpRequest, member: Member, form: GroupsForm) -> bool:
+    """Whether the groups are now what a valid form says; what refuses them, it says then. What was
+    left as it stood isn't read again: a name with a comma in it can't be written here.
+    """
+    if not form.has_changed():
+        return True
+    new, by = form.cleaned_data["groups"], principal_of(request)
+    try:
+        members.set_member_groups(member_id=member.id, groups=new, by=by, at=timezone.now())
+    except DomainError as error:
+        show_refusal(request, form, error)
+        return False
+    return True
+
+
+def _render_groups(request: HttpRequest, member: Member, form: GroupsForm) -> HttpResponse:
+    """The page of the form; to who can't change what policies go by it only shows."""
+    is_open = ruled.may(principal_of(request))
+    if not is_open:
+        form.fix()
+    public = public_id(selectors.MEMBER, member.id)
+    context = page(
+        request,
+        "Members",
+        below=member.label,
+        member={"id": public, "name": member.label, "role_label": member.role.name},
+        form=form,
+        is_open=is_open,
+        command=post_command(request, f"-X PATCH /v1/members/{public}", EXAMPLE),
+    )
+    status = 422 if form.is_bound else 200
+    return render(request, "orgs/member_groups.html", context, status=status)
 
 
 @require_POST
