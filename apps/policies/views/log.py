@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import UTC
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -50,7 +52,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "clear_url": link(request, "policies:decisions"),
         "newer_url": turn(request, "before", found.previous, keep=FIELDS),
         "older_url": turn(request, "after", found.next, keep=FIELDS),
-        "command": command(request, with_query("/v1/decisions", {**named, **_moments(days)})),
+        "command": command(request, _by_api({**named, **_moments(days)})),
     }
     return render_page_or_partial(request, "policies/decisions.html", "results", context)
 
@@ -110,7 +112,15 @@ def _rows(asked: dict[str, str], days: DaysForm) -> tuple[Any, bool]:
 def _moments(days: DaysForm) -> dict[str, str]:
     """The days as the API takes them; it doesn't know whose days they are."""
     found = days.found() if days.is_valid() else {}
-    return {name: found[name].isoformat() if name in found else "" for name in DAYS}
+    return {
+        name: f"{found[name].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if name in found else ""
+        for name in DAYS
+    }
+
+
+def _by_api(named: dict[str, str]) -> str:
+    """The address of the same list, as a shell takes it: several filters are one word."""
+    return shlex.quote(with_query("/v1/decisions", named))
 
 
 def _policies() -> list[tuple[str, str]]:
