@@ -224,7 +224,7 @@ def _check_admitted(admitted: Admitted, context: Context) -> None:
             raise Stopped
         case "late":
             raise OutOfTime
-        case "cycle" | "too_deep" | "too_often" as reason:
+        case "cycle" | "too_deep" as reason:
             raise CallFailed(reason, REASONS[reason])
         case "other_body":
             raise CallFailed("key_reused", "Another call has this call's key.")
