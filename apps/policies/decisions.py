@@ -17,8 +17,11 @@ from apps.common.ids import parse_id, public_id
 from apps.common.json import Object
 from apps.common.pagination import Keyset
 from apps.policies.bundles import POLICY
+from apps.policies.errors import DocumentChanged
 from apps.policies.models import Decision, DecisionInput
 from apps.policies.questions import INPUT_RUN
+from apps.trust.canonical import digest
+from apps.trust.errors import JsonInvalid
 
 DECISION: Final = "dec"
 NEWEST: Final = Keyset(("at", "id"))
@@ -68,10 +71,25 @@ def get_decision(ref: str) -> Decision:
 
 def find_document(decision: Decision) -> Object | None:
     """The document that a decision was made of, with the run's input as it is kept; None once it
-    is erased.
+    is erased. Raises DocumentChanged for one that isn't what the decision's digest is of.
     """
     row = DecisionInput.objects.select_related("decision__run").filter(decision=decision).first()
+    if row is not None and not _is_as_decided(row):
+        raise DocumentChanged("Have the audit log verified.")
     return whole_document(row) if row else None
+
+
+def find_altered(limit: int) -> list[UUID]:
+    """Decisions whose document isn't what they were made of, among so many of the newest kept."""
+    rows = DecisionInput.objects.select_related("decision").order_by("-at")[:limit]
+    return [row.decision_id for row in rows if not _is_as_decided(row)]
+
+
+def _is_as_decided(kept: DecisionInput) -> bool:
+    try:
+        return digest(kept.document) == bytes(kept.decision.input_digest)
+    except JsonInvalid:
+        return False
 
 
 def whole_document(kept: DecisionInput) -> Object:

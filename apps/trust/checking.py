@@ -104,7 +104,9 @@ def _leaves(start: int, end: int) -> Check:
 
 
 def _records() -> Check:
-    """That the newest decisions and finished runs left a digest, and still say what they said."""
+    """That the newest decisions and finished runs left a digest, and still say what they said, and
+    that decisions have the documents that they were made of.
+    """
     unleft = list(records.find_unleft(RECORDS))
     if unleft:
         return Check("records", False, f"{unleft[0]} left no digest{_more(unleft)}.")
@@ -112,6 +114,10 @@ def _records() -> Check:
     changed = [told.id for told in newest if not told.matches]
     if changed:
         return Check("records", False, f"{changed[0]} no longer says what it said{_more(changed)}.")
+    altered = list(records.find_altered(RECORDS))
+    if altered:
+        detail = f"The document of {altered[0]} is not the one it was decided by{_more(altered)}."
+        return Check("records", False, detail)
     return Check("records", True, f"The newest {len(newest)} digests are of what still stands.")
 
 
