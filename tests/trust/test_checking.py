@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.common.actors import SYSTEM
+from apps.common.errors import Invalid
 from apps.policies import decisions
 from apps.policies.errors import DocumentChanged
 from apps.policies.models import Decision, DecisionInput
@@ -55,6 +56,21 @@ def test_a_sealed_log_has_no_fault(governed):
     assert wrong() == {}
     assert said("records") == "The newest 2 digests are of what still stands."
     assert said("sealing") == "What is new is sealed within seconds."
+
+
+@pytest.mark.parametrize(
+    ("ends", "start", "end"), [("log", 1, None), ("log", 2, 10**9), ("range", 0, -1)]
+)
+def test_a_range_beyond_the_end_is_no_fault_of_the_log(governed, ends, start, end):
+    last = AuditEvent.objects.latest("seq").seq
+    with pytest.raises(Invalid) as refused:
+        checking.verify_log(
+            at=timezone.now(), from_seq=last + start, to_seq=None if end is None else last + end
+        )
+    assert set(refused.value.by_field) == {"from_seq"}
+    assert ("The log ends" in str(refused.value.by_field)) == (ends == "log")
+    assert checking.verify_log(at=timezone.now(), from_seq=last).valid
+    assert checking.verify_log(at=timezone.now(), from_seq=last, to_seq=last).valid
 
 
 def test_a_document_that_was_not_decided_by_is_shown_to_nobody(governed, as_superuser):
