@@ -120,8 +120,7 @@ def _answered(admitted: Admitted) -> Answer:
     """What a request gets that began nothing: its key's run, one that waits, or the reason."""
     admission, decision = admitted.admission, admitted.decision
     if admission.outcome == "awaiting_approval":
-        is_new = admission.run_id == admitted.call.run_id
-        return Answer(selectors.get_run(admission.run_id), replayed=not is_new)
+        return Answer(selectors.get_run(admission.run_id))
     if admission.outcome not in ("denied", "no_budget"):
         return _known(admission)
     if admission.reason == "policy_rate" and decision.retry_after is not None:
