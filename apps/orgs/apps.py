@@ -15,7 +15,7 @@ class OrgsConfig(AppConfig):
 
         guard_posts(answer_once)
         provisioning.on_provision(seeding.seed_org)
-        profiles.followed_by(members.follow_name)
+        profiles.followed_by(members.follow_person)
         sweeping.every_visit(invitations.sweep_invitations)
         sweeping.every_visit(domains.sweep_domains)
         sweeping.every_visit(idempotency.expire_idempotency)

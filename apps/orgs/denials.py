@@ -17,7 +17,6 @@ from apps.orgs.principals import Principal
 
 ROLES_NAMED: Final = 10
 PEOPLE_NAMED: Final = 3
-_WHO: Final = "An owner or admin can change that."
 
 
 class Lack(StrEnum):
@@ -56,7 +55,8 @@ def explain(principal: Principal, error: PermissionDenied, *, own_url: str) -> N
     if people:
         error.extra["ask"] = people
     names = [role.name for role in roles]
-    tail = _tail(principal, lack, names=names, people=people, own_url=own_url)
+    ask = _ask(code, people) if lack is Lack.ROLE else ""
+    tail = _tail(principal, lack, names=names, ask=ask, own_url=own_url)
     error.detail = f"{_head(error, code)} {tail}"
 
 
@@ -74,8 +74,20 @@ def _people(principal: Principal, code: str) -> list[str]:
     """Who can give a role with it, by name: only to who may see members, at most a few."""
     if not principal.may("members.view"):
         return []
-    giving = "owners.manage" if code in OWNERS_ONLY else "members.manage"
-    return selectors.list_givers(code, giving=giving, limit=PEOPLE_NAMED)
+    return selectors.list_givers(code, giving=_giving(code), limit=PEOPLE_NAMED)
+
+
+def _ask(code: str, people: Sequence[str]) -> str:
+    """Whom to ask for it: by name, or by role where one may see nobody."""
+    if people:
+        return f"{listed(people, 'or')} can change that."
+    givers = selectors.list_roles_with(code, _giving(code))[:ROLES_NAMED]
+    return f"Ask somebody who is {listed([role.name for role in givers], 'or')}."
+
+
+def _giving(code: str) -> str:
+    """The permission to give a role with that one."""
+    return "owners.manage" if code in OWNERS_ONLY else "members.manage"
 
 
 def _head(error: PermissionDenied, code: str) -> str:
@@ -90,7 +102,7 @@ def _tail(
     lack: Lack,
     *,
     names: Sequence[str],
-    people: Sequence[str],
+    ask: str,
     own_url: str,
 ) -> str:
     if lack is Lack.HOST:
@@ -100,7 +112,6 @@ def _tail(
     if lack is Lack.SCOPES:
         return "The role behind this key has it, but the key’s scopes leave it out."
     whose = "the key’s owner is" if principal.key_id else "you are"
-    ask = f"{listed(people, 'or')} can change that." if people else _WHO
     return f"Roles with it: {listed(names, 'and')}; {whose} {principal.role_name}. {ask}"
 
 

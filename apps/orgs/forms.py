@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from apps.common.forms import NameField
+from apps.orgs.labels import LONGEST, MOST
 from apps.orgs.ruled import FIXED
 from apps.tenants.domains import HOST, MAIL, NAME_MAX
 
@@ -31,6 +32,22 @@ class SomeOffered(_AskedOfService, forms.MultipleChoiceField):
     """Some of what is offered, as the service has the last word on."""
 
 
+class LabelsField(forms.CharField):
+    """Labels as people type them, separated by commas."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, max_length=MOST * (LONGEST + 2), **options)
+
+    def clean(self, value: Any) -> list[str]:
+        return [label.strip() for label in super().clean(value).split(",") if label.strip()]
+
+
+def _fix(field: forms.Field) -> None:
+    """Show what policies go by to somebody who can't change it."""
+    field.widget.attrs["readonly"] = True
+    field.help_text = FIXED
+
+
 class ProjectForm(forms.Form):
     """A new project."""
 
@@ -38,12 +55,7 @@ class ProjectForm(forms.Form):
     slug = forms.SlugField(
         max_length=40, required=False, help_text="Stands in addresses. Made from the name if empty."
     )
-    tags = forms.CharField(
-        required=False, max_length=500, help_text="Separated by commas. Policies can ask for them."
-    )
-
-    def clean_tags(self) -> list[str]:
-        return [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
+    tags = LabelsField(help_text="Separated by commas. Policies can ask for them.")
 
 
 class ProjectEditForm(ProjectForm):
@@ -53,9 +65,16 @@ class ProjectEditForm(ProjectForm):
     slug = None  # type: ignore[assignment]
 
     def fix_tags(self) -> None:
-        """Show the tags to somebody who can't change them."""
-        self.fields["tags"].widget.attrs["readonly"] = True
-        self.fields["tags"].help_text = FIXED
+        _fix(self.fields["tags"])
+
+
+class GroupsForm(forms.Form):
+    """The groups of a member."""
+
+    groups = LabelsField(help_text="Separated by commas. Policies can ask for them.")
+
+    def fix(self) -> None:
+        _fix(self.fields["groups"])
 
 
 class InviteForm(forms.Form):

@@ -129,6 +129,7 @@ class Member(TenantModel):
     label = models.CharField(max_length=120)
     email = models.EmailField(max_length=254)
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="members")
+    groups = models.JSONField(default=list, db_default=[], help_text="sorted; policies go by them")
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True, blank=True)
 

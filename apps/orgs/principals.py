@@ -19,7 +19,8 @@ class Principal:
 
     `role_permissions` is what the member's role allows; `permissions` is what remains of it after
     the key's scopes, and is what every check asks. Unrestricted is a person, or a key with `*`.
-    `beside` is what higher apps have read along with a member in a browser (apps.orgs.beside).
+    `groups` are the member's, for policies. `beside` is what higher apps have read along with a
+    member in a browser (apps.orgs.beside).
     """
 
     actor: Actor
@@ -35,6 +36,7 @@ class Principal:
     agent_id: UUID | None = None
     expires_at: datetime | None = None
     is_unrestricted: bool = True
+    groups: tuple[str, ...] = ()
     beside: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

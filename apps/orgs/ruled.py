@@ -1,6 +1,8 @@
-"""Who may change what policies go by: a project's tags, and which project something is of.
+"""Who may change what policies go by: a project's tags, a member's groups, and which project
+something is of.
 
-Whoever a policy keeps out by a tag could otherwise take the tag away. So while policies are in
+Whoever a policy keeps out by a tag could otherwise take the tag away, or get into a group that is
+let through. So while policies are in
 force it takes the right to activate them besides. Policies belong to a higher app, so it registers
 how to ask whether there are any.
 """

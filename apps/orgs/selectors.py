@@ -22,12 +22,11 @@ from apps.orgs.models import (
     Invitation,
     Member,
     OrgDomain,
-    Permission,
     Project,
     Role,
     RolePermission,
 )
-from apps.orgs.permissions import ALL_SCOPES, OWNER, effective
+from apps.orgs.permissions import ALL_SCOPES, effective
 from apps.orgs.principals import Principal
 from apps.tenants import keys
 from apps.tenants.selectors import KEY_COUNTS
@@ -68,6 +67,7 @@ def find_member_principal(*, user_id: UUID) -> Principal | None:
         role_name=member.role.name,
         role_permissions=allowed,
         permissions=allowed,
+        groups=tuple(member.groups),
         beside=beside.read(member),
     )
 
@@ -75,7 +75,7 @@ def find_member_principal(*, user_id: UUID) -> Principal | None:
 _KEY: Final = " ".join(
     (
         "select k.id, k.name, k.scopes::text, least(k.expires_at, k.grace_until), k.last_used_at,",
-        "m.id, m.label, m.email, r.slug, r.name,",
+        "m.id, m.label, m.email, r.slug, r.name, m.groups::text,",
         "array(select p.code from permissions p where p.id = any(array(",
         "select rp.permission_id from role_permissions rp where rp.role_id = r.id))), a.id, a.slug",
         "from api_keys k join members m on m.id = k.member_id join roles r on r.id = m.role_id",
@@ -111,7 +111,7 @@ def find_key_principal(*, key_hash: bytes, at: datetime) -> tuple[Principal, Key
     if not rows or org_id is None:
         return None
     key_id, name, scopes, ends_at, used_at, *member, codes, agent_id, slug = rows[0]
-    member_id, label, email, role, role_name = member
+    member_id, label, email, role, role_name, groups = member
     scopes, allowed = json.loads(scopes), frozenset(codes)
     actor = Actor(ActorType.API_KEY, public_id(KEY, key_id), f"{name} ({label})"[:200])
     if agent_id:
@@ -130,6 +130,7 @@ def find_key_principal(*, key_hash: bytes, at: datetime) -> tuple[Principal, Key
         agent_id=agent_id,
         expires_at=ends_at,
         is_unrestricted=ALL_SCOPES in scopes,
+        groups=tuple(json.loads(groups)),
     )
     return principal, KeyUse(key_id, used_at)
 
@@ -178,13 +179,21 @@ def get_default_project() -> Project:
     return Project.objects.get(is_default=True)
 
 
-def list_members(*, q: str = "", role: str = "", left: bool | None = False) -> QuerySet[Member]:
-    """Members whose name or address says `q`, with their roles; `left` None means all ever."""
+def list_members(
+    *, q: str = "", role: str = "", group: str = "", left: bool | None = False
+) -> QuerySet[Member]:
+    """Members whose name or address says `q`, with their roles; `left` None means all ever.
+
+    By group there is no index, as there is none by tag: under row-level security Postgres asks
+    what isn't leakproof, as `@>` of jsonb, only of rows that it has read by their org.
+    """
     rows = Member.objects.select_related("role")
     if left is not None:
         rows = rows.filter(left_at__isnull=not left)
     if role:
         rows = rows.filter(role__slug=role)
+    if group:
+        rows = rows.filter(groups__contains=[group])
     if q:
         rows = rows.filter(Q(label__icontains=q) | Q(email__icontains=q))
     return rows
@@ -206,11 +215,6 @@ def count_members() -> int:
     return Member.objects.filter(left_at=None).count()
 
 
-def count_owners() -> int:
-    """How many owners there are now; never 0."""
-    return Member.objects.filter(role__slug=OWNER, left_at=None).count()
-
-
 def list_roles() -> QuerySet[Role]:
     """Roles in order, with `codes` (their permissions) and `member_count`; one query."""
     rows = Role.objects.filter(deleted_at=None)
@@ -227,9 +231,12 @@ def get_role(id_or_slug: str) -> Role:
     return _found(list_roles().filter(id=parse_id(ROLE, id_or_slug)).first())
 
 
-def list_roles_with(code: str) -> QuerySet[Role]:
-    """The roles that have a permission, in order; one query, whatever they may besides."""
-    return Role.objects.filter(grants__permission__code=code).order_by("rank", "id")
+def list_roles_with(*codes: str) -> QuerySet[Role]:
+    """The roles that have all of these permissions, in order; one query."""
+    rows = Role.objects.order_by("rank", "id")
+    for code in codes:
+        rows = rows.filter(grants__permission__code=code)
+    return rows
 
 
 def list_givers(code: str, *, giving: str, limit: int) -> list[str]:
@@ -238,11 +245,6 @@ def list_givers(code: str, *, giving: str, limit: int) -> list[str]:
     counted = given.values("role").annotate(n=Count("permission")).filter(n=len({code, giving}))
     rows = Member.objects.filter(role__in=counted.values("role"), left_at=None)
     return list(rows.order_by("role__rank", "joined_at").values_list("label", flat=True)[:limit])
-
-
-def list_permissions() -> QuerySet[Permission]:
-    """Every permission there is, by code."""
-    return Permission.objects.order_by("code")
 
 
 def list_invitations(*, state: str = "") -> QuerySet[Invitation]:

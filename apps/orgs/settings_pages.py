@@ -29,12 +29,13 @@ def page(request: HttpRequest, label: str, *, below: str = "", **context: Any) -
     `below` names the one thing of a tab's list that the page is about.
     """
     may = principal_of(request).may
-    tabs = [
+    tabs: list[dict[str, Any]] = [
         {"label": name, "url": carried(request, url), "current": name == label, "count": None}
         for name, url, code in TABS
         if code is None or may(code)
     ]
-    crumbs: list[tuple[str, str | None]] = [("Settings", carried(request, "/settings/"))]
+    # The first tab: General is not for who may not see the org's settings.
+    crumbs: list[tuple[str, str | None]] = [("Settings", tabs[0]["url"])]
     if below:
         own = next(url for name, url, _ in TABS if name == label)
         crumbs += [(label, carried(request, own)), (below, None)]

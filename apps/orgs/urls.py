@@ -23,6 +23,7 @@ urlpatterns = [
     path("settings/", settings.general, name="settings_general"),
     path("settings/members/", members.index, name="members"),
     path("settings/members/<str:ref>/role/", members.set_role, name="member_role"),
+    path("settings/members/<str:ref>/groups/", members.groups, name="member_groups"),
     path("settings/members/<str:ref>/remove/", members.remove, name="member_remove"),
     path("settings/invitations/", members.invite, name="invite"),
     path("settings/invitations/<str:ref>/resend/", members.resend, name="invitation_resend"),

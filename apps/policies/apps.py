@@ -29,6 +29,7 @@ class PoliciesConfig(AppConfig):
             retention,
             seconding,
             seeding,
+            settings,
         )
         from apps.tenants import provisioning, sweeping
 
@@ -37,17 +38,15 @@ class PoliciesConfig(AppConfig):
         seconding.register("policy.attach", attaching.find_attaching)
         seconding.register("policy.detach", attaching.find_detaching)
         seconding.register("policy.retire", policies.find_retirement)
+        seconding.register("policy.settings.change", settings.find_change)
         follow = approved.on_change_decided
         for kind, label, url, prefix in (
             (ACTIVATION, "Activation of a policy", links.url_of_version, ""),
             (ATTACHING, "Attachment of a policy", links.url_of_policy, POLICY),
             (RETIREMENT, "Retirement of a policy", links.url_of_policy, POLICY),
+            (SETTINGS, "Settings of policies", links.url_of_settings, ""),
         ):
             registry.register(kind, registry.Subject(label, url, follow, prefix))
-        settings = registry.Subject(
-            "Settings of policies", links.url_of_settings, approved.on_settings_decided
-        )
-        registry.register(SETTINGS, settings)
         ruled.register(is_any_in_force)
         provisioning.on_provision(seeding.seed_policies)
         sweeping.every_visit(retention.sweep_inputs)

@@ -19,7 +19,9 @@ Action = Literal["agent.invoke", "agent.call", "tool.call"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Who asks: a person or their key ("user"), or an agent, with the role that stands behind."""
+    """Who asks: a person or their key ("user"), or an agent, with the role and the groups of the
+    member who stands behind.
+    """
 
     type: Literal["user", "agent"]
     id: str
@@ -95,7 +97,7 @@ class Question:
                 "type": who.type,
                 "id": who.id,
                 "role": who.role,
-                "groups": list(who.groups),
+                "groups": sorted(who.groups),
             },
             "action": {"name": self.action},
             "resource": {

@@ -210,18 +210,14 @@ def find_open_request(
     return rows.filter(payload_digest=payload_digest).first()
 
 
-def list_requests_about(policy_id: UUID) -> Sequence[Approval]:
-    """Everything about a policy that waits for a second person, in the order it was asked."""
-    versions = OrgPolicy.objects.filter(policy_id=policy_id).values("id")
+def list_requests_about(row_id: UUID) -> Sequence[Approval]:
+    """Everything about a policy, or about the settings of all by the head's id, that waits for a
+    second person, in the order it was asked.
+    """
+    versions = OrgPolicy.objects.filter(policy_id=row_id).values("id")
     of_version = Q(subject_type=ACTIVATION, subject_id__in=versions)
-    of_policy = Q(subject_type__in=[ATTACHING, RETIREMENT], subject_id=policy_id)
-    return list(_open_requests().filter(of_version | of_policy).order_by("created_at", "id"))
-
-
-def list_requests_about_settings(head_id: UUID) -> Sequence[Approval]:
-    """The changes of the settings that wait for a second person."""
-    rows = _open_requests().filter(subject_type=SETTINGS, subject_id=head_id)
-    return list(rows.order_by("created_at", "id"))
+    of_row = Q(subject_type__in=[ATTACHING, RETIREMENT, SETTINGS], subject_id=row_id)
+    return list(_open_requests().filter(of_version | of_row).order_by("created_at", "id"))
 
 
 def get_obligations(decision_id: UUID) -> Obligations:

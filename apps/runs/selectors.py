@@ -112,12 +112,15 @@ def get_run(run_id: UUID) -> RunView:
 
 
 def get_whole_run(run_id: UUID) -> Run:
-    """A run with all that carrying it out takes: its agent, both projects, and the role that the
-    member behind it has now (None if they have left); one query.
+    """A run with all that carrying it out takes: its agent, both projects, and the role and groups
+    that the member behind it has now (None if they have left); one query.
     """
     member = Member.objects.filter(id=OuterRef("member_id"), left_at=None)
     rows = Run.objects.select_related("agent__project", "project", "manifest")
-    return rows.annotate(member_role=Subquery(member.values("role__slug"))).get(id=run_id)
+    return rows.annotate(
+        member_role=Subquery(member.values("role__slug")),
+        member_groups=Subquery(member.values("groups")),
+    ).get(id=run_id)
 
 
 def may_invoke(member_id: UUID) -> bool:

@@ -1,7 +1,8 @@
 """Account pages of allauth that we hold differently; what isn't here is as allauth has it.
 
-Adding and removing a factor and its record are one transaction: what can't be recorded doesn't
-happen. Pages whose form may end on an org's host say so to the browser.
+Adding and removing a factor and its record are one transaction, and so is choosing another primary
+address: what can't be recorded doesn't happen. Pages whose form may end on an org's host say so to
+the browser.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ urlpatterns = [
     path(
         "reauthenticate/", widen_form_action(account.reauthenticate), name="account_reauthenticate"
     ),
+    path("email/", atomic(account.email), name="account_email"),
     path("2fa/", to_security, name="mfa_index"),
     path("2fa/authenticate/", widen_form_action(mfa.authenticate), name="mfa_authenticate"),
     path("2fa/reauthenticate/", widen_form_action(mfa.reauthenticate), name="mfa_reauthenticate"),

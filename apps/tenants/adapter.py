@@ -44,6 +44,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         super().send_mail(template_prefix, email, {**context, "public_url": settings.PUBLIC_URL})
 
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """After the commit: it tells what happened, and no lock is held while the mail leaves."""
+        send = super().send_notification_mail
+        transaction.on_commit(lambda: send(*args, **kwargs), robust=True)
+
     def is_safe_url(self, url: str | None) -> bool:
         """Only a path of the apex itself: the way to an org's host is a ticket."""
         return str(url or "").startswith("/") and url_has_allowed_host_and_scheme(url, None)

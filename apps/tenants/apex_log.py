@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from apps.common.actors import Actor
+from apps.common.actors import Actor, ActorType
+from apps.common.ids import public_id
 
 if TYPE_CHECKING:
+    from apps.tenants.models import User
     from apps.tenants.selectors import OrgRef
 
 
@@ -40,6 +42,11 @@ def written_by(writer: Writer) -> Writer:
     """Have apex events written by `writer`; called once, when its app is ready."""
     _writers[:] = [writer]
     return writer
+
+
+def actor_of(user: User) -> Actor:
+    """A person as the log of the apex names them."""
+    return Actor(ActorType.USER, public_id("usr", user.pk), user.email)
 
 
 def record(

@@ -166,7 +166,7 @@ class Org(StateModel, TenantMixin):  # type: ignore[misc, django-manager-missing
     @transition(field=state, source=State.SUSPENDED, target=State.ACTIVE)
     def resume(self) -> None: ...
 
-    @transition(field=state, source=[State.ACTIVE, State.SUSPENDED], target=State.CLOSING)
+    @transition(field=state, source=State.ACTIVE, target=State.CLOSING)
     def close(self, *, erase_at: datetime) -> None:
         self.erase_at = erase_at
 

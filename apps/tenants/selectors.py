@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db.models import Exists, Q
 
@@ -203,6 +204,13 @@ def list_orgs_of(user_id: UUID) -> list[OrgRef]:
 
 def find_user_by_email(email: str) -> User | None:
     return User.objects.filter(email=email.strip().lower()).first()
+
+
+def has_confirmed(*, user_id: UUID, email: str) -> bool:
+    """Whether this person has shown that they read the mail of an address, primary or not."""
+    own = EmailAddress.objects.filter(user_id=user_id, user__is_active=True, verified=True)
+    found: bool = own.filter(email__iexact=email).exists()
+    return found
 
 
 def get_user(user_id: UUID) -> User:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import signals as account
+from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as mfa
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -13,20 +14,15 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.common.actors import Actor, ActorType
 from apps.common.ids import public_id
 from apps.tenants import apex_log, proofs
 from apps.tenants.models import User
-from apps.tenants.services import impersonations
-
-
-def actor_of(user: User) -> Actor:
-    return Actor(ActorType.USER, public_id("usr", user.pk), user.email)
+from apps.tenants.services import impersonations, profiles
 
 
 def _record(user: User, action: str, **new: str) -> None:
     apex_log.record(
-        actor=actor_of(user),
+        actor=apex_log.actor_of(user),
         action=action,
         subject_type="user",
         subject_id=public_id("usr", user.pk),
@@ -43,6 +39,15 @@ def proof_given(request: HttpRequest, user: User, **_: Any) -> None:
         proofs.remember(request, user)
 
 
+@receiver(account.user_signed_up)
+def signed_up(request: HttpRequest, user: User, **_: Any) -> None:
+    """Who has just chosen the password knows it: the founder of an org invites people at once.
+
+    It counts in this browser only, from then on, and once the address is confirmed.
+    """
+    record_authentication(request, user, method="password", email=user.email)
+
+
 @receiver(user_logged_out)
 def signed_out(request: HttpRequest, user: User | None, **_: Any) -> None:
     """An operator's looks end with their sign-in, and that is on record."""
@@ -53,6 +58,14 @@ def signed_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 @receiver(account.email_confirmed)
 def email_confirmed(email_address: Any, **_: Any) -> None:
     _record(email_address.user, "tenants.email.verified", email=email_address.email)
+
+
+@receiver(account.email_changed)
+def email_changed(user: User, from_email_address: Any, to_email_address: Any, **_: Any) -> None:
+    """Another of one's addresses is the primary one now: it is told to each of one's orgs."""
+    old = from_email_address.email if from_email_address else ""
+    if old != to_email_address.email:
+        profiles.follow_email(user_id=user.pk, old=old, at=timezone.now())
 
 
 @receiver(account.password_changed)

@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.common.errors import Conflict
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other, wants_partial
-from apps.tenants import factors, proofs, selectors, standing
+from apps.tenants import apex_log, factors, proofs, selectors, standing
 from apps.tenants.access import user_id_of
 from apps.tenants.errors import SlugTaken
 from apps.tenants.forms import OrgForm
@@ -106,7 +106,8 @@ def provisioning(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 def retry(request: HttpRequest, slug: str) -> HttpResponse:
     """Try once more to make an organization after a failure."""
-    orgs.retry_provisioning(org_id=_own_org(request, slug).id)
+    user: Any = request.user
+    orgs.retry_provisioning(org_id=_own_org(request, slug).id, actor=apex_log.actor_of(user))
     return see_other(reverse("tenants:provisioning", args=[slug]))
 
 

@@ -156,13 +156,18 @@ def _projects(request: HttpRequest, words: str, limit: int) -> Group:
 
 
 def _people(request: HttpRequest, words: str, limit: int) -> Group:
-    page = link(request, "orgs:members")
     found = list(orgs.list_members(q=words).order_by("label", "id")[: limit + 1])
     hits = [
-        Hit(member.label, page, "user-round", f"{member.email} · {member.role.name}")
+        Hit(
+            member.label,
+            link(request, "orgs:members", q=member.email),
+            "user-round",
+            f"{member.email} · {member.role.name}",
+        )
         for member in found[:limit]
     ]
-    return Group("People", hits, page if len(found) > limit else None)
+    more = link(request, "orgs:members", q=words) if len(found) > limit else None
+    return Group("People", hits, more)
 
 
 _KINDS: Final = (

@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from apps.approvals.models import ApprovalRule
 from apps.approvals.selectors import About
-from apps.approvals.services import outcome, voting
+from apps.approvals.services import outcome, requests, voting
 from apps.common.ids import public_id
 from apps.notify.models import Delivery, Notice
 from apps.notify.services.channels import create_channel
@@ -87,6 +87,34 @@ def test_an_expiry_is_told_to_both(org, owner, admin, somebody):
 
     told = told_of(approval, "approvals.request.expired")
     assert told >= {asker.member_id, owner.member_id, admin.member_id}
+
+
+def test_what_cannot_happen_any_more_is_told_to_both(org, owner, admin, somebody):
+    asker = somebody("member")
+    waits, agreed = ask(by=asker), ask(by=asker)
+    act(voting.approve, agreed, admin)
+    requests.cancel_these(approval_ids=[waits.id, agreed.id], at=AT)
+
+    kind = "approvals.request.cancelled"
+    assert told_of(waits, kind) == {asker.member_id, owner.member_id, admin.member_id}
+    assert told_of(agreed, kind) == {asker.member_id}
+    said = Notice.objects.filter(kind=kind, member_id=asker.member_id)
+    for approval, word in ((waits, "nobody has to decide"), (agreed, "It was approved, but")):
+        notice = said.get(subject_id=public_id("apr", approval.id))
+        assert notice.title == "Taken back: Thing" and word in notice.body
+
+
+def test_of_what_is_over_only_who_heard_of_an_approval_is_told(org, owner, admin, somebody):
+    """A run that is over says so by itself, and many may end at once."""
+    asker = somebody("member")
+    waits, agreed = ask(by=asker), ask(by=asker)
+    act(voting.approve, agreed, admin)
+    for approval in (waits, agreed):
+        about = {"subject_type": approval.subject_type, "subject_id": approval.subject_id}
+        assert requests.cancel_for(**about, at=AT) == 1
+
+    kind = "approvals.request.cancelled"
+    assert told_of(waits, kind) == set() and told_of(agreed, kind) == {asker.member_id}
 
 
 def test_broken_glass_alerts_everybody_who_decides_and_who_asked(org, owner, admin, somebody):

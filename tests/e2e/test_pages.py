@@ -213,6 +213,19 @@ def test_pages_of_domains(product: Product, owner: Person) -> None:
     sweep(owner, product.org("acme"), found)
 
 
+@finds("orgs:member_groups")
+def test_pages_of_a_members_groups(product: Product, owner: Person) -> None:
+    owner.sign_in("acme", path="/settings/members/")
+    change = owner.page.get_by_role("link", name="Groups of Acme member")
+    url = str(change.get_attribute("href"))
+    owner.go(product.org("acme") + url)
+    owner.fill(groups="emea, finance")
+    owner.press("Save groups")
+    expect(owner.page.get_by_role("row").filter(has_text="finance")).to_have_count(1)
+    found = {"member-groups": url, "members-in-a-group": "/settings/members/?group=finance"}
+    sweep(owner, product.org("acme"), found)
+
+
 @finds("orgs:audit_entry")
 def test_pages_of_an_entry_of_the_audit_log(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/audit/")

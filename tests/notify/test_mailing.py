@@ -210,6 +210,33 @@ def test_the_sweeper_sends_due_digests(owner: Any, woken: list[str]) -> None:
     assert woken == ["notify.send_digest"]
 
 
+def test_what_was_told_while_a_digest_left_waits_for_the_next_one(
+    owner: Any, woken: list[str]
+) -> None:
+    gathered(owner, 1)
+    Digest.objects.update(due_at=None)  # as if it had settled before the notice was committed
+    sweep_notices(AT)
+    due_at = telling.next_digest("hourly", AT)
+    assert due_at is not None and Digest.objects.get().due_at == due_at and woken == []
+    sweep_notices(due_at)
+    assert woken == ["notify.send_digest"]
+    assert send_digest(digest_id=Digest.objects.get().id, at=due_at) and len(mail.outbox) == 1
+    sweep_notices(due_at)
+    assert Digest.objects.get().due_at is None
+
+
+def test_what_was_told_while_digests_were_turned_off_leaves_at_once(
+    owner: Any, woken: list[str]
+) -> None:
+    digest = gathered(owner, 1)
+    Digest.objects.update(every="off", due_at=None)  # as if before the notice was committed
+    sweep_notices(AT)
+    sweep_notices(AT + timedelta(seconds=21))
+    assert woken == ["notify.send_mails"] and send_mails(at=AT) == 1
+    digest.refresh_from_db()
+    assert (digest.due_at, state()) == (None, [("sent", 1)])
+
+
 def test_a_quiet_org_is_visited_when_something_is_due(
     org: Any, owner: Any, woken: list[str]
 ) -> None:
@@ -233,3 +260,24 @@ def test_what_is_old_is_erased_and_nothing_else(owner: Any, woken: list[str]) ->
             Notice.objects.filter(title=title).update(read_at=AT - timedelta(days=days))
     sweep_notices(AT)
     assert set(Notice.objects.values_list("title", flat=True)) == {"read lately", "unread"}
+
+
+def test_a_quiet_org_is_visited_again_until_all_that_is_old_is_erased(
+    org: Any, owner: Any, woken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.notify.services import sweeping
+    from apps.tenants.models import OrgActivity
+
+    monkeypatch.setattr(sweeping, "_ERASED", 2)
+    for _ in range(3):
+        tell_owner(owner, at=AT - timedelta(days=366))
+    Notice.objects.update(mail="sent", mail_next_at=None)
+    OrgActivity.objects.update_or_create(
+        org_id=org.id, defaults={"last_write_at": AT, "next_due_at": None}
+    )
+    due = []
+    for _ in range(2):
+        sweep_notices(AT)
+        due.append(OrgActivity.objects.get(org_id=org.id).next_due_at)
+        OrgActivity.objects.update(next_due_at=None)
+    assert due == [AT, None] and not Notice.objects.exists()

@@ -14,9 +14,11 @@ from apps.notify.selectors import find_digest, list_choices
 from apps.notify.services import channels as services
 from apps.notify.services.telling import Audience
 from apps.orgs.services.roles import create_role
+from apps.tenants import keys
 from tests.markup import Element, elements
 from tests.notify.conftest import ALARM, NEWS, said
-from tests.orgs.conftest import AT, join, owner_of
+from tests.orgs.conftest import AT, Api, join, owner_of, token_for
+from tests.orgs.test_enforcement import Probe
 from tests.tenants.browsing import Browser, as_member, is_part
 
 URL = "https://hooks.acme.example/in/0123456789abcdef"
@@ -287,3 +289,23 @@ def test_a_member_reaches_no_channel_of_the_org(org: Any, somebody: Any) -> None
     assert member.post(page, {"name": "Mine"}).status_code == 404
     assert member.get("/settings/notifications/").status_code == 403
     assert Channel.objects.get().state == "active" and not Delivery.objects.exists()
+
+
+def test_the_orgs_channels_take_the_same_permissions_on_the_page_as_by_the_api(acme: Any) -> None:
+    probe = Probe(acme)
+    browser, api = as_member(acme, probe.who), Api(token_for(acme, probe.who))
+    data = {"name": "Endpoint", "service": "webhook", "url": URL}
+
+    def ask() -> tuple[Any, Any]:
+        page = browser.post("/settings/notifications/", data)
+        return page, api.post("/channels", {**data, "name": "Other", "scope": "org"})
+
+    for lacks, holds in (("notices.own", "notify.manage"), ("notify.manage", "notices.own")):
+        probe.hold([holds])
+        page, answer = ask()
+        assert (page.status_code, page.context["problem"]["permission"]) == (403, lacks)
+        assert (answer.status_code, answer.json()["permission"]) == (403, lacks)
+        with keys.holding(acme.schema, acme.id):
+            assert not Channel.objects.exists()
+    probe.hold(["notices.own", "notify.manage"])
+    assert [answer.status_code for answer in ask()] == [200, 201]

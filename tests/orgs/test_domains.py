@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from apps.common.actors import SYSTEM
 from apps.common.errors import Invalid, NotFound, RateLimited
 from apps.orgs.errors import DomainExists, DomainNotProved, TooManyDomains
 from apps.orgs.models import OrgDomain
@@ -369,7 +370,7 @@ def test_an_erased_org_gives_its_hosts_back(throwaway_org: Any) -> None:
         domain = verified_domain(host, by=owner)
         domains.set_primary(domain_id=domain.id, primary=True, by=owner, at=AT)
         verified_domain(mail, by=owner, kind="mail")
-    tenant_orgs.close_org(org_id=org.id, at=AT)
+    tenant_orgs.close_org(org_id=org.id, actor=SYSTEM, at=AT)
     assert Domain.objects.filter(domain=host).exists()
 
     tenant_orgs.erase_org(org_id=org.id, at=AT + tenant_orgs.GRACE)

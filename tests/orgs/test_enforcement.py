@@ -29,7 +29,7 @@ from tests.tenants.browsing import as_member, user_of
 
 # What any member may open, and why that is no hole.
 FOR_EVERY_MEMBER: Final = {
-    ("workspace:overview", "GET"): "each card asks for its own permission",
+    ("workspace:overview", "GET"): "each card asks for its own permission (test_overview.py)",
     ("workspace:search", "GET"): "each kind of thing asks for its own permission",
     ("confirm", "GET"): "asks for a proof and shows what the same person sent",
     ("orgs:keys", "GET"): "one's own keys; others' by keys.manage",

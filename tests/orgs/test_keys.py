@@ -152,6 +152,40 @@ def test_a_replaced_key_works_until_its_grace_is_over(owner: Any, events: Any) -
         keys.rotate_key(key_id=old.key.id, by=owner, at=AT + HOUR)
 
 
+def test_a_key_that_is_about_to_end_gets_no_longer_life_by_replacing_another(owner: Any) -> None:
+    endless = keys.create_key(name="Endless", by=owner, at=AT)
+    longer = keys.create_key(name="Longer", expires_at=AT + 9 * HOUR, by=owner, at=AT)
+    shorter = keys.create_key(name="Shorter", expires_at=AT + HOUR / 2, by=owner, at=AT)
+    ending = keys.create_key(name="Ending", expires_at=AT + HOUR, by=owner, at=AT)
+    thief, before = principal(ending.token), ApiKey.objects.count()
+
+    for other in (endless, longer):
+        with pytest.raises(BeyondOwnPower):
+            keys.rotate_key(key_id=other.key.id, grace=timedelta(0), by=thief, at=AT)
+        assert opens(other.token) and ApiKey.objects.get(id=other.key.id).grace_until is None
+    assert ApiKey.objects.count() == before
+
+    assert opens(keys.rotate_key(key_id=shorter.key.id, by=thief, at=AT).token)
+    own = keys.rotate_key(key_id=ending.key.id, by=thief, at=AT + HOUR / 2)
+    assert own.key.expires_at == AT + 3 * HOUR / 2
+
+
+def test_a_key_that_was_replaced_takes_nothing_from_its_successor(owner: Any) -> None:
+    leaked = keys.create_key(name="Key", by=owner, at=AT)
+    mended = keys.rotate_key(key_id=leaked.key.id, by=owner, at=AT)
+    thief, before = principal(leaked.token), ApiKey.objects.count()
+
+    with pytest.raises(BeyondOwnPower):
+        keys.rotate_key(key_id=mended.key.id, grace=timedelta(0), by=thief, at=AT)
+    with pytest.raises(BeyondOwnPower):  # which could renew itself for ever
+        keys.create_key(name="More", expires_at=AT + HOUR, by=thief, at=AT)
+
+    assert ApiKey.objects.count() == before
+    assert opens(mended.token, AT + keys.GRACE) and not opens(leaked.token, AT + keys.GRACE)
+    current = principal(mended.token)
+    assert opens(keys.rotate_key(key_id=mended.key.id, by=current, at=AT + HOUR).token)
+
+
 def test_without_grace_the_old_key_stops_at_once(owner: Any) -> None:
     old = keys.create_key(name="Key", by=owner, at=AT)
     new = keys.rotate_key(key_id=old.key.id, grace=timedelta(0), by=owner, at=AT)

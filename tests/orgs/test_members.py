@@ -7,22 +7,31 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.common.errors import DomainError, Invalid, NotFound, PermissionDenied
 from apps.common.ids import public_id, uuid7
+from apps.notify.services import channels
 from apps.orgs import selectors
 from apps.orgs.errors import BeyondOwnPower, LastOwner
 from apps.orgs.models import ApiKey, Member
+from apps.orgs.services import invitations, members
 from apps.orgs.services import keys as api_keys
-from apps.orgs.services import members
 from apps.tenants import keys
 from apps.tenants.models import KeyIndex, Membership, Session
+from tests.notify.furnishing import DISCORD
 from tests.orgs.conftest import AT, join, owner_of
+
+EVENTS = 'INTO "audit_events"'
 
 
 def role_of(who: Any) -> str:
     return str(Member.objects.get(id=who.member_id).role.slug)
+
+
+def count_owners() -> int:
+    return Member.objects.filter(role__slug="owner", left_at=None).count()
 
 
 def test_a_role_is_changed_and_recorded(owner: Any, somebody: Any, events: Any) -> None:
@@ -71,13 +80,13 @@ def test_the_last_owner_neither_leaves_nor_is_demoted(owner: Any, events: Any) -
         members.remove_member(member_id=owner.member_id, by=owner, at=AT)
     with pytest.raises(LastOwner):
         members.leave_org(by=owner, at=AT)
-    assert (selectors.count_owners(), events()) == (1, [])
+    assert (count_owners(), events()) == (1, [])
 
 
 def test_one_of_two_owners_may_leave(owner: Any, somebody: Any) -> None:
     somebody("owner")
     members.leave_org(by=owner, at=AT)
-    assert selectors.count_owners() == 1
+    assert count_owners() == 1
     assert (
         selectors.find_member_principal(user_id=Member.objects.get(id=owner.member_id).user_id)
         is None
@@ -142,6 +151,30 @@ def test_unknown_roles_and_people_change_nothing(owner: Any, somebody: Any, even
     assert (role_of(who), events()) == ("viewer", [])
 
 
+def test_all_that_goes_with_a_member_is_held_before_the_log_is(org: Any, owner: Any) -> None:
+    """The log's head is the last lock of every transaction, so no two can wait for each other."""
+    who = join(org, "admin")
+    invitations.invite(email="pat@x.example", role="viewer", by=who, at=timezone.now())
+    api_keys.create_key(name="Theirs", by=who, at=timezone.now())
+    channels.create_channel(name="Theirs", **DISCORD, by=who, at=timezone.now())
+
+    with CaptureQueriesContext(connection) as seen:
+        members.remove_member(member_id=who.member_id, by=owner, at=timezone.now())
+
+    held = held_before_the_log(seen)
+    for table in ("members", "invitations", "api_keys", "channels"):
+        assert f'"{table}"' in held
+
+
+def held_before_the_log(seen: Any) -> str:
+    """What was locked or written before the first event; after it nothing else may be."""
+    doing = ("UPDATE", "DELETE", "INSERT", "FOR UPDATE", "FOR NO KEY")
+    order = [q["sql"] for q in seen if any(word in q["sql"] for word in doing)]
+    first = next(n for n, sql in enumerate(order) if EVENTS in sql)
+    assert [sql for sql in order[first:] if EVENTS not in sql] == []
+    return " ".join(order[:first])
+
+
 def race(org: Any, acts: list[Any]) -> list[BaseException | None]:
     """Run the acts at once, each on its own connection; what each raised."""
     gate, results = threading.Barrier(len(acts)), [None] * len(acts)
@@ -184,4 +217,4 @@ def test_two_owners_who_go_at_once_leave_one(throwaway_org: Any, how: str) -> No
 
     assert sorted(type(result).__name__ for result in results) == ["LastOwner", "NoneType"]
     with keys.holding(org.schema, org.id):
-        assert selectors.count_owners() == 1
+        assert count_owners() == 1

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.common.errors import Invalid, NotFound, PreconditionFailed
@@ -26,8 +28,9 @@ from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import MATRIX, NOT_FOR_AGENTS, OWNERS_ONLY, codes_of
 from apps.orgs.services import invitations, keys, members, roles
 from apps.tenants import keys as keys_of_tenant
+from apps.tenants.models import User
 from tests.orgs.conftest import AT, join, owner_of
-from tests.orgs.test_members import race
+from tests.orgs.test_members import held_before_the_log, race
 
 READING = ["agents.view", "runs.view"]
 
@@ -146,6 +149,22 @@ def test_a_key_makes_no_role_beyond_its_scopes(org: Any, owner: Any) -> None:
     assert codes(make(narrow, "runs.view")) == ["runs.view"]
 
 
+def test_a_key_touches_no_role_beyond_its_scopes(owner: Any, events: Any) -> None:
+    """What it doesn't cover it neither takes from others nor ends."""
+    strong, weak = make(owner, "audit.view", name="Strong"), make(owner, "runs.view", name="Weak")
+    narrow, before = replace(owner, permissions=frozenset({"roles.manage", "runs.view"})), events()
+
+    with pytest.raises(BeyondOwnPower):
+        roles.update_role(role_id=strong.id, permissions=["runs.view"], by=narrow, at=AT)
+    with pytest.raises(BeyondOwnPower):
+        roles.delete_role(role_id=strong.id, by=narrow, at=AT)
+    assert (codes(strong), events()) == (["audit.view"], before)
+
+    roles.update_role(role_id=weak.id, permissions=["roles.manage"], by=narrow, at=AT)
+    roles.delete_role(role_id=weak.id, by=narrow, at=AT)
+    assert [r.slug for r in selectors.list_roles()][-1] == strong.slug
+
+
 def test_a_change_counts_for_members_and_keys_from_its_commit_on(
     org: Any, owner: Any, events: Any
 ) -> None:
@@ -246,6 +265,42 @@ def test_a_role_is_given_or_deleted_but_not_both(throwaway_org: Any) -> None:
     assert has_it is not is_gone
 
 
+def test_a_role_stays_while_somebody_gets_it_by_accepting(throwaway_org: Any) -> None:
+    """Whichever of the two is looked for first, the other has begun to be when it commits."""
+    org = throwaway_org()
+    boss, guest = owner_of(org), owner_of(throwaway_org())
+    user = User.objects.get(email=guest.email)
+    with keys_of_tenant.holding(org.schema, org.id):
+        role = make(boss)
+        open_one = invitations.invite(email=guest.email, role=role.slug, by=boss, at=timezone.now())
+    accepted: list[Any] = []
+
+    def accept() -> None:
+        now = timezone.now()
+        invitations.accept_invitation(invitation_id=open_one.id, user_id=user.pk, at=now)
+
+    def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        result = execute(sql, params, many, context)
+        if not accepted and ('FROM "members"' in sql or 'FROM "invitations"' in sql):
+            accepted.append(race(org, [accept]))
+        return result
+
+    with (
+        keys_of_tenant.holding(org.schema, org.id),
+        connection.execute_wrapper(meanwhile),
+        pytest.raises(RoleInUse),
+    ):
+        roles.delete_role(role_id=role.id, by=boss, at=AT)
+
+    assert accepted == [[None]]
+    with keys_of_tenant.holding(org.schema, org.id):
+        assert now(replace(guest, member_id=_joined(user))).permissions == frozenset(READING)
+
+
+def _joined(user: User) -> Any:
+    return Member.objects.get(user_id=user.pk, left_at=None).id
+
+
 def test_who_may_no_longer_invite_has_no_open_invitation(org: Any, owner: Any) -> None:
     role = make(owner, "invitations.manage", "runs.view")
     low = make(owner, "runs.view", name="Low")
@@ -256,6 +311,20 @@ def test_who_may_no_longer_invite_has_no_open_invitation(org: Any, owner: Any) -
 
     states = dict(Invitation.objects.values_list("id", "state"))
     assert states == {theirs.id: "revoked", ours.id: "pending"}
+
+
+def test_a_role_that_gives_and_takes_at_once_holds_all_before_the_log(org: Any, owner: Any) -> None:
+    role = make(owner, "invitations.manage", "runs.view")
+    low = make(owner, "runs.view", name="Low")
+    invitations.invite(email="a@x.example", role=low.slug, by=join(org, role.slug), at=AT)
+    invitations.invite(email="b@x.example", role=role.slug, by=join(org, role.slug), at=AT)
+
+    with CaptureQueriesContext(connection) as seen:
+        given = ["agents.view", "runs.view"]
+        roles.update_role(role_id=role.id, permissions=given, by=owner, at=AT)
+
+    held_before_the_log(seen)
+    assert set(Invitation.objects.values_list("state", flat=True)) == {"revoked"}
 
 
 def test_the_last_owner_stays_whatever_roles_there_are(owner: Any) -> None:

@@ -69,6 +69,20 @@ def test_the_invited_person_joins(org: Any, invited: tuple[Any, str], events: An
         assert again.status_code == 404 and is_page(again)
 
 
+def test_an_address_need_not_be_the_primary_one(org: Any, invited: tuple[Any, str]) -> None:
+    _, path = invited
+    user = person("pat@home.example")
+    second = EmailAddress.objects.create(user=user, email="Pat@X.example", verified=False)
+    browser = signed_in(user)
+    assert b"for someone else" in browser.get(path).content
+
+    EmailAddress.objects.filter(pk=second.pk).update(verified=True)
+
+    assert b"Accept invitation" in browser.get(path).content
+    assert browser.post(path).status_code == 303
+    assert Member.objects.filter(user_id=user.pk, email="pat@home.example").exists()
+
+
 @pytest.mark.parametrize(
     ("who", "status"), [("nobody", 302), ("another", 403), ("unverified", 403), ("forged", 403)]
 )

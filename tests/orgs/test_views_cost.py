@@ -30,7 +30,7 @@ ASKED = {"workspace:search": "?q=x"}
 """What a page needs to be asked to have rows."""
 QUERIES = {
     "workspace:overview": 17,
-    "workspace:search": 10,
+    "workspace:search": 12,
     "confirm": 7,
     "agents:agents": 10,
     "agents:new": 6,
@@ -70,6 +70,7 @@ QUERIES = {
     "orgs:project": 7,
     "orgs:settings_general": 8,
     "orgs:members": 12,
+    "orgs:member_groups": 8,
     "orgs:roles": 7,
     "orgs:role_new": 7,
     "orgs:role": 9,

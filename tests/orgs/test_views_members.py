@@ -8,12 +8,12 @@ import pytest
 
 from apps.common import pagination
 from apps.common.ids import public_id
-from apps.orgs import selectors
 from apps.orgs.models import Invitation, Member
-from apps.orgs.services import invitations
+from apps.orgs.permissions import MATRIX, codes_of
+from apps.orgs.services import invitations, roles
 from apps.orgs.services.keys import create_key
 from apps.tenants.models import Membership
-from tests.orgs.conftest import AT
+from tests.orgs.conftest import AT, join
 from tests.tenants.browsing import Browser, as_member, is_page, is_part, user_of
 
 
@@ -92,6 +92,26 @@ def test_an_invitation_is_sent_again_and_taken_back(
     assert len(events()) == 3
 
 
+def test_who_may_see_invitations_sees_them_and_who_may_invite_can(org: Any, owner: Any) -> None:
+    """Two permissions: one opens the list, the other the form and what the list offers."""
+    invitations.invite(email="pat@x.example", role="viewer", by=owner, at=AT)
+
+    def page_of(*codes: str) -> Any:
+        held = ["members.view", *codes]
+        role = roles.create_role(name=" ".join(held), permissions=held, by=owner, at=AT)
+        return as_member(org, join(org, role.slug)).get("/settings/members/").content
+
+    looking = page_of("invitations.view")
+    assert b"pat@x.example" in looking and b"Send again" not in looking
+    assert b"ask somebody who is Owner or Admin." in looking and b"Send invitation" not in looking
+    inviting = page_of("invitations.manage")
+    assert b"pat@x.example" not in inviting and b"Send invitation" in inviting
+    both = page_of("invitations.view", "invitations.manage")
+    assert b"pat@x.example" in both and b"Send again" in both
+    neither = page_of()
+    assert b"pat@x.example" not in neither and b"Send invitation" not in neither
+
+
 def test_a_role_is_changed_and_takes_effect_at_once(
     browser: Browser, org: Any, somebody: Any, events: Any
 ) -> None:
@@ -124,6 +144,21 @@ def test_an_admin_touches_no_owner(org: Any, owner: Any, somebody: Any, events: 
         assert admin.post(f"/settings/members/{ref(other)}/{act}/", data).status_code == 403
     assert role_of(other) == "owner"
     assert [action for action, *_ in events()] == ["trust.call.refused"]
+
+
+def test_what_would_be_refused_is_not_offered(org: Any, owner: Any, somebody: Any) -> None:
+    """A role of the org's own overrules only who may no more than it does."""
+    held = ["members.manage", *codes_of("viewer")]
+    steward = roles.create_role(name="Steward", permissions=held, by=owner, at=AT)
+    admin, viewer = somebody("admin"), somebody("viewer")
+    browser = as_member(org, somebody(steward.slug))
+
+    rows = browser.get("/settings/members/").context["members"]
+
+    offered = {row["email"] for row in rows if row["can_change"] and row["can_remove"]}
+    assert viewer.email in offered and not offered & {admin.email, owner.email}
+    for person, status in ((admin, 403), (viewer, 303)):
+        assert browser.post(f"/settings/members/{ref(person)}/remove/").status_code == status
 
 
 @pytest.mark.parametrize(("act", "data"), [("remove", {}), ("role", {"role": "viewer"})])
@@ -198,7 +233,7 @@ def test_the_roles_page_says_what_the_table_says(org: Any, browser: Browser, som
     assert "Other" not in [g["label"] for g in page.context["groups"]]
     assert shown["org.close"] == [True, False, False, False]
     assert shown["projects.create"] == [True, True, True, False]
-    assert set(shown) == {p.code for p in selectors.list_permissions()}
+    assert set(shown) == set(MATRIX)
     for role in ("owner", "viewer"):
         theirs = as_member(org, somebody(role)).get("/settings/roles/")
         assert [r["label"] for r in theirs.context["roles"] if r["is_own"]] == [role.capitalize()]

@@ -181,6 +181,31 @@ def test_a_project_is_put_away_and_brought_back(browser: Browser, make: Any, eve
     ]
 
 
+def test_who_may_change_a_project_puts_it_away_as_by_the_api(
+    org: Any, make: Any, somebody: Any
+) -> None:
+    project, member, viewer = make("Apollo"), somebody("member"), somebody("viewer")
+
+    looking = as_member(org, viewer)
+    assert b"Archive project" not in looking.get("/projects/apollo/").content
+    assert looking.post("/projects/apollo/archive/").status_code == 403
+    project.refresh_from_db()
+    assert project.archived_at is None
+
+    working = as_member(org, member)
+    assert b"Archive project" in working.get("/projects/apollo/").content
+    assert working.post("/projects/apollo/archive/").status_code == 303
+    project.refresh_from_db()
+    assert project.archived_at is not None
+
+
+def test_bringing_a_project_back_asks_nothing(browser: Browser, owner: Any, make: Any) -> None:
+    projects.archive_project(project_id=make("Apollo").id, actor=owner.actor, at=AT)
+    page = browser.get("/projects/apollo/").content.decode()
+    assert 'action="/projects/apollo/restore/"' in page
+    assert 'id="confirm-project"' not in page
+
+
 def test_the_default_project_stays(browser: Browser, org: Any, events: Any) -> None:
     default = Project.objects.get(is_default=True)
 
@@ -198,5 +223,7 @@ def test_a_viewer_reads_and_is_offered_no_form(org: Any, somebody: Any, make: An
 
     assert b'id="new-project"' not in viewer.get("/projects/").content
     page = viewer.get("/projects/apollo/").content
-    assert b'id="project-form"' not in page and b"An owner or admin can change it" in page
+    assert (
+        b'id="project-form"' not in page and b"Ask somebody who is Owner, Admin or Member." in page
+    )
     assert b"<form" not in viewer.part("/projects/apollo/").content

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from apps.orgs.models import Role
+from apps.orgs.services import roles
 from apps.orgs.services.keys import create_key
 from apps.tenants.models import Org, Session, User
-from tests.orgs.conftest import AT, Api
+from tests.orgs.conftest import AT, Api, join
 from tests.tenants.browsing import Browser, anonymous, as_member, is_page, signed_in, user_of
 
 
@@ -26,6 +27,16 @@ def test_a_new_name_is_audited(browser: Browser, org: Any, events: Any) -> None:
     assert action == "orgs.org.renamed"
     assert (detail["old"], detail["new"]) == ({"name": "Acme"}, {"name": "Acme Corp"})
     assert b"Acme Corp" in browser.get("/settings/").content
+
+
+def test_the_crumb_of_the_settings_leads_to_what_one_may_open(org: Any, owner: Any) -> None:
+    role = roles.create_role(name="Desk", permissions=["members.view"], by=owner, at=AT)
+    browser = as_member(org, join(org, role.slug))
+    assert browser.get("/settings/").status_code == 403
+    for path in ("/settings/members/", "/settings/keys/"):
+        above = browser.get(path).context["crumbs"][0]
+        assert above == ("Settings", "/settings/members/")
+    assert as_member(org, owner).get("/settings/keys/").context["crumbs"][0][1] == "/settings/"
 
 
 @pytest.mark.parametrize("name", ["", "   ", "k" * 81])

@@ -22,7 +22,7 @@ WHOLE = {
     "confirm",
     *("agents:agent", "agents:manifest", "agents:models", "agents:provider"),
     *("notify:preferences", "notify:channels", "notify:org_channels"),
-    *("orgs:domains", "orgs:roles", "orgs:role_new", "orgs:role"),
+    *("orgs:domains", "orgs:roles", "orgs:role_new", "orgs:role", "orgs:member_groups"),
     *("orgs:settings_danger", "orgs:settings_general"),
     *("orgs:signing_keys", "orgs:audit_entry"),
 }

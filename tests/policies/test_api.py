@@ -10,12 +10,13 @@ import pytest
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome
 from apps.common.ids import parse_id, public_id
+from apps.policies.engine import door
 from apps.policies.engine.samples import INVOKE
 from apps.policies.models import OrgPolicy, Policy
 from apps.policies.services import activating, policies
 from apps.runs.models import Run
 from tests.orgs.conftest import AT, Api, problem
-from tests.policies.factories import ALLOW, DENY, FLAWED, about, decide, make_policy, said
+from tests.policies.factories import ALLOW, DENY, FLAWED, TESTS, about, decide, make_policy, said
 from tests.runs.factories import admit, make_agent
 
 
@@ -64,6 +65,35 @@ def test_nor_is_what_was_written_after_the_policy_was_found(
     assert problem(answer) == (412, "precondition_failed")
     assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
     assert api.post(path, {"version": 2}).json()["status"] == "active"
+
+
+def test_an_engine_that_is_away_is_no_flaw_of_a_text(
+    api: Api, owner: Any, browser: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = make_policy(owner, tests=TESTS)
+    ref = public_id("pol", guard.policy_id)
+    says = {"name": "x", "rego_text": ALLOW}
+    before = list(OrgPolicy.objects.order_by("id").values())
+    settings.OPA_URL = "http://127.0.0.1:1"
+    monkeypatch.setattr(door, "_made", None)
+    answers = [
+        api.post("/policies", says),
+        api("PUT", f"/policies/{ref}", {"rego_text": DENY}),
+        api.post("/policies/test", {"rego_text": ALLOW, "input": {}}),
+        api.post("/policies/backtest", {"rego_text": ALLOW, "days": 1}),
+        api.post(f"/policies/{ref}/tests"),
+        api.post(f"/policies/{ref}/activate"),
+    ]
+    assert {problem(answer) for answer in answers} == {(503, "policy_engine_unavailable")}
+    assert "can't be reached" in answers[0].json()["detail"]
+    edited = browser.post(f"/policies/{ref}/edit/", {**says, "version": "1", "do": "try"})
+    assert edited.status_code == 422 and "Nothing was changed; try again" in edited.content.decode()
+    for button in ("tests", "activate"):
+        answer = browser.post(f"/policies/{ref}/{button}/", {"version": "1"})
+        assert answer.status_code == 303
+        assert "Nothing was changed; try again" in browser.get(answer.url).content.decode()
+    assert list(OrgPolicy.objects.order_by("id").values()) == before
+    door._shared().pool.close()
 
 
 @pytest.mark.parametrize("path", ["/policies", "/policies/test", "/policies/backtest"])
@@ -159,6 +189,19 @@ def test_settings_are_changed_by_who_may_activate(api: Api, org: Any) -> None:
         "keep_inputs_days": 7,
         "two_person": False,
     }
+
+
+def test_settings_that_wait_for_a_second_person_are_answered_with_the_approval(
+    api: Api, org: Any
+) -> None:
+    assert api.patch("/policies/settings", {"two_person": True}).status_code == 200
+    waits = api.patch("/policies/settings", {"default_answer": "deny", "keep_inputs_days": 7})
+    told = waits.json()
+    assert waits.status_code == 202 and told["approval_id"].startswith("apr_")
+    assert (told["default_answer"], told["keep_inputs_days"]) == ("allow", 7)
+    assert api.get(f"/approvals/{told['approval_id']}").json()["status"] == "pending"
+    alone = api.patch("/policies/settings", {"keep_inputs_days": 8})
+    assert (alone.status_code, alone.json()["approval_id"]) == (200, None)
 
 
 def test_with_two_people_each_change_of_what_decides_is_answered_with_its_approval(

@@ -13,12 +13,14 @@ from apps.common.errors import Invalid
 from apps.common.ids import public_id
 from apps.orgs.services.projects import create_project
 from apps.policies import selectors
-from apps.policies.engine import get_engine
+from apps.policies.decisions import find_document
+from apps.policies.engine import door, get_engine
 from apps.policies.engine.samples import INVOKE, TOOL
 from apps.policies.models import Backtest, Decision, DecisionInput, Policy, PolicyHead
 from apps.policies.services import backtesting, library, retention, seeding
 from apps.policies.services.backtesting import go_on, start_backtest
 from apps.runs.models import Run
+from apps.tenants.models import OrgActivity
 from tests.orgs.conftest import AT
 from tests.policies.factories import ALLOW, DENY, decide, make_policy, said
 from tests.runs.factories import admit, make_agent
@@ -116,6 +118,31 @@ def test_what_takes_long_goes_on_where_it_stopped(
         start_backtest(rego_text=DENY, days=0, by_member_id=owner.member_id, at=timezone.now())
 
 
+def test_an_engine_that_is_away_changes_nothing_and_is_asked_again(
+    org: Any, owner: Any, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        decide(run)
+    woken: list[str] = []
+    monkeypatch.setattr(backtesting, "enqueue", lambda _, backtest_id: woken.append(backtest_id))
+    begun = start_backtest(
+        rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now(), seconds=0
+    )
+    settings.OPA_URL = "http://127.0.0.1:1"
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "_made", None)
+        stopped = go_on(backtest_id=begun.id, at=AT)
+        door._shared().pool.close()
+    assert (stopped.status, stopped.evaluated, stopped.changed_count) == ("running", 0, 0)
+    assert stopped.reached_id is None and woken == [str(begun.id)]
+    due = OrgActivity.objects.get(org_id=org.id).next_due_at
+    assert due is not None
+    backtesting.sweep_backtests(due)
+    assert woken == [str(begun.id)] * 2
+    ended = go_on(backtest_id=begun.id, at=timezone.now())
+    assert (ended.status, ended.evaluated, ended.changed_count) == ("done", 2, 2)
+
+
 def test_no_transaction_is_open_while_a_text_is_asked(
     org: Any, owner: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,9 +152,9 @@ def test_no_transaction_is_open_while_a_text_is_asked(
     ask = backtesting._ask
     outside = len(connection.atomic_blocks)
 
-    def looked(*args: Any) -> None:
+    def looked(*args: Any) -> bool:
         depths.append(len(connection.atomic_blocks))
-        ask(*args)
+        return ask(*args)
 
     monkeypatch.setattr(backtesting, "_ask", looked)
     done = start_backtest(rego_text=DENY, days=2, by_member_id=owner.member_id, at=timezone.now())
@@ -230,6 +257,46 @@ def test_documents_are_erased_after_the_orgs_days_and_decisions_never(org: Any, 
     retention.sweep_inputs(AT)
     assert list(DecisionInput.objects.values_list("decision_id", flat=True)) == [new.id]
     assert Decision.objects.filter(id__in=[old.id, new.id]).count() == 2
+
+
+def test_a_quiet_org_is_visited_again_until_all_that_is_old_is_erased(
+    org: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    for _ in range(3):
+        decide(run, at=AT - timedelta(days=31))
+    OrgActivity.objects.update_or_create(
+        org_id=org.id, defaults={"last_write_at": AT, "next_due_at": None}
+    )
+    due = []
+    for _ in range(2):
+        retention.sweep_inputs(AT)
+        due.append(OrgActivity.objects.get(org_id=org.id).next_due_at)
+        OrgActivity.objects.update(next_due_at=None)
+    assert due == [AT, None] and not DecisionInput.objects.exists()
+
+
+def test_a_document_that_is_kept_no_longer_is_not_read_before_it_is_erased(
+    org: Any, owner: Any, run: Run
+) -> None:
+    made = decide(run, at=AT - timedelta(days=2))
+    asked = {"days": 7, "by_member_id": owner.member_id, "at": timezone.now()}
+    for days, is_there in ((3, True), (2, False)):
+        PolicyHead.objects.update(keep_inputs_days=days)
+        done = start_backtest(rego_text=DENY, **asked)
+        assert (find_document(made) is not None) is is_there
+        assert (done.evaluated, done.without_input) == ((1, 0) if is_there else (0, 1))
+    assert DecisionInput.objects.count() == 1
+
+
+def test_a_backtest_does_not_outlive_the_documents_it_was_made_of(org: Any, owner: Any) -> None:
+    PolicyHead.objects.update(keep_inputs_days=3)
+    facts = {"rego_text": ALLOW, "days": 1, "status": "done", "created_by_id": owner.member_id}
+    for days in (2, 4):
+        when = AT - timedelta(days=days)
+        Backtest.objects.create(**facts, created_at=when, worked_at=when, finished_at=when)
+    backtesting.sweep_backtests(AT)
+    assert [row.created_at for row in Backtest.objects.all()] == [AT - timedelta(days=2)]
 
 
 def test_old_backtests_are_forgotten(org: Any, owner: Any) -> None:

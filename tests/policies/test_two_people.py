@@ -11,8 +11,9 @@ from apps.approvals.errors import ApprovalClosed, OwnRequest
 from apps.approvals.models import Approval
 from apps.approvals.services import outcome, voting
 from apps.common.ids import public_id
+from apps.notify.models import Notice
 from apps.orgs.selectors import get_project
-from apps.orgs.services import projects
+from apps.orgs.services import members, projects
 from apps.policies import selectors
 from apps.policies.errors import AttachmentExists
 from apps.policies.models import Attachment, OrgPolicy, PolicyHead
@@ -215,6 +216,8 @@ def test_what_changed_before_the_approval_is_used_covers_nothing(
 
     agree(asked, somebody("admin"))
     assert (status_of(asked), number(), rows.count()) == ("cancelled", bundle, there)
+    told = Notice.objects.filter(kind="approvals.request.cancelled", member_id=owner.member_id)
+    assert told.get().subject_id == public_id("apr", asked.id)
     assert verdict() == before
     assert selectors.get_policy(public_id("pol", guard.policy_id)).is_retired is False
 
@@ -325,3 +328,65 @@ def test_settings_that_were_changed_meanwhile_are_left(org: Any, owner: Any, som
     bundle = number()
     agree(asked, somebody("admin"))
     assert (status_of(asked), number()) == ("cancelled", bundle)
+
+
+def demoted(who: Any, by: Any) -> None:
+    members.change_member_role(member_id=who.member_id, role="member", by=by, at=AT)
+
+
+def removed(who: Any, by: Any) -> None:
+    members.remove_member(member_id=who.member_id, by=by, at=AT)
+
+
+@pytest.mark.parametrize("end", [demoted, removed])
+@pytest.mark.parametrize("what", ["policy", "settings"])
+def test_what_somebody_asked_who_may_no_longer_ask_does_not_happen(
+    org: Any, owner: Any, somebody: Any, what: str, end: Callable[[Any, Any], None]
+) -> None:
+    asker, boss = somebody("admin"), somebody("admin")
+    guard = active(owner)
+    want_two(owner)
+    if what == "policy":
+        asked = retire(asker, guard)
+    else:
+        asked = change_settings(fields={"default_answer": "deny"}, **about(asker)).approval
+    assert asked is not None
+    end(asker, owner)
+    bundle = number()
+
+    agree(asked, boss)
+    assert (status_of(asked), number()) == ("cancelled", bundle)
+    head = PolicyHead.objects.get()
+    assert not selectors.get_policy(public_id("pol", guard.policy_id)).is_retired
+    assert head.default_answer == "allow"
+
+
+def test_a_change_of_settings_takes_back_what_it_overtakes(
+    org: Any, owner: Any, somebody: Any, events: Any
+) -> None:
+    boss = somebody("admin")
+    want_two(owner)
+    deny = change_settings(fields={"default_answer": "deny"}, **about(owner)).approval
+    end = change_settings(fields={"two_person": False}, **about(owner)).approval
+    both = change_settings(
+        fields={"two_person": False, "default_answer": "deny"}, **about(owner)
+    ).approval
+    assert deny is not None and end is not None and both is not None
+    change_settings(fields={"keep_inputs_days": 9}, **about(owner))
+    assert [status_of(one) for one in (deny, end, both)] == ["pending"] * 3
+    known = len(events())
+
+    agree(end, boss)
+    assert [status_of(one) for one in (deny, end, both)] == ["pending", "consumed", "cancelled"]
+    told = [action for action, _, _ in events()[known:]]
+    assert told == [
+        "approvals.request.approved",
+        "approvals.request.cancelled",
+        "approvals.request.used",
+        "policies.settings.changed",
+    ]
+    assert AuditEvent.objects.latest("seq").detail["new"] == {"two_person": False}
+
+    change_settings(fields={"default_answer": "deny"}, **about(owner))
+    assert status_of(deny) == "cancelled" and verdict() == "deny"
+    assert selectors.list_requests_about(PolicyHead.objects.get().id) == []

@@ -69,6 +69,17 @@ def test_a_text_is_tried_with_its_tests_and_not_kept(browser: Any, guard: OrgPol
     assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
 
 
+def test_an_empty_call_is_tried_as_it_is_and_no_call_as_the_example(
+    browser: Any, guard: OrgPolicy
+) -> None:
+    rego = f'{ALLOW}\ndeny contains input.action.name\n\ndeny contains "none" if input == {{}}\n'
+    for document, reason in (("{}", "none"), ("", "agent.invoke")):
+        tried = form(guard, rego_text=rego, document=document, do="try")
+        html = browser.post(path(guard, "edit/"), tried).content.decode()
+        assert f"<li>{reason}</li>" in html
+    assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
+
+
 def test_the_button_activates_the_version_that_its_page_showed(
     browser: Any, guard: OrgPolicy
 ) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from apps.orgs.services import org as org_services
 from apps.tenants import apex_log, keys
 from apps.tenants.models import Org, User
 from apps.tenants.selectors import find_org_by_slug
 from apps.tenants.services import orgs
 from apps.trust.models import AuditEvent
+from tests.orgs.conftest import owner_of
+from tests.tenants.browsing import signed_in
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -33,6 +37,28 @@ def test_an_orgs_life_is_on_record(throwaway_org: Any) -> None:
         ("tenants.org.suspended", "system"),
         ("tenants.org.resumed", "system"),
     ]
+
+
+def test_who_closed_an_org_and_thought_better_of_it_is_on_record(throwaway_org: Any) -> None:
+    org = throwaway_org()
+    with keys.holding(org.schema, org.id):
+        owner = owner_of(org)
+        org_services.close_org(by=owner, at=timezone.now())
+        org_services.reopen_org(by=owner, at=timezone.now())
+    assert events(f"org_{org.id.hex}")[1:] == [
+        ("tenants.org.closed", "user"),
+        ("tenants.org.reopened", "user"),
+    ]
+
+
+def test_who_retried_is_on_record(throwaway_org: Any) -> None:
+    org = throwaway_org()
+    Org.objects.filter(id=org.id).update(state="failed")
+    browser = signed_in(User.objects.get(email=f"owner@{org.slug}.example"))
+
+    assert browser.post(f"/account/orgs/{org.slug}/retry/").status_code == 303
+
+    assert events(f"org_{org.id.hex}")[1:] == [("tenants.org.retried", "user")]
 
 
 def test_an_operators_act_names_the_operator(throwaway_org: Any) -> None:

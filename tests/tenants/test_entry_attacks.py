@@ -75,7 +75,7 @@ def test_a_browser_that_asked_is_let_in(org: Any) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *(f"/settings/members/?{name}=%00" for name in ("q", "role", "after")),
+        *(f"/settings/members/?{name}=%00" for name in ("q", "role", "group", "after")),
         *(f"/settings/keys/?{name}=%00" for name in ("q", "status")),
         *(f"/projects/?{name}=%00" for name in ("q", "status")),
         *(f"/agents/?{name}=%00" for name in ("q", "status", "sort")),

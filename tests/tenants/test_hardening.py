@@ -12,6 +12,7 @@ from django.db import OperationalError, connections
 from django.test import Client
 from django.utils import timezone
 
+from apps.common.actors import SYSTEM
 from apps.tenants import keys, rls, schemas
 from apps.tenants.adapter import AccountAdapter
 from apps.tenants.models import InvitationIndex, Org, Session, Ticket, User
@@ -106,7 +107,7 @@ def test_erasing_leaves_no_session_ticket_or_address(throwaway_org: Any) -> None
         )
 
     with keys.holding():  # the client has left those of the last host
-        orgs.close_org(org_id=org.id, at=now)
+        orgs.close_org(org_id=org.id, actor=SYSTEM, at=now)
         orgs.erase_org(org_id=org.id, at=now + orgs.GRACE)
 
     for model in (InvitationIndex, Ticket, Session):
@@ -118,8 +119,8 @@ def test_erasing_leaves_no_session_ticket_or_address(throwaway_org: Any) -> None
 
 def test_an_org_reopened_in_time_is_not_erased(throwaway_org: Any) -> None:
     org, now = throwaway_org(), timezone.now()
-    orgs.close_org(org_id=org.id, at=now)
-    orgs.reopen_org(org_id=org.id)
+    orgs.close_org(org_id=org.id, actor=SYSTEM, at=now)
+    orgs.reopen_org(org_id=org.id, actor=SYSTEM)
 
     orgs.erase_org(org_id=org.id, at=now + orgs.GRACE)
 

@@ -1,4 +1,5 @@
-"""/account/profile/: a name that is the same everywhere, and the zone that times are written in."""
+"""/account/profile/: a name that is the same everywhere, and the zone that times are written in;
+/account/email/: the address that orgs write to."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
@@ -94,7 +97,7 @@ def test_a_name_is_changed_everywhere_or_nowhere(
     def fail(**_: Any) -> None:
         raise RuntimeError("no room for an event")
 
-    monkeypatch.setattr(profiles, "_followers", [members.follow_name, fail])
+    monkeypatch.setattr(profiles, "_followers", [members.follow_person, fail])
     was = label_in(acme, user)
     with pytest.raises(RuntimeError, match="no room"):
         profiles.change_profile(user_id=user.pk, **SAID, at=AT)
@@ -126,6 +129,73 @@ def test_the_page_and_its_fragment(user: User) -> None:
     assert is_page(page) and user.email in page.content.decode()
     assert b'aria-current="page" href="/account/profile/">Profile</a>' in page.content
     assert is_part(signed_in(user).part(PATH))
+
+
+# Addresses ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(user: User) -> EmailAddress:
+    return EmailAddress.objects.create(user=user, email="ada@new.example", verified=True)
+
+
+def make_primary(user: User, address: str) -> Any:
+    tab, proof = signed_in(user), {"password": "mandate-demo"}
+    tab.post("/account/reauthenticate/", proof)
+    return tab.post("/account/email/", {"email": address, "action_primary": "1"})
+
+
+def address_in(org: Any, user: User) -> str:
+    with keys.holding(org.schema, org.id):
+        return Member.objects.get(user_id=user.pk).email
+
+
+def test_each_org_writes_to_the_address_that_is_primary_now(
+    acme: Any,
+    other_org: Any,
+    user: User,
+    second: EmailAddress,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    before, elsewhere = actions(acme), actions(other_org)
+
+    with django_capture_on_commit_callbacks() as after:
+        assert make_primary(user, second.email).status_code == 302
+
+    assert User.objects.get(pk=user.pk).email == address_in(acme, user) == second.email
+    assert label_in(acme, user) == user.name
+    assert actions(acme)[len(before) :] == ["orgs.member.email_changed"]
+    assert actions(find_org_by_slug("system"))[-1] == "tenants.email.changed"
+    assert actions(other_org) == elsewhere
+    assert len(after) == 1 and mail.outbox == [], "no lock is held while a mail leaves"
+
+
+def test_who_has_no_name_is_called_by_the_address_that_they_have_now(
+    acme: Any, user: User, second: EmailAddress
+) -> None:
+    User.objects.filter(pk=user.pk).update(name="")
+    make_primary(user, second.email)
+    assert label_in(acme, user) == address_in(acme, user) == second.email
+
+
+def test_the_address_that_is_primary_already_is_no_change(acme: Any, user: User) -> None:
+    before = actions(acme), actions(find_org_by_slug("system"))
+    assert make_primary(user, user.email).status_code == 302
+    assert (actions(acme), actions(find_org_by_slug("system"))) == before
+
+
+def test_an_address_is_changed_everywhere_or_nowhere(
+    acme: Any, user: User, second: EmailAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("no room for an event")
+
+    monkeypatch.setattr(profiles, "_followers", [members.follow_person, fail])
+    with pytest.raises(RuntimeError, match="no room"):
+        make_primary(user, second.email)
+    assert User.objects.get(pk=user.pk).email == address_in(acme, user) == user.email
+    assert not EmailAddress.objects.get(pk=second.pk).primary
+    assert mail.outbox == []
 
 
 # Zones ----------------------------------------------------------------------------------------

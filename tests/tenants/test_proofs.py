@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,18 +12,20 @@ import pytest
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth import SESSION_KEY
+from django.core import mail
 from django.test import RequestFactory
 
 from apps.common.ids import uuid7
 from apps.orgs.models import ApiKey
 from apps.tenants import keys, proofs
-from apps.tenants.models import Session, User
+from apps.tenants.models import Membership, Session, User
 from apps.tenants.sessions import MFA_AT, PROVED_AT, SessionStore
 from tests.e2e import totp
 from tests.tenants.browsing import APEX, TwoHosts, enter, host, signed_in
 
 pytestmark = pytest.mark.usefixtures("committed")
 
+INVITED = {"email": "pat@x.example", "role": "viewer"}
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
@@ -89,6 +92,40 @@ def go_and_prove(two: TwoHosts, org: Any, path: str, data: dict[str, str]) -> An
 def test_a_fresh_sign_in_is_a_proof(two: TwoHosts, org: Any) -> None:
     assert make_key(two, org).status_code == 200
     assert key_names(org) == ["Nightly"]
+
+
+def test_who_has_just_signed_up_invites_without_being_asked_again() -> None:
+    two, email = TwoHosts(), f"founder-{uuid7()}@new.example"
+    form = {
+        "email": email,
+        "password1": "a-long-passphrase-9",
+        "name": "Ada",
+        "organization": "Ada",
+    }
+    two.post("/account/signup/", APEX, form)
+    assert SESSION_KEY not in session_on(two, APEX)
+    link = re.search(r"http://localhost:8000(/account/confirm-email/\S+)", mail.outbox[-1].body)
+    assert link
+    two.post(link[1], APEX)
+    org = Membership.objects.select_related("org").get(user__email=email).org
+    two.follow(two.follow(two.get("/login", host(org))))
+
+    invited = two.post("/settings/invitations/", host(org), INVITED)
+    assert (invited.status_code, invited["Location"]) == (303, "/settings/members/")
+
+    age(two, host(org), minutes=11)
+    later = two.post("/settings/invitations/", host(org), {**INVITED, "email": "kim@x.example"})
+    assert (later.status_code, later["Location"]) == (303, "/confirm/")
+
+
+def test_an_address_confirmed_elsewhere_proves_nothing_there() -> None:
+    here, there, email = TwoHosts(), TwoHosts(), f"founder-{uuid7()}@new.example"
+    form = {"email": email, "password1": "a-long-passphrase-9", "name": "Ada", "organization": ""}
+    here.post("/account/signup/", APEX, form)
+    link = re.search(r"http://localhost:8000(/account/confirm-email/\S+)", mail.outbox[-1].body)
+    assert link
+    there.post(link[1], APEX)
+    assert PROVED_AT not in session_on(there, APEX)
 
 
 def test_an_old_one_is_not_and_the_form_waits_until_it_is_renewed(two: TwoHosts, org: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
+from apps.common.actors import SYSTEM
 from apps.common.errors import Conflict, Invalid
 from apps.tenants import keys, provisioning, schemas, sweeping
 from apps.tenants.errors import SlugTaken
@@ -79,7 +80,7 @@ def test_a_failed_provisioning_leaves_no_schema_and_can_be_retried(
     assert failed and failed.state == "failed"
     assert not has_schema(org)
 
-    orgs.retry_provisioning(org_id=org.id)
+    orgs.retry_provisioning(org_id=org.id, actor=SYSTEM)
 
     ready = find_org_by_slug(slug)
     assert ready and ready.is_active
@@ -96,7 +97,7 @@ def test_provisioning_again_changes_nothing(throwaway_org: Any) -> None:
 def test_only_a_failed_org_can_be_retried(throwaway_org: Any) -> None:
     org = throwaway_org()
     with pytest.raises(Conflict):
-        orgs.retry_provisioning(org_id=org.id)
+        orgs.retry_provisioning(org_id=org.id, actor=SYSTEM)
     assert find_org_by_slug(org.slug) == org
 
 
@@ -124,7 +125,7 @@ def test_closing_erases_after_the_grace_period_and_not_before(throwaway_org: Any
     org, now = throwaway_org(), timezone.now()
     KeyIndex.objects.create(key_hash=org.id.bytes * 2, org_id=org.id)
 
-    closing = orgs.close_org(org_id=org.id, at=now)
+    closing = orgs.close_org(org_id=org.id, actor=SYSTEM, at=now)
     assert closing.state == "closing"
     orgs.erase_org(org_id=org.id, at=now + orgs.GRACE - timedelta(seconds=1))
     assert has_schema(org)
@@ -141,10 +142,23 @@ def test_closing_erases_after_the_grace_period_and_not_before(throwaway_org: Any
     assert Domain.objects.filter(tenant=tombstone).exists()
 
 
+def test_a_suspension_is_not_ended_by_closing_and_thinking_better_of_it(
+    throwaway_org: Any,
+) -> None:
+    org = throwaway_org()
+    orgs.suspend_org(org_id=org.id)
+    with pytest.raises(Conflict):
+        orgs.close_org(org_id=org.id, actor=SYSTEM, at=timezone.now())
+    assert Org.objects.get(id=org.id).state == "suspended"
+
+    orgs.resume_org(org_id=org.id)
+    assert orgs.close_org(org_id=org.id, actor=SYSTEM, at=timezone.now()).state == "closing"
+
+
 def test_closing_can_be_undone(throwaway_org: Any) -> None:
     org = throwaway_org()
-    orgs.close_org(org_id=org.id, at=timezone.now())
-    assert orgs.reopen_org(org_id=org.id).is_active
+    orgs.close_org(org_id=org.id, actor=SYSTEM, at=timezone.now())
+    assert orgs.reopen_org(org_id=org.id, actor=SYSTEM).is_active
     assert Org.objects.get(id=org.id).erase_at is None
     assert has_schema(org)
 

@@ -76,7 +76,7 @@ def test_a_range_beyond_the_end_is_no_fault_of_the_log(governed, ends, start, en
 def test_a_document_that_was_not_decided_by_is_shown_to_nobody(governed, as_superuser):
     run, decision = governed
     kept = {"context": {"input": {"to": "ada"}, "time": 1.5}}
-    DecisionInput.objects.create(decision_id=decision, document=kept, at=AT)
+    DecisionInput.objects.create(decision_id=decision, document=kept, at=timezone.now())
     as_superuser(f"update decisions set input_digest = '\\x{digest(kept).hex()}'")
     found = Decision.objects.get()
     assert decisions.find_document(found) == kept and decisions.find_altered(9) == []

@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, AgentStatus
 from apps.agents.services import agents as agent_services
+from apps.common.ids import public_id
 from apps.orgs.models import ApiKey, Member
 from apps.orgs.services import invitations, projects
 from apps.orgs.services.keys import create_key
+from apps.orgs.services.roles import create_role
 from apps.tenants import keys
 from tests.orgs.conftest import AT, join, owner_of
 from tests.runs.factories import make_agent
@@ -230,6 +232,42 @@ def test_only_what_a_role_can_act_on_waits_for_it(
     assert any(title.startswith("The key") for title in needs(page)) == (role == "admin")
     assert (b'href="/agents/new/"' in page.content) == (role != "viewer")
     assert figures(page)["Runs"][0] == "1"
+
+
+@pytest.mark.parametrize(
+    ("codes", "sees"),
+    [
+        (["members.view"], (False, False)),
+        (["agents.view", "agents.edit"], (False, False)),
+        (["runs.view"], (True, False)),
+        (["runs.view", "agents.view"], (True, True)),
+    ],
+)
+def test_a_role_sees_the_runs_and_agents_that_it_may(
+    org: Any, owner: Any, codes: list[str], sees: tuple[bool, bool]
+) -> None:
+    run = past_run(make_agent("secretive"), timezone.now() - MINUTE, cost_micros=30_000)
+    role = create_role(name="Probe", permissions=codes, by=owner, at=AT)
+    somebody = as_member(org, join(org, role.slug))
+
+    for answer in (somebody.get("/"), somebody.part("/")):
+        text = answer.content.decode()
+        assert (public_id("run", run.id) in text, ">Secretive</a>" in text) == sees
+        assert ("Latest runs" in text, "Agents by spend" in text) == sees
+        assert ("Your role may not see runs" in text, "$0.03" in text) == (not sees[0], sees[0])
+        assert "What needs you" in text
+        assert ("figures" in answer.context) == sees[0]
+
+
+def test_agents_that_need_somebody_are_named_to_who_may_see_them(org: Any, owner: Any) -> None:
+    make_agent("stopped", status="suspended")
+
+    def told(*codes: str) -> list[str]:
+        role = create_role(name=f"Probe {len(codes)}", permissions=codes, by=owner, at=AT)
+        return needs(as_member(org, join(org, role.slug)).get("/"))
+
+    assert told("agents.edit") == []
+    assert told("agents.edit", "agents.view") == ["Stopped is suspended"]
 
 
 def test_many_stopped_agents_are_told_as_many(browser: Browser) -> None:

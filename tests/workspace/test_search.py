@@ -70,6 +70,21 @@ def test_words_find_each_kind_of_thing(org: Any, browser: Browser) -> None:
     assert found(browser, "zzzz") == {}
 
 
+def test_who_is_found_is_where_it_leads_to(
+    org: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [join(org, "member", name=f"Hanna Heron {n}") for n in range(2)]
+
+    (group,) = browser.get("/search/?q=heron").context["groups"]
+
+    for hit, who in zip(group.hits, people, strict=True):
+        assert [row["email"] for row in browser.get(hit.url).context["members"]] == [who.email]
+    assert group.more_url is None
+    monkeypatch.setattr(search, "ON_PAGE", 1)
+    (group,) = browser.get("/search/?q=heron").context["groups"]
+    assert group.more_url == "/settings/members/?q=heron"
+
+
 def test_a_run_is_found_by_id_title_caller_and_session(org: Any, browser: Browser) -> None:
     agent = make_agent(org, "Echo")
     run = say(org, agent, "First of all", session_id="talk-7")

@@ -32,13 +32,18 @@ EXPIRED: Final = Kind(
     "A request expired",
     "When nobody decided in time what you asked for, or could have decided.",
 )
+CANCELLED: Final = Kind(
+    "approvals.request.cancelled",
+    "A request was taken back",
+    "When what you asked for, or could have decided, can't happen any more as it was asked.",
+)
 GLASS: Final = Kind(
     "approvals.glass.broken",
     "Glass was broken",
     "When somebody approved something alone in an emergency. The bell always tells it.",
     always=True,
 )
-KINDS: Final = (MADE, DECIDED, EXPIRED, GLASS)
+KINDS: Final = (MADE, DECIDED, EXPIRED, CANCELLED, GLASS)
 
 
 def tell_made(approval: Approval, at: datetime) -> None:
@@ -59,11 +64,19 @@ def tell_decided(approval: Approval, by: Principal, comment: str, at: datetime) 
 
 def tell_expired(approval: Approval, at: datetime) -> None:
     """Tell who asked, and who could have decided, that it is over."""
-    was_approved = approval.approver_id is not None
-    body = "It was approved and not used in time." if was_approved else "Nobody decided it in time."
-    voters = () if was_approved else tuple(list_voter_ids(approval))
-    to = Audience(members=(*_asker(approval), *voters), org=True)
-    _tell(EXPIRED, approval, f"Expired: {plain_title(approval)}", body, to, at)
+    body = "Nobody decided it in time."
+    if _was_approved(approval):
+        body = "It was approved and not used in time."
+    _tell(EXPIRED, approval, f"Expired: {plain_title(approval)}", body, _both(approval), at)
+
+
+def tell_cancelled(approval: Approval, at: datetime) -> None:
+    """Tell who asked, and who could have decided, that it can't happen any more."""
+    body = "It has changed or ended since it was asked, so nobody has to decide it any more."
+    if _was_approved(approval):
+        body = "It was approved, but had changed or ended before that was used. Nothing happened."
+    body += " Ask again for what is still wanted."
+    _tell(CANCELLED, approval, f"Taken back: {plain_title(approval)}", body, _both(approval), at)
 
 
 def tell_glass(approval: Approval, by: Principal, at: datetime) -> None:
@@ -76,6 +89,16 @@ def tell_glass(approval: Approval, by: Principal, at: datetime) -> None:
 
 def _asker(approval: Approval) -> tuple[UUID, ...]:
     return (approval.human_id,) if approval.human_id else ()
+
+
+def _was_approved(approval: Approval) -> bool:
+    return approval.approver_id is not None
+
+
+def _both(approval: Approval) -> Audience:
+    """Who asked, and while nobody had decided, who could have."""
+    voters = () if _was_approved(approval) else tuple(list_voter_ids(approval))
+    return Audience(members=(*_asker(approval), *voters), org=True)
 
 
 def _tell(

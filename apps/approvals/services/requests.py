@@ -127,16 +127,19 @@ def consume(
 def cancel_for(*, subject_type: str, subject_id: UUID, at: datetime, actor: Actor = SYSTEM) -> int:
     """Take back whatever is still open about a subject that is over; within the caller's
     transaction. How many there were.
+
+    The subject says by itself that it is over, so only who was told of an approval is told.
     """
     rows = Approval.objects.filter(subject_type=subject_type, subject_id=subject_id)
-    return _cancel(rows, actor, at)
+    return _cancel(rows, actor, at, tell_voters=False)
 
 
 def cancel_these(*, approval_ids: Collection[UUID], at: datetime, actor: Actor = SYSTEM) -> int:
     """Take back those of these requests that are still open, for what they ask can't happen any
-    more; within the caller's transaction. How many there were.
+    more, and tell who asked and who could have decided; within the caller's transaction. How many
+    there were.
     """
-    return _cancel(Approval.objects.filter(id__in=approval_ids), actor, at)
+    return _cancel(Approval.objects.filter(id__in=approval_ids), actor, at, tell_voters=True)
 
 
 def cancel_request(*, approval_id: UUID, by: Principal, at: datetime) -> Approval:
@@ -165,12 +168,15 @@ def hold(approval_id: UUID) -> Approval:
     return approval
 
 
-def _cancel(rows: QuerySet[Approval], actor: Actor, at: datetime) -> int:
+def _cancel(rows: QuerySet[Approval], actor: Actor, at: datetime, *, tell_voters: bool) -> int:
     """All rows are locked before the first is put on record."""
     found = list(rows.filter(status__in=Approval.OPEN).select_for_update().order_by("id"))
     for approval in found:
         approval.cancel(at=at)
         save_move(approval)
+    for approval in found:
+        if tell_voters or approval.approver_id is not None:
+            notices.tell_cancelled(approval, at)
     for approval in found:
         record(approval, "request.cancelled", actor, at)
     return len(found)

@@ -10,6 +10,7 @@ from django.db.models import Min, Q, QuerySet
 from apps.common.jobs import enqueue
 from apps.notify.models import Delivery, Digest, Notice
 from apps.notify.services.pauses import PATIENCE
+from apps.notify.services.telling import schedule_digests
 from apps.tenants import keys
 from apps.tenants.services import activity
 
@@ -22,9 +23,24 @@ _ERASED: Final = 1000
 
 def sweep_notices(at: datetime) -> None:
     """Send what a lost wake-up left behind or a pause put off, have digests leave, and erase."""
+    _gather(at)
     _wake(at)
     _erase(at)
     _come_back()
+
+
+def _gather(at: datetime) -> None:
+    """Find the digest of what was told while it left, or while its member turned it off: what had
+    not been committed then, nobody saw.
+    """
+    waiting = Notice.objects.filter(mail=Notice.Mail.DIGEST)
+    idle = Digest.objects.filter(due_at=None, member_id__in=waiting.values("member_id"))
+    found = dict(idle.values_list("member_id", "every"))
+    if not found:
+        return
+    at_once = [member for member, every in found.items() if every == Digest.Every.OFF]
+    waiting.filter(member_id__in=at_once).update(mail=Notice.Mail.OWED, mail_next_at=at)
+    schedule_digests(found.keys() - set(at_once), at)
 
 
 def _wake(at: datetime) -> None:
@@ -40,15 +56,21 @@ def _wake(at: datetime) -> None:
 
 
 def _erase(at: datetime) -> None:
-    """Forget a batch of what is old: read notices, those that nobody ever read, deliveries."""
+    """Forget a batch of what is old: read notices, those that nobody ever read, deliveries. Where
+    there is more, the next visit comes soon.
+    """
     old = Q(read_at__lt=at - READ_KEPT) | Q(created_at__lt=at - UNREAD_KEPT)
-    _delete(Notice.objects.filter(old))
-    _delete(Delivery.objects.filter(settled_at__lt=at - DELIVERIES_KEPT))
+    deliveries = Delivery.objects.filter(settled_at__lt=at - DELIVERIES_KEPT)
+    erased = [_delete(Notice.objects.filter(old)), _delete(deliveries)]
+    if max(erased) == _ERASED:
+        activity.due_again(at=at)
 
 
-def _delete(rows: QuerySet[Any]) -> None:
+def _delete(rows: QuerySet[Any]) -> int:
+    """Delete a batch; how many there were."""
     if batch := list(rows.values_list("pk", flat=True)[:_ERASED]):
         rows.model._default_manager.filter(pk__in=batch).delete()
+    return len(batch)
 
 
 def _come_back() -> None:

@@ -131,6 +131,12 @@ def next_digest(every: str, at: datetime) -> datetime | None:
     return None
 
 
+def schedule_digests(members: Iterable[UUID], at: datetime) -> None:
+    """Have those gather whose next digest isn't due yet."""
+    times = (When(every=every, then=next_digest(every, at)) for every in ("hourly", "daily"))
+    Digest.objects.filter(member_id__in=members, due_at=None).update(due_at=Case(*times))
+
+
 def _reach(to: Audience, kind: kinds.Kind) -> Iterable[Reached]:
     """The audience with what each of them chose; one query."""
     ways = Preference.objects.filter(member=OuterRef("pk"), kind=kind.code)
@@ -149,7 +155,7 @@ def _write_notices(news: News, reached: list[Reached], at: datetime) -> None:
     Notice.objects.bulk_create(told, batch_size=_BATCH)
     gathered = [row.member_id for row in told if row.mail == Notice.Mail.DIGEST]
     if gathered:
-        _schedule_digests(gathered, at)
+        schedule_digests(gathered, at)
     if any(row.mail == Notice.Mail.OWED for row in told):
         enqueue("notify.send_mails")
 
@@ -166,12 +172,6 @@ def _notice(news: News, member: Reached, at: datetime) -> Notice:
         mail_next_at=at if mail == Notice.Mail.OWED else None,
         **news.as_fields(at),
     )
-
-
-def _schedule_digests(members: list[UUID], at: datetime) -> None:
-    """Have those gather whose next digest isn't due yet."""
-    times = (When(every=every, then=next_digest(every, at)) for every in ("hourly", "daily"))
-    Digest.objects.filter(member_id__in=members, due_at=None).update(due_at=Case(*times))
 
 
 def _owe_deliveries(news: News, hears: Q, at: datetime) -> None:

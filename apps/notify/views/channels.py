@@ -43,7 +43,7 @@ def own(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("url")
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
-@needs(MANAGE)
+@needs(OWN, MANAGE)
 def of_org(request: HttpRequest) -> HttpResponse:
     """The org's channels; a POST adds one."""
     return _index(request, own=False)

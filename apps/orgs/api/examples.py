@@ -24,6 +24,7 @@ _MEMBER: Final = {
     "name": "Ada Osei",
     "email": "ada@acme.example",
     "role": "member",
+    "groups": ["finance"],
     "joined_at": _AT,
     "left_at": None,
 }
@@ -86,6 +87,7 @@ PROJECT_CHANGE: Final = [
 MEMBER: Final = [example("A member", _MEMBER)]
 MEMBER_CHANGE: Final = [
     example("Make an admin", {"role": "admin"}, request=True),
+    example("Set the groups", {"groups": ["finance", "emea"]}, request=True),
     example("The member", {**_MEMBER, "role": "admin"}),
 ]
 _ROLE: Final[dict[str, Any]] = {

@@ -9,8 +9,8 @@ from rest_framework import serializers
 
 from apps.orgs import selectors
 from apps.orgs.api.fields import Flag, PublicId, Strict, Text
+from apps.orgs.labels import LONGEST, MOST
 from apps.orgs.models import Invitation
-from apps.orgs.services.projects import TAG_MAX, TAGS_MAX
 
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 Read = serializers.Serializer[Any]
@@ -63,9 +63,9 @@ class ProjectRead(Read):
     updated_at = serializers.DateTimeField()
 
 
-def _tags() -> serializers.ListField:
-    child = Text(max_length=TAG_MAX)
-    return serializers.ListField(child=child, max_length=TAGS_MAX, required=False)
+def _labels() -> serializers.ListField:
+    child = Text(max_length=LONGEST)
+    return serializers.ListField(child=child, max_length=MOST, required=False)
 
 
 class ProjectWrite(Strict):
@@ -73,12 +73,12 @@ class ProjectWrite(Strict):
     slug = serializers.RegexField(
         SLUG, required=False, help_text="From the name if left out. It can't be changed later."
     )
-    tags = _tags()
+    tags = _labels()
 
 
 class ProjectChange(Strict):
     name = Text(max_length=80, required=False)
-    tags = _tags()
+    tags = _labels()
     archived = Flag(required=False)
 
 
@@ -94,17 +94,22 @@ class MemberRead(Read):
     name = serializers.CharField(source="label")
     email = serializers.EmailField()
     role = serializers.CharField(source="role.slug")
+    groups = serializers.ListField(child=serializers.CharField())
     joined_at = serializers.DateTimeField()
     left_at = serializers.DateTimeField(allow_null=True)
 
 
 class MemberChange(Strict):
-    role = Text(max_length=40, help_text="The slug of a role.")
+    role = Text(max_length=40, required=False, help_text="The slug of a role.")
+    groups = _labels()
 
 
 class MemberFilter(Read):
     q = serializers.CharField(required=False, max_length=80, help_text="In name or address.")
     role = serializers.CharField(required=False, max_length=40, help_text="The slug of a role.")
+    group = serializers.CharField(
+        required=False, max_length=LONGEST, help_text="A group that they are in."
+    )
     left = serializers.ChoiceField(
         choices=["false", "true", "all"], default="false", help_text="Those who are gone."
     )

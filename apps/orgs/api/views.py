@@ -134,7 +134,10 @@ class MembersView(OrgView):
     def get(self, request: Request) -> Response:
         wanted = self.read_query(s.MemberFilter)
         rows = selectors.list_members(
-            q=wanted.get("q", ""), role=wanted.get("role", ""), left=_WHICH[wanted["left"]]
+            q=wanted.get("q", ""),
+            role=wanted.get("role", ""),
+            group=wanted.get("group", ""),
+            left=_WHICH[wanted["left"]],
         )
         return self.answer_page(s.MemberRead, rows, keyset=BY_JOINING)
 
@@ -159,13 +162,13 @@ class MemberView(OrgView):
         examples=examples.MEMBER_CHANGE,
     )
     def patch(self, request: Request, member: str) -> Response:
+        """Change what is given. Other groups take `policies.activate` too while a policy is in
+        force: policies go by them.
+        """
         member_id = parse_id(MEMBER, member)
         selectors.get_member(member_id)
-        changed = members.change_member_role(
-            member_id=member_id,
-            role=self.read(s.MemberChange)["role"],
-            by=self.by,
-            at=timezone.now(),
+        changed = members.change_member(
+            member_id=member_id, **self.read(s.MemberChange), by=self.by, at=timezone.now()
         )
         return self.answer(s.MemberRead, changed)
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
@@ -226,10 +225,7 @@ def _expire(invitation: Invitation) -> None:
 
 
 def _check_addressee(invitation: Invitation, user_id: UUID) -> None:
-    own = EmailAddress.objects.filter(
-        user_id=user_id, email__iexact=invitation.email, verified=True, user__is_active=True
-    )
-    if not own.exists():
+    if not tenants.has_confirmed(user_id=user_id, email=invitation.email):
         raise PermissionDenied("The invitation was sent to another address.")
 
 

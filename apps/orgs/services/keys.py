@@ -6,6 +6,7 @@ A token exists in clear only in the answer that makes it. The apex finds the org
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -53,8 +54,9 @@ def create_key(
     """Make a key that acts for `by`'s member, or as the agent of that id or slug; without scopes it
     may all that the role allows.
 
-    Raises Invalid for values that won't do, BeyondOwnPower for scopes that `by` doesn't have or a
-    life longer than that of the key that asks, and for an agent what `hold_agent` raises.
+    Raises Invalid for values that won't do, BeyondOwnPower for scopes that `by` doesn't have, a
+    life longer than that of the key that asks, or where that one was replaced (what it made could
+    renew itself beyond the grace), and for an agent what `hold_agent` raises.
     """
     wanted = _check_scopes(scopes or [ALL_SCOPES], by)
     if agent is not None and (barred := sorted(NOT_FOR_AGENTS & set(wanted))):
@@ -76,9 +78,11 @@ def create_key(
 def rotate_key(*, key_id: UUID, grace: timedelta = GRACE, by: Principal, at: datetime) -> NewKey:
     """Replace one's own key by one with the same scopes and length of life.
 
-    The old one works until the grace is over, or with none stops with this commit. Raises NotFound,
-    PermissionDenied for somebody else's key (whose token would be theirs to use), KeyInactive,
-    Invalid for a grace outside 0 to 7 days.
+    The old one works until the grace is over, or with none stops with this commit. A key that asks
+    gets none that outlives it but its own successor: one that leaked ends when it was to end, and
+    what takes its place stays its owner's. Raises NotFound, PermissionDenied for somebody else's
+    key (whose token would be theirs to use), KeyInactive, Invalid for a grace outside 0 to 7 days,
+    BeyondOwnPower.
     """
     if not timedelta(0) <= grace <= GRACE_MAX:
         raise Invalid.of("grace_seconds", f"Use 0 to {int(GRACE_MAX.total_seconds())} seconds.")
@@ -91,6 +95,8 @@ def rotate_key(*, key_id: UUID, grace: timedelta = GRACE, by: Principal, at: dat
         if old.status_at(at) != "active":
             raise KeyInactive
         _check_scopes(old.scopes, by)
+        if by.key_id != old.id:
+            _check_life(_end_of_next(old, at), by, at)
         made = _replace(old, at)
         _retire(old, at + grace, at)
         _record(
@@ -117,14 +123,23 @@ def revoke_key(*, key_id: UUID, by: Principal, at: datetime) -> ApiKey:
     return key
 
 
-def revoke_keys_of(*, member: Member, actor: Actor, at: datetime) -> int:
-    """Stop every key of a member who goes; how many there were."""
-    return _revoke_all(ApiKey.objects.filter(member=member), actor, at)
+def stop_keys_of(*, member: Member, at: datetime) -> list[ApiKey]:
+    """Stop every key of a member who goes; `record_revoked` puts it on record, after all locks."""
+    return _stop_all(ApiKey.objects.filter(member=member), at)
+
+
+def record_revoked(found: Sequence[ApiKey], actor: Actor, at: datetime) -> None:
+    """Put on record that these keys were stopped."""
+    for key in found:
+        _record(key, "revoked", actor, at, old=_facts(key))
 
 
 def revoke_keys_of_agent(*, agent_id: UUID, actor: Actor, at: datetime) -> int:
     """Stop every key of an agent that its caller holds; how many there were."""
-    return _revoke_all(ApiKey.objects.filter(agent_id=agent_id), actor, at)
+    with transaction.atomic():
+        found = _stop_all(ApiKey.objects.filter(agent_id=agent_id), at)
+        record_revoked(found, actor, at)
+    return len(found)
 
 
 def note_use(*, key: KeyUse, at: datetime) -> None:
@@ -135,15 +150,12 @@ def note_use(*, key: KeyUse, at: datetime) -> None:
     ApiKey.objects.filter(stale, id=key.id).update(last_used_at=at)
 
 
-def _revoke_all(keys: QuerySet[ApiKey], actor: Actor, at: datetime) -> int:
-    with transaction.atomic():
-        rows = keys.select_for_update(of=("self",)).select_related("agent")
-        found = list(rows.filter(revoked_at=None).order_by("id"))
-        for key in found:
-            _stop(key, at)
-        for key in found:
-            _record(key, "revoked", actor, at, old=_facts(key))
-    return len(found)
+def _stop_all(keys: QuerySet[ApiKey], at: datetime) -> list[ApiKey]:
+    rows = keys.select_for_update(of=("self",)).select_related("agent")
+    found = list(rows.filter(revoked_at=None).order_by("id"))
+    for key in found:
+        _stop(key, at)
+    return found
 
 
 def _write(*, at: datetime, expires_at: datetime | None, **fields: Any) -> NewKey:
@@ -159,14 +171,18 @@ def _write(*, at: datetime, expires_at: datetime | None, **fields: Any) -> NewKe
     return NewKey(key, token)
 
 
+def _end_of_next(old: ApiKey, at: datetime) -> datetime | None:
+    """When the key ends that takes the place of `old` now."""
+    return at + (old.expires_at - old.created_at) if old.expires_at else None
+
+
 def _replace(old: ApiKey, at: datetime) -> NewKey:
-    life = old.expires_at - old.created_at if old.expires_at else None
     return _write(
         name=old.name,
         member_id=old.member_id,
         agent_id=old.agent_id,
         scopes=old.scopes,
-        expires_at=at + life if life else None,
+        expires_at=_end_of_next(old, at),
         rotated_from=old,
         at=at,
     )
@@ -223,8 +239,12 @@ def _check_scopes(scopes: list[str], by: Principal) -> list[str]:
 def _check_life(expires_at: datetime | None, by: Principal, at: datetime) -> None:
     if expires_at is not None and expires_at <= at:
         raise Invalid.of("expires_at", "Must be in the future.")
-    if by.expires_at is not None and (expires_at is None or expires_at > by.expires_at):
+    if by.expires_at is None:
+        return
+    if expires_at is None or expires_at > by.expires_at:
         raise BeyondOwnPower("A key can't make one that lives longer than itself.")
+    if by.key_id and ApiKey.objects.filter(id=by.key_id).exclude(grace_until=None).exists():
+        raise BeyondOwnPower("This key was replaced: only its successor can make another.")
 
 
 def _facts(key: ApiKey) -> dict[str, Any]:

@@ -7,21 +7,22 @@ changes run one after the other and the second counts what the first has left.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.common.actors import Actor
 from apps.common.errors import Invalid, NotFound, PermissionDenied
-from apps.orgs import leaving
+from apps.orgs import leaving, ruled
 from apps.orgs.errors import BeyondOwnPower, LastOwner
+from apps.orgs.labels import check_labels
 from apps.orgs.models import Invitation, Member, Role
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import INVITATION, MEMBER, actor_of
-from apps.orgs.services.keys import revoke_keys_of
+from apps.orgs.services.keys import record_revoked, stop_keys_of
 from apps.orgs.services.recording import recorder
 from apps.tenants.services import key_index, membership
 
@@ -29,6 +30,23 @@ INVITING: Final = "invitations.manage"
 OWNERS: Final = "owners.manage"
 _record = recorder("member", MEMBER)
 _record_invitation = recorder("invitation", INVITATION)
+
+
+def change_member(
+    *,
+    member_id: UUID,
+    role: str | None = None,
+    groups: list[str] | None = None,
+    by: Principal,
+    at: datetime,
+) -> Member:
+    """Change what is given of a member, or nothing at all; raises what either change raises."""
+    with transaction.atomic():
+        if role is not None:
+            change_member_role(member_id=member_id, role=role, by=by, at=at)
+        if groups is not None:
+            set_member_groups(member_id=member_id, groups=groups, by=by, at=at)
+        return _lock(member_id)
 
 
 def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetime) -> Member:
@@ -47,8 +65,30 @@ def change_member_role(*, member_id: UUID, role: str, by: Principal, at: datetim
         _keep_an_owner(member)
         member.role = new_role
         member.save(update_fields=["role"])
-        withdraw_beyond(by.actor, at, invited_by=member)
+        withdraw_beyond(Q(invited_by=member), by.actor, at)
         _record(member, "role_changed", by.actor, at, old={"role": old}, new={"role": role})
+    return member
+
+
+def set_member_groups(*, member_id: UUID, groups: list[str], by: Principal, at: datetime) -> Member:
+    """Have a member be in these groups and in no others; their order says nothing.
+
+    Raises NotFound, Invalid, BeyondOwnPower for somebody who may more than `by`, and
+    PermissionDenied for other groups than before, one's own too, from who may not change what
+    policies go by (apps.orgs.ruled).
+    """
+    new = sorted(check_labels(groups, field="groups"))
+    with transaction.atomic():
+        member = _lock(member_id)
+        old = member.groups
+        if new == old:
+            return member
+        check_may_touch(member, by=by)
+        if not ruled.may(by):
+            raise ruled.refused("a member’s groups")
+        member.groups = new
+        member.save(update_fields=["groups"])
+        _record(member, "groups_changed", by.actor, at, old={"groups": old}, new={"groups": new})
     return member
 
 
@@ -80,15 +120,18 @@ def leave_org(*, by: Principal, at: datetime) -> None:
         _end(_lock(by.member_id), "left", by.actor, at)
 
 
-def follow_name(*, user_id: UUID, name: str, at: datetime) -> None:
-    """Call a member by the name that the person goes by now."""
+def follow_person(*, user_id: UUID, name: str, email: str, at: datetime) -> None:
+    """Call a member by the name that the person goes by now, and write to their present address."""
     rows = Member.objects.select_for_update(of=("self",))
     member = rows.filter(user_id=user_id, left_at=None).first()
-    if member is None or member.label == name:
+    if member is None:
         return
-    old, member.label = member.label, name
-    member.save(update_fields=["label"])
-    _record(member, "renamed", actor_of(member), at, old={"label": old}, new={"label": name})
+    if member.label != name:
+        old, member.label = member.label, name
+        _follow(member, "renamed", at, label=old)
+    if member.email != email:
+        old, member.email = member.email, email
+        _follow(member, "email_changed", at, email=old)
 
 
 def lock_owner_role() -> None:
@@ -142,15 +185,25 @@ def codes_of(role: Role) -> frozenset[str]:
     return frozenset(role.grants.values_list("permission__code", flat=True))
 
 
+def _follow(member: Member, verb: str, at: datetime, **old: str) -> None:
+    """Keep what a person has changed of themselves, and put it on record."""
+    member.save(update_fields=list(old))
+    new = {field: getattr(member, field) for field in old}
+    _record(member, verb, actor_of(member), at, old=old, new=new)
+
+
 def _end(member: Member, verb: str, actor: Actor, at: datetime) -> None:
     _keep_an_owner(member)
-    member.left_at = at
-    member.save(update_fields=["left_at"])
+    old = {"role": member.role.slug, "label": member.label, "groups": member.groups}
+    member.left_at, member.groups = at, []  # who comes back is in none, as an invitation says none
+    member.save(update_fields=["left_at", "groups"])
     membership.remove_user(org_id=member.org_id, user_id=member.user_id)
-    _withdraw(Invitation.objects.filter(invited_by=member), actor, at)
-    revoke_keys_of(member=member, actor=actor, at=at)
+    withdrawn = _withdraw(Invitation.objects.filter(invited_by=member))
+    stopped = stop_keys_of(member=member, at=at)
     leaving.follow_all(member_id=member.id, actor=actor, at=at)
-    _record(member, verb, actor, at, old={"role": member.role.slug, "label": member.label})
+    _record_withdrawn(withdrawn, actor, at)
+    record_revoked(stopped, actor, at)
+    _record(member, verb, actor, at, old=old)
 
 
 def still_covers(invitation: Invitation) -> bool:
@@ -160,23 +213,30 @@ def still_covers(invitation: Invitation) -> bool:
     return inviter.left_at is None and INVITING in codes and codes >= codes_of(invitation.role)
 
 
-def withdraw_beyond(actor: Actor, at: datetime, **which: Any) -> None:
+def withdraw_beyond(which: Q, actor: Actor, at: datetime) -> None:
     """Take back those of the open invitations that give what their inviter may not, or no longer:
     nobody comes back, or brings anybody in, by a link that they made before.
     """
-    found = Invitation.objects.filter(state=Invitation.State.PENDING, **which)
+    found = Invitation.objects.filter(which, state=Invitation.State.PENDING)
     rows = found.select_related("role", "invited_by__role")
     beyond = [invitation.id for invitation in rows if not still_covers(invitation)]
-    _withdraw(Invitation.objects.filter(id__in=beyond), actor, at)
+    _record_withdrawn(_withdraw(Invitation.objects.filter(id__in=beyond)), actor, at)
 
 
-def _withdraw(invitations: QuerySet[Invitation], actor: Actor, at: datetime) -> None:
+def _withdraw(invitations: QuerySet[Invitation]) -> list[Invitation]:
+    """Take these back; they are put on record when no other lock is left to take."""
     rows = invitations.select_for_update(of=("self",)).select_related("role").order_by("id")
-    for invitation in rows.filter(state=Invitation.State.PENDING):
+    found = list(rows.filter(state=Invitation.State.PENDING))
+    for invitation in found:
         if invitation.token_hash:
             key_index.forget_invitation(token_hash=bytes(invitation.token_hash))
         invitation.revoke()
         invitation.save(update_fields=["state", "token_hash"])
+    return found
+
+
+def _record_withdrawn(found: list[Invitation], actor: Actor, at: datetime) -> None:
+    for invitation in found:
         facts = {"email": invitation.email, "role": invitation.role.slug}
         _record_invitation(invitation, "revoked", actor, at, old=facts)
 

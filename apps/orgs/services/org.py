@@ -46,7 +46,7 @@ def close_org(*, by: Principal, at: datetime) -> OrgRef:
     Raises Conflict if it is closing already.
     """
     with transaction.atomic():
-        org = orgs.close_org(org_id=by.org_id, at=at)
+        org = orgs.close_org(org_id=by.org_id, actor=by.actor, at=at)
         record_event(
             actor=by.actor,
             action="orgs.org.closed",
@@ -65,7 +65,7 @@ def reopen_org(*, by: Principal, at: datetime) -> OrgRef:
     the org isn't closing.
     """
     with transaction.atomic():
-        org = orgs.reopen_org(org_id=by.org_id)
+        org = orgs.reopen_org(org_id=by.org_id, actor=by.actor)
         record_event(
             actor=by.actor,
             action="orgs.org.reopened",

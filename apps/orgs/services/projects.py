@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -16,12 +16,11 @@ from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
 from apps.common.text import free_slug, is_slug, make_slug
 from apps.orgs import ruled
 from apps.orgs.errors import ProjectInUse, SlugInUse
+from apps.orgs.labels import check_labels
 from apps.orgs.models import Project
 from apps.orgs.selectors import PROJECT
 from apps.orgs.services.recording import recorder
 
-TAGS_MAX: Final = 20
-TAG_MAX: Final = 40
 _record = recorder("project", PROJECT)
 
 
@@ -40,9 +39,8 @@ def create_project(
     name, wanted = _check_name(name), slug or _suggest_slug(name)
     if not is_slug(wanted):
         raise Invalid.of("slug", "Use 1 to 40 lower-case letters, digits and hyphens.")
-    project = Project(
-        name=name, slug=wanted, tags=_check_tags(tags or []), created_at=at, updated_at=at
-    )
+    kept = check_labels(tags or [], field="tags")
+    project = Project(name=name, slug=wanted, tags=kept, created_at=at, updated_at=at)
     try:
         with transaction.atomic():
             project.save(force_insert=True)
@@ -140,7 +138,7 @@ def _apply(
     if name is not None:
         project.name = _check_name(name)
     if tags is not None:
-        project.tags = _check_tags(tags)
+        project.tags = check_labels(tags, field="tags")
     if archived is not None:
         if archived and project.is_default:
             raise ProjectInUse("The default project cannot be archived.")
@@ -152,14 +150,6 @@ def _check_name(name: str) -> str:
     if not 1 <= len(name) <= 80:
         raise Invalid.of("name", "Use 1 to 80 characters.")
     return name
-
-
-def _check_tags(tags: list[str]) -> list[str]:
-    """Trimmed, each once, in the order given."""
-    kept = list(dict.fromkeys(tag.strip() for tag in tags))
-    if len(kept) > TAGS_MAX or any(not 1 <= len(tag) <= TAG_MAX for tag in kept):
-        raise Invalid.of("tags", f"Use at most {TAGS_MAX} tags of 1 to {TAG_MAX} characters.")
-    return kept
 
 
 def _suggest_slug(name: str) -> str:

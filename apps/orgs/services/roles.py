@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from apps.common.errors import Invalid, NotFound
 from apps.common.etag import NO_PRECONDITION, Precondition, etag_of
@@ -110,10 +111,8 @@ def update_role(
         role.version += 1
         _save(role)
         _give(role, codes)
-        if held - codes:
-            withdraw_beyond(by.actor, at, invited_by__role=role)
-        if codes - held:
-            withdraw_beyond(by.actor, at, role=role)
+        if held != codes:
+            withdraw_beyond(Q(invited_by__role=role) | Q(role=role), by.actor, at)
         old, new = ({field: facts[field] for field in changed} for facts in (before, after))
         _record(role, "updated", by.actor, at, old=old, new=new)
     return role
@@ -140,7 +139,8 @@ def delete_role(
 def _lock(role_id: UUID, expected: Precondition, by: Principal) -> tuple[Role, frozenset[str]]:
     """The role, held, and what it may; raises what a change of it can be refused for.
 
-    Who gives it to somebody holds it too, so nobody gets a role that is being deleted.
+    Who gives it to somebody or invites to it holds it too, so nobody gives a role that is being
+    deleted; who accepts an invitation to it doesn't (see `_check_unused`).
     """
     role = Role.objects.select_for_update(no_key=True).filter(id=role_id, deleted_at=None).first()
     if role is None:
@@ -149,7 +149,7 @@ def _lock(role_id: UUID, expected: Precondition, by: Principal) -> tuple[Role, f
         raise BuiltInRoleStays(f"{role.name} is the same in every organization.")
     expected.check(version_of(role))
     held = frozenset(get_role(role.slug).codes) & MATRIX.keys()  # type: ignore[attr-defined]
-    if missing := sorted(held - by.role_permissions):
+    if missing := sorted(held - by.permissions):
         detail = f"{role.name} may more than you: it has {missing[0]}."
         raise BeyondOwnPower(detail, permission=missing[0])
     return role, held
@@ -165,13 +165,16 @@ def _give(role: Role, codes: frozenset[str]) -> None:
 
 
 def _check_unused(role: Role) -> None:
+    """Nobody is invited to it or has it, looked for in this order: an invitation that is accepted
+    meanwhile makes a member in the same commit, so one of the two is seen.
+    """
+    open_ones = Invitation.objects.filter(role=role, state=Invitation.State.PENDING)
+    emails = list(open_ones.order_by("id").values_list("email", flat=True)[:HOLDERS_NAMED])
     members = Member.objects.filter(role=role, left_at=None).order_by("joined_at", "id")
     names = list(members.values_list("label", flat=True)[: HOLDERS_NAMED + 1])
     if names:
         shown = ", ".join(names[:HOLDERS_NAMED]) + (" and others" * (len(names) > HOLDERS_NAMED))
         raise RoleInUse(f"Give another role first to {shown}.")
-    open_ones = Invitation.objects.filter(role=role, state=Invitation.State.PENDING)
-    emails = list(open_ones.order_by("id").values_list("email", flat=True)[:HOLDERS_NAMED])
     if emails:
         raise RoleInUse(f"An invitation to it is open: {', '.join(emails)}. Revoke it first.")
     _check_leaves_nothing(role, frozenset())

@@ -52,7 +52,9 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 def _context(request: HttpRequest, email: str, facts: dict[str, Any]) -> dict[str, Any]:
     here = urlencode({"next": request.path})
-    is_other = request.user.is_authenticated and request.user.email.lower() != email.lower()
+    is_other = request.user.is_authenticated and not tenants.has_confirmed(
+        user_id=user_id_of(request), email=email
+    )
     return {
         "state": "other_person" if is_other else "open",
         "invitation": facts,

@@ -9,26 +9,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.common.errors import DomainError
+from apps.common.errors import DomainError, NotFound
 from apps.common.htmx import hx_redirect, render_page_or_partial, see_other
 from apps.common.ids import parse_id, public_id
 from apps.common.links import link, said, turn
 from apps.common.pagination import Keyset, paginate
-from apps.orgs import selectors
-from apps.orgs.forms import InviteForm
+from apps.orgs import ruled, selectors
+from apps.orgs.forms import GroupsForm, InviteForm
 from apps.orgs.models import Invitation, Member
-from apps.orgs.pages import command, needs, principal_of, show_refusal
+from apps.orgs.pages import command, needs, post_command, principal_of, show_refusal
 from apps.orgs.permissions import OWNER
 from apps.orgs.principals import Principal
 from apps.orgs.services import invitations, members
+from apps.orgs.services.members import OWNERS
 from apps.orgs.settings_pages import page
 from apps.tenants import proofs
 
-FILTERS: Final = ("q", "role")
+FILTERS: Final = ("q", "role", "group")
 BY_JOINING: Final = Keyset(("joined_at", "id"), descending=False)
 INVITATIONS_SHOWN: Final = 100
+EXAMPLE: Final = '{"groups": ["finance"]}'
 
 
 @require_safe
@@ -43,13 +45,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def invite(request: HttpRequest) -> HttpResponse:
     """Send an invitation; a refusal is shown in the form, with what was typed.
 
-    It gives a role, so on a host that the org brought, where no proof counts, nobody sends one.
+    It gives a role, to oneself at another address too, so it takes a fresh proof.
     """
     by = principal_of(request)
     form = InviteForm(request.POST, roles=_givable(by))
     if form.is_valid():
-        if request.brought_host:  # type: ignore[attr-defined]
-            proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
+        proofs.require(request, f"Invite {form.cleaned_data['email']}", at=timezone.now())
         try:
             invitations.invite(**form.cleaned_data, by=by, at=timezone.now())
         except DomainError as error:
@@ -73,14 +74,14 @@ def _say_invited(request: HttpRequest, email: str) -> None:
 def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
     """The page, or of the list its part; a form that was refused is shown on the page."""
     by, now = principal_of(request), timezone.now()
-    can_invite = by.may("invitations.manage")
+    can_invite, can_see = by.may("invitations.manage"), by.may("invitations.view")
     pending = selectors.list_invitations(state=Invitation.State.PENDING)[:INVITATIONS_SHOWN]
-    ours = selectors.get_mail_domains() if can_invite else frozenset()
+    ours = selectors.get_mail_domains() if can_see else frozenset()
     context = page(
         request,
         "Members",
         **_people(request, by),
-        invitations=[_invitation_row(i, now, ours) for i in pending] if can_invite else [],
+        invitations=[_invitation_row(i, now, ours) for i in pending] if can_see else None,
         roles=[{"slug": slug, "label": label} for slug, label in _givable(by)],
         form=form,
         can_invite=can_invite,
@@ -93,19 +94,25 @@ def _render(request: HttpRequest, form: InviteForm) -> HttpResponse:
 
 def _people(request: HttpRequest, by: Principal) -> dict[str, Any]:
     """A page of the members that the address asks for."""
-    q, role = said(request, "q"), said(request, "role")
+    q, role, group = (said(request, name) for name in FILTERS)
     found = paginate(
-        selectors.list_members(q=q, role=role),
+        selectors.list_members(q=q, role=role, group=group),
         keyset=BY_JOINING,
         after=request.GET.get("after"),
         before=request.GET.get("before"),
     )
+    roles: list[Any] = list(selectors.list_roles())
+    codes = {role.id: frozenset(role.codes) for role in roles}
     return {
-        "members": [_member_row(member, by) for member in found.items],
-        "all_roles": [(role.slug, role.name) for role in selectors.list_roles()],
+        "members": [
+            _member_row(member, by, codes.get(member.role_id, frozenset()))
+            for member in found.items
+        ],
+        "all_roles": [(role.slug, role.name) for role in roles],
         "q": q,
         "role": role,
-        "filtered": bool(q or role),
+        "group": group,
+        "filtered": bool(q or role or group),
         "clear_url": link(request, "orgs:members"),
         "newer_url": turn(request, "before", found.previous, keep=FILTERS),
         "older_url": turn(request, "after", found.next, keep=FILTERS),
@@ -119,20 +126,23 @@ def _givable(by: Principal) -> list[tuple[str, str]]:
     rows = [
         (role.slug, role.name)
         for role in found
-        if by.permissions.issuperset(role.codes) and (role.slug != OWNER or by.may("owners.manage"))
+        if by.permissions.issuperset(role.codes) and (role.slug != OWNER or by.may(OWNERS))
     ]
     return rows[::-1]
 
 
-def _member_row(member: Member, by: Principal) -> dict[str, Any]:
+def _member_row(member: Member, by: Principal, codes: frozenset[str]) -> dict[str, Any]:
+    """A member, of whose role `codes` is what it may: that decides who may overrule them."""
     is_self = member.id == by.member_id
-    may_touch = by.may("members.manage") and (member.role.slug != OWNER or by.may("owners.manage"))
+    outranked = codes <= by.role_permissions and (member.role.slug != OWNER or by.may(OWNERS))
+    may_touch = by.may("members.manage") and outranked
     return {
         "id": public_id(selectors.MEMBER, member.id),
         "name": member.label,
         "email": member.email,
         "role": member.role.slug,
         "role_label": member.role.name,
+        "groups": member.groups,
         "joined_at": member.joined_at,
         "is_self": is_self,
         "can_change": may_touch,
@@ -168,6 +178,60 @@ def set_role(request: HttpRequest, ref: str) -> HttpResponse:
     )
     messages.success(request, f"{member.label} is {member.role.name.lower()} now.")
     return see_other(reverse("orgs:members"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs("members.manage")
+def groups(request: HttpRequest, ref: str) -> HttpResponse:
+    """The groups of one member; a POST sets them."""
+    by, member = principal_of(request), selectors.get_member(parse_id(selectors.MEMBER, ref))
+    if member.left_at is not None:
+        raise NotFound
+    members.check_may_touch(member, by=by)
+    form = GroupsForm(
+        request.POST if request.method == "POST" else None,
+        initial={"groups": ", ".join(member.groups)},
+    )
+    if request.method == "POST" and form.is_valid():
+        proofs.require(request, f"Set the groups of {member.label}", at=timezone.now())
+        if _set_groups(request, member, form):
+            messages.success(request, f"The groups of {member.label} were saved.")
+            return see_other(reverse("orgs:members"))
+    return _render_groups(request, member, form)
+
+
+def _set_groups(request: HttpRequest, member: Member, form: GroupsForm) -> bool:
+    """Whether the groups are now what a valid form says; what refuses them, it says then. What was
+    left as it stood isn't read again: a name with a comma in it can't be written here.
+    """
+    if not form.has_changed():
+        return True
+    new, by = form.cleaned_data["groups"], principal_of(request)
+    try:
+        members.set_member_groups(member_id=member.id, groups=new, by=by, at=timezone.now())
+    except DomainError as error:
+        show_refusal(request, form, error)
+        return False
+    return True
+
+
+def _render_groups(request: HttpRequest, member: Member, form: GroupsForm) -> HttpResponse:
+    """The page of the form; to who can't change what policies go by it only shows."""
+    is_open = ruled.may(principal_of(request))
+    if not is_open:
+        form.fix()
+    public = public_id(selectors.MEMBER, member.id)
+    context = page(
+        request,
+        "Members",
+        below=member.label,
+        member={"id": public, "name": member.label, "role_label": member.role.name},
+        form=form,
+        is_open=is_open,
+        command=post_command(request, f"-X PATCH /v1/members/{public}", EXAMPLE),
+    )
+    status = 422 if form.is_bound else 200
+    return render(request, "orgs/member_groups.html", context, status=status)
 
 
 @require_POST

@@ -145,12 +145,12 @@ def _facts(request: HttpRequest, project: Project) -> dict[str, Any]:
             "updated_at": project.updated_at,
         },
         "can_edit": may("projects.edit"),
-        "danger": _danger(request, project) if may("projects.delete") else None,
+        "danger": _danger(request, project) if may("projects.edit") else None,
         "command": command(request, f"/v1/projects/{project.slug}"),
     }
 
 
-def _danger(request: HttpRequest, project: Project) -> dict[str, str] | None:
+def _danger(request: HttpRequest, project: Project) -> dict[str, Any] | None:
     """What can be done to a project that isn't everybody's fallback."""
     if project.is_default:
         return None
@@ -160,24 +160,26 @@ def _danger(request: HttpRequest, project: Project) -> dict[str, str] | None:
             "text": "It is offered again wherever a project can be chosen.",
             "url": link(request, "orgs:project_restore", project.slug),
             "verb": "Restore project",
+            "asks": False,
         }
     return {
         "title": "Archive project",
         "text": "It is no longer offered for new work. Nothing is lost, and you can restore it.",
         "url": link(request, "orgs:project_archive", project.slug),
         "verb": "Archive project",
+        "asks": True,
     }
 
 
 @require_POST
-@needs("projects.delete")
+@needs("projects.edit")
 def archive(request: HttpRequest, ref: str) -> HttpResponse:
     """Put a project away; it can be restored."""
     return _moved(request, ref, services.archive_project, "archived")
 
 
 @require_POST
-@needs("projects.delete")
+@needs("projects.edit")
 def restore(request: HttpRequest, ref: str) -> HttpResponse:
     """Bring an archived project back."""
     return _moved(request, ref, services.restore_project, "restored")

@@ -82,7 +82,6 @@ def danger(request: HttpRequest) -> HttpResponse:
         org={"name": org.name, "slug": org.slug},
         grace_days=GRACE.days,
         counts=count_overview(),
-        can_close=True,
         form=form,
     )
     status = 422 if form.is_bound else 200

@@ -193,6 +193,7 @@ SETTINGS: Final = [example("The settings", _SETTINGS)]
 SETTINGS_CHANGE: Final = [
     example("Two people", {"two_person": True}, request=True),
     example("The settings", {**_SETTINGS, "two_person": True, "approval_id": None}),
+    example(_WAITS, {**_SETTINGS, "two_person": True, "approval_id": _APPROVAL_ID}, status=202),
 ]
 DECISIONS: Final = [example("A page", {"results": [_DECISION], "next": None})]
 DECISION: Final = [example("A decision", {**_DECISION, "input": INVOKE})]

@@ -338,12 +338,13 @@ class SettingsView(OrgView):
         operation_id="policies_change_settings",
         tags=["policies"],
         request=s.SettingsChange,
-        responses={200: s.SettingsAnswer},
+        responses={200: s.SettingsAnswer, 202: s.SettingsAnswer},
         examples=examples.SETTINGS_CHANGE,
     )
     def patch(self, request: Request) -> Response:
         """Change what holds for all policies. Where two people are wanted for what decides, the
-        default answer and that setting itself wait for the second; the rest is changed at once.
+        default answer and that setting itself wait for the second, and the answer is 202 with the
+        approval; the rest is changed at once.
         """
         done = services.change_settings(
             fields=self.read(s.SettingsChange),
@@ -352,7 +353,8 @@ class SettingsView(OrgView):
             at=timezone.now(),
         )
         approval = public_id(APPROVAL, done.approval.id) if done.approval else None
-        return Response({**s.SettingsRead(done.head).data, "approval_id": approval})
+        answer = {**s.SettingsRead(done.head).data, "approval_id": approval}
+        return Response(answer, status=202 if approval else 200)
 
 
 def _policy(view: OrgView, ref: str, *, status: int = 200) -> Response:

@@ -18,7 +18,14 @@ from apps.policies.engine import flaws, reading
 from apps.policies.engine.combining import combine
 from apps.policies.engine.samples import SAMPLES
 from apps.policies.engine.strikes import Standing
-from apps.policies.engine.types import Flaw, Opinion, TestOutcome, Text, Verdict
+from apps.policies.engine.types import (
+    Flaw,
+    Opinion,
+    PolicyEngineUnavailable,
+    TestOutcome,
+    Text,
+    Verdict,
+)
 
 POLICY_FILE: Final = "policy.rego"
 TESTS_FILE: Final = "tests.rego"
@@ -27,19 +34,22 @@ TESTS_FILE: Final = "tests.rego"
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why there is no document, in words. `is_by_text` if the text alone is to blame for its
-    running out of time or memory; `flaw` where the engine names a place in it.
+    running out of time or memory; `flaw` where the engine names a place in it. `is_for_now` if the
+    text has nothing to do with it: the engine is away, or has no time.
     """
 
     words: str
     is_by_text: bool = False
     flaw: Flaw | None = None
+    is_for_now: bool = False
 
 
 Answer = Object | Failure
 """The document of one text (see `reading`), or why there is none."""
 
-_ASIDE: Final = Failure(
-    "It was put aside for a while: it, or another new policy of yours, took too long before."
+_ASIDE: Final = Failure("It was put aside for a while: it took too long before.")
+_ASIDE_WITH_OTHERS: Final = Failure(
+    "It was put aside for a while: other new policies of yours took too long.", is_for_now=True
 )
 _UNWRITABLE: Final = Failure("The call can't be written as JSON.")
 
@@ -69,7 +79,7 @@ class Evaluator(Protocol):
     ) -> Mapping[str, bool | Failure]:
         """Whether each named test passed."""
 
-    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw]:
+    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw] | Failure:
         """What the evaluator itself has against a text, beyond what its evaluation shows."""
 
 
@@ -98,11 +108,12 @@ class RegoEngine:
         facts = self._facts(POLICY_FILE, rego)
         if isinstance(facts, Failure):
             return [_flaw(facts)]
-        return (
-            flaws.of_policy(facts)
-            or self._evaluator.compile(self._org, rego)
-            or self._flaws_on_examples(rego, facts)
-        )
+        if found := flaws.of_policy(facts):
+            return found
+        found_by_engine = self._evaluator.compile(self._org, rego)
+        if isinstance(found_by_engine, Failure):
+            return [_flaw(found_by_engine)]
+        return found_by_engine or self._flaws_on_examples(rego, facts)
 
     def find_test_flaws(self, tests: str) -> Sequence[Flaw]:
         """Why this text can't be a policy's tests; nothing if it can."""
@@ -115,7 +126,7 @@ class RegoEngine:
             return [_not_run(f"The policy can't be evaluated. {flaws.in_words(found[0])}")]
         facts = self._facts_of_tests(tests)
         if isinstance(facts, Failure):
-            return [_not_run(facts.words)]
+            return [_not_run(_blamed(facts).words)]
         if found := flaws.of_tests(facts):
             return [_not_run(flaws.in_words(found[0]))]
         return self._run(rego, tests, flaws.test_names(facts))
@@ -125,12 +136,20 @@ class RegoEngine:
             written = json.dumps(document, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
             return [_UNWRITABLE] * len(texts)
-        asked = [t for t in texts if not self._standing.is_aside(self._org, t.digest)]
+        aside = {t.digest: failure for t in texts if (failure := self._find_aside(t.digest))}
+        asked = [text for text in texts if text.digest not in aside]
         answers = self._evaluator.documents(self._org, asked, written) if asked else ()
-        found = {t.digest: answer for t, answer in zip(asked, answers, strict=True)}
+        found = {text.digest: answer for text, answer in zip(asked, answers, strict=True)}
         for digest, answer in found.items():
             self._learn(digest, answer)
-        return [found.get(text.digest, _ASIDE) for text in texts]
+        found.update(aside)
+        return [found[text.digest] for text in texts]
+
+    def _find_aside(self, digest: str) -> Failure | None:
+        """Why a text isn't asked for a while, if so."""
+        if self._standing.is_to_blame(self._org, digest):
+            return _ASIDE
+        return _ASIDE_WITH_OTHERS if self._standing.is_aside(self._org, digest) else None
 
     def _learn(self, digest: str, answer: Answer) -> None:
         if not isinstance(answer, Failure):
@@ -161,8 +180,8 @@ class RegoEngine:
     def _facts(self, name: str, rego: str) -> Answer:
         """What a text consists of; to read it may take too long, too."""
         digest = draft(rego).digest
-        if self._standing.is_aside(self._org, digest):
-            return _ASIDE
+        if aside := self._find_aside(digest):
+            return aside
         facts = self._reader.facts(self._org, name, rego)
         if isinstance(facts, Failure) and facts.is_by_text:
             self._standing.failed(self._org, digest)
@@ -170,11 +189,15 @@ class RegoEngine:
 
     def _run(self, rego: str, tests: str, names: Sequence[str]) -> Sequence[TestOutcome]:
         digest = draft(f"{rego}\n{tests}").digest
-        if self._standing.is_aside(self._org, digest):
-            return [_not_run(_ASIDE.words)]
+        if aside := self._find_aside(digest):
+            return [_not_run(_blamed(aside).words)]
         outcomes = self._evaluator.outcomes(self._org, rego, tests, names)
-        for outcome in outcomes.values():
-            self._learn(digest, outcome if isinstance(outcome, Failure) else {})
+        failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
+        blamed = [failure for failure in failures if failure.is_by_text]
+        if blamed or len(failures) < len(outcomes):
+            self._learn(digest, blamed[0] if blamed else {})
+        for failure in failures:
+            _blamed(failure)
         return [_outcome(name, outcomes[name]) for name in names]
 
 
@@ -185,12 +208,19 @@ def draft(rego: str) -> Text:
 
 def _opinion(text: Text, answer: Answer) -> Opinion:
     if isinstance(answer, Failure):
-        return reading.unavailable(text, answer.words)
+        return reading.unavailable(text, answer.words, is_for_now=answer.is_for_now)
     return reading.opinion_of(text, answer)
 
 
+def _blamed(failure: Failure) -> Failure:
+    """A failure that the text is to blame for; raises PolicyEngineUnavailable for any other."""
+    if failure.is_for_now:
+        raise PolicyEngineUnavailable(f"{failure.words} Nothing was changed; try again.")
+    return failure
+
+
 def _flaw(failure: Failure) -> Flaw:
-    return failure.flaw or Flaw(1, 1, failure.words)
+    return _blamed(failure).flaw or Flaw(1, 1, failure.words)
 
 
 def _not_run(message: str) -> TestOutcome:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 from apps.common.json import Object
 from apps.policies.engine.asking import Answer, Failure, failure_of
 from apps.policies.engine.pool import NoChildError, Pool
-from apps.policies.engine.process import Child, ChildFailure
+from apps.policies.engine.process import LONG, Child, ChildFailure
 from apps.policies.engine.types import Flaw, Text
 
 READING_SECONDS: Final = 2.0
@@ -24,10 +23,10 @@ _WORDS: Final = {
     "garbage": "The engine's answer can't be read.",
 }
 _BY_TEXT: Final = {"late", "died"}
-NO_CHILD: Final = Failure("The engine isn't there, or has no time.")
-NOT_REACHED: Final = Failure("It was not evaluated: another policy took all the time.")
-
-Ask = Callable[[Child, float], Any]
+NO_CHILD: Final = Failure("The engine isn't there, or has no time.", is_for_now=True)
+NOT_REACHED: Final = Failure(
+    "It was not evaluated: another policy took all the time.", is_for_now=True
+)
 
 
 class Children:
@@ -58,23 +57,29 @@ class Children:
         self, org: Hashable, rego: str, tests: str, names: Sequence[str]
     ) -> Mapping[str, bool | Failure]:
         request = {"op": "test", "rego": rego, "tests": tests, "names": list(names)}
-        found = self._ask_once(org, request, "outcomes", seconds=self._seconds)
+        found = self._ask_once(org, request, "outcomes", seconds=self._seconds, long=LONG)
         if isinstance(found, Failure):
             return dict.fromkeys(names, found)
         return {name: _outcome(found.get(name)) for name in names}
 
     def facts(self, org: Hashable, name: str, rego: str) -> Answer:
         request = {"op": "inspect", "name": name, "rego": rego}
-        return self._ask_once(org, request, "facts", seconds=READING_SECONDS)
+        return self._ask_once(org, request, "facts", seconds=READING_SECONDS, long=READING_LONG)
 
-    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw]:
+    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw] | Failure:
         """Nothing more: regorus checks when it evaluates."""
         return ()
 
-    def _ask_once(self, org: Hashable, request: Object, key: str, *, seconds: float) -> Answer:
+    def _ask_once(
+        self, org: Hashable, request: Object, key: str, *, seconds: float, long: float
+    ) -> Answer:
         """One question about a text, answered by an object under `key`."""
+
+        def ask(child: Child, until: float) -> Object:
+            return child.ask(request, until=until, long=long)
+
         try:
-            answer: Object = self._pool.use(org, partial(_ask, request), seconds=seconds)
+            answer = self._pool.use(org, ask, seconds=seconds)
         except NoChildError:
             return NO_CHILD
         except ChildFailure as failure:
@@ -92,10 +97,6 @@ def _load(child: Child, texts: Sequence[Text], missing: Sequence[str], until: fl
                 child.ask(request, until=until, long=READING_LONG)
             except ChildFailure as failure:
                 raise ChildFailure(failure.why, at) from None
-
-
-def _ask(request: Object, child: Child, until: float) -> Object:
-    return child.ask(request, until=until, long=READING_LONG)
 
 
 def _several(answers: Any, number: int) -> Sequence[Answer]:
@@ -120,11 +121,11 @@ def _outcome(outcome: Any) -> bool | Failure:
             return passed
         case {"error": str(message)}:
             return failure_of(message)
-    return Failure(_WORDS["garbage"])
+    return Failure(_WORDS["garbage"], is_for_now=True)
 
 
 def _failure(failure: ChildFailure, *, is_here: bool) -> Failure:
     is_by_text = failure.why in _BY_TEXT
     if is_by_text and not is_here:
         return NOT_REACHED
-    return Failure(_WORDS[failure.why], is_by_text=is_by_text)
+    return Failure(_WORDS[failure.why], is_by_text=is_by_text, is_for_now=not is_by_text)

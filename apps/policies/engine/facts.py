@@ -10,17 +10,23 @@ from typing import Any
 
 Json = dict[str, Any]
 
+_REFERENCES = {"Var", "RefDot", "RefBrack"}
+_STRINGS = {"String", "RawString"}
+
 
 def facts_of(module: Json) -> Json:
-    """Package, imports, rules, calls and uses of `data`, each with line and column."""
+    """Package, imports, rules, calls and uses of `data`, each with line and column; package and
+    imports as they are written, too.
+    """
     tree = module["ast"]
     found = Findings(module["source"]["contents"].encode())
     return {
         "package": {
             "name": _dotted(tree["package"]["refr"]),
+            "written": found.written(tree["package"]["span"]),
             "at": _start(tree["package"]["refr"]),
         },
-        "imports": [{"name": _dotted(i["refr"]), "at": _start(i["refr"])} for i in tree["imports"]],
+        "imports": [found.imported(each) for each in tree["imports"]],
         "rules": [found.rule(rule) for rule in tree["rules"]],
         "calls": found.calls,
         "data": found.data,
@@ -35,6 +41,17 @@ class Findings:
         self.calls: list[Json] = []
         self.data: list[list[int]] = []
 
+    def imported(self, imported: Json) -> Json:
+        """What is imported, and the name that it has in the text."""
+        name = _dotted(imported["refr"])
+        renamed = imported.get("as")
+        return {
+            "name": name,
+            "written": self.written(imported["span"]),
+            "as": self.written(renamed) if renamed else name.rpartition(".")[2],
+            "at": _start(imported["refr"]),
+        }
+
     def rule(self, rule: Json) -> Json:
         """A rule's name, its kind, its parameters where it is a function, and whom it mentions."""
         ((kind, body),) = rule.items()
@@ -43,10 +60,12 @@ class Findings:
             ((kind, head),) = body["head"].items()
         parts = [*_indexes(head["refr"]), {n: v for n, v in head.items() if n != "refr"}]
         parameters = head.get("args") or []
-        mentioned, local = set[str](), _variables(parameters)
+        mentioned, local, found_before = set[str](), _variables(parameters), len(self.calls)
         for node in _nodes([*parts, body.get("bodies")]):
             self._note(node, mentioned)
             local |= self._declared(node)
+        for call in self.calls[found_before:]:
+            call["is_of_variable"] = call["name"].partition(".")[0] in local
         return {
             "name": _dotted(head["refr"]),
             "kind": kind,
@@ -64,9 +83,13 @@ class Findings:
             self._call(call["fcn"], len(call["params"]))
         for replaced in node.get("with_mods") or ():
             self._call(replaced["refr"], None)
+            if not _REFERENCES.isdisjoint(replaced["as"]):
+                self._call(replaced["as"], None)
 
     def _call(self, function: Json, arity: int | None) -> None:
-        """A function that is called, or one that is replaced by `with` and has no arguments."""
+        """A function that is called; or one side of a `with`, which may be one: `f as http.send`
+        calls it wherever `f` is called. That has no arguments.
+        """
         self.calls.append({"name": _dotted(function), "arity": arity, "at": _start(function)})
 
     def _declared(self, node: Json) -> set[str]:
@@ -76,12 +99,12 @@ class Findings:
         if isinstance(some := node.get("SomeIn"), dict):
             return _variables([some["key"], some["value"]])
         if isinstance(some := node.get("SomeVars"), dict):
-            return {self._word(span) for span in some["vars"]}
+            return {self.written(span) for span in some["vars"]}
         if isinstance(every := node.get("Every"), dict):
-            return {self._word(span) for span in (every["key"], every["value"]) if span}
+            return {self.written(span) for span in (every["key"], every["value"]) if span}
         return set()
 
-    def _word(self, span: Json) -> str:
+    def written(self, span: Json) -> str:
         return self._source[span["start"] : span["end"]].decode()
 
 
@@ -102,7 +125,9 @@ def _nodes(tree: Any) -> Iterator[Json]:
 
 
 def _dotted(node: Json) -> str:
-    """`a.b.c` of a reference; what is in brackets and no name is left out."""
+    """`a.b.c` of a reference; what is in brackets and no name is left out. It begins with a dot
+    where it refers into something that has no name.
+    """
     parts: list[str] = []
     while True:
         ((kind, value),) = node.items()
@@ -111,9 +136,9 @@ def _dotted(node: Json) -> str:
         elif kind == "Var":
             return ".".join([value["value"], *reversed(parts)])
         elif kind != "RefBrack":
-            return ".".join(reversed(parts))
-        elif "String" in value["index"]:
-            parts.append(value["index"]["String"]["value"])
+            return ".".join(["", *reversed(parts)])
+        elif not _STRINGS.isdisjoint(value["index"]):
+            parts.append(next(iter(value["index"].values()))["value"])
         node = value["refr"]
 
 

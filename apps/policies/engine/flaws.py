@@ -6,7 +6,7 @@ The engine's child says what a text consists of (`child.facts_of`); nothing here
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from apps.common.json import Object
@@ -57,7 +57,7 @@ def of_policy(facts: Object) -> Sequence[Flaw]:
             at(place, "A policy sees no `data`, only `input` and its own rules, by their names.")
             for place in facts["data"]
         ),
-        *_of_calls(facts, is_whole=True),
+        *_of_calls(facts),
         *_of_recursion(facts["rules"]),
         *_of_answer(facts["rules"]),
     ]
@@ -65,11 +65,18 @@ def of_policy(facts: Object) -> Sequence[Flaw]:
 
 
 def of_tests(facts: Object) -> Sequence[Flaw]:
-    """What a policy's tests must not hold; they see the policy as `data.mandate`."""
+    """What a policy's tests must not hold; of `data` they see the policy, by its import.
+
+    On an OPA server the texts of all orgs are `data`.
+    """
     found = [
         *_of_package(facts["package"], "mandate_test"),
         *_of_imports(facts["imports"], (*_IMPORTS, "data.mandate")),
-        *_of_calls(facts, is_whole=False),
+        *(
+            at(place, "Tests see no `data`: write `import data.mandate`, then `mandate`.")
+            for place in facts["data"]
+        ),
+        *_of_calls(facts, others=[i["as"] for i in facts["imports"] if _is_of_policy(i)]),
         *_of_recursion(facts["rules"]),
     ]
     if not test_names(facts):
@@ -84,33 +91,57 @@ def test_names(facts: Object) -> Sequence[str]:
 
 
 def _of_package(package: Object, wanted: str) -> Iterator[Flaw]:
+    """It is written as `opa.moved` finds it: OPA would have any other among the texts of all."""
     if package["name"] != wanted:
         yield at(package["at"], f"The package must be `{wanted}`.")
+    elif package["written"].split() != ["package", wanted]:
+        yield at(package["at"], f"Write `package {wanted}` on one line.")
 
 
 def _of_imports(imports: Iterable[Object], allowed: Sequence[str]) -> Iterator[Flaw]:
     for found in imports:
         if not any(found["name"] == a or found["name"].startswith(f"{a}.") for a in allowed):
             yield at(found["at"], f"`{found['name']}` can't be imported here.")
+        elif _is_of_policy(found) and found["name"] not in found["written"]:
+            yield at(found["at"], f"Write it as `import {found['name']}`.")
 
 
-def _of_calls(facts: Object, *, is_whole: bool) -> Iterator[Flaw]:
+def _is_of_policy(imported: Object) -> bool:
+    return f"{imported['name']}.".startswith("data.mandate.")
+
+
+def _of_calls(facts: Object, others: Sequence[str] = ()) -> Iterator[Flaw]:
     """Calls of what is refused or not there: the engine finds those only when it comes by.
 
-    A text that isn't whole may call functions of another one.
+    Only what is known passes, since an OPA server may have functions that nobody judged. What
+    begins with one of `others` is of another text.
     """
     own = {r["name"]: r["arity"] for r in facts["rules"] if r["arity"] is not None}
+    arities = {**SUPPORTED, **own}
+    values = {"", "input", "data", *map(_base, facts["rules"])}
+    values.update(imported["as"] for imported in facts["imports"])
     for call in facts["calls"]:
         name, arity = call["name"], call["arity"]
-        if name in own:
-            message = _of_arity(name, arity, own[name])
-        elif name in SUPPORTED:
-            message = _of_arity(name, arity, SUPPORTED[name])
+        if name in arities:
+            message = _of_arity(name, arity, arities[name])
+        elif arity is None:
+            message = objection(name) or _of_value(call, values)
         else:
-            is_unknown = is_whole and arity is not None
-            message = objection(name) or (f"There is no function `{name}`." if is_unknown else "")
+            is_there = _base(call) in others
+            message = objection(name) or ("" if is_there else f"There is no function `{name}`.")
         if message:
             yield at(call["at"], message)
+
+
+def _of_value(call: Object, values: Container[str]) -> str:
+    """One side of a `with` that is no function: a name, or a way from a value that is there."""
+    is_there = call["is_of_variable"] or "." not in call["name"] or _base(call) in values
+    return "" if is_there else f"There is no `{call['name']}` here."
+
+
+def _base(named: Object) -> str:
+    name: str = named["name"]
+    return name.partition(".")[0]
 
 
 def _of_arity(name: str, arity: int | None, wanted: int) -> str:
@@ -125,7 +156,7 @@ def _of_recursion(rules: Iterable[Object]) -> Iterator[Flaw]:
     uses: dict[str, set[str]] = {}
     places: dict[str, Any] = {}
     for rule in rules:
-        name = rule["name"].partition(".")[0]
+        name = _base(rule)
         places.setdefault(name, rule["at"])
         is_default = rule["kind"] == "Default"
         uses.setdefault(name, set()).update([] if is_default else rule["uses"])

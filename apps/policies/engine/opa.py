@@ -40,15 +40,17 @@ KNOWN: Final = 1000
 HEALTH_SECONDS: Final = 0.04
 _NAMES: Final = re.compile(
     r"""("(?:\\.|[^"\\\n])*" | `[^`]*` | \#[^\n]*)   # strings and comments stay as they are
-      | \b(package\s+)(mandate\w*)
-      | \bdata\.(mandate)\b""",
+      | (?<!\.)\b(package\s+)(mandate\w*)
+      | (?<!\.)\bdata\.(mandate)\b""",
     re.VERBOSE,
 )
-LATE: Final = Failure("OPA didn't answer in time.")
+LATE: Final = Failure("OPA didn't answer in time.", is_for_now=True)
 LATE_BY_TEXT: Final = Failure("It doesn't come to an end in time.", is_by_text=True)
 ANSWER: Final = Path(__file__).with_name("answer.rego").read_text()
-NOT_REACHED: Final = Failure("OPA can't be reached in time, or its answer can't be read.")
-NOT_THERE: Final = Failure("OPA gave no document.")
+NOT_REACHED: Final = Failure(
+    "OPA can't be reached in time, or its answer can't be read.", is_for_now=True
+)
+NOT_THERE: Final = Failure("OPA gave no document.", is_for_now=True)
 
 
 class OpaServer:
@@ -81,14 +83,14 @@ class OpaServer:
         finally:
             self._forget(digest)
 
-    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw]:
+    def compile(self, org: Hashable, rego: str) -> Sequence[Flaw] | Failure:
         """What OPA's own compiler says: it knows types, and variables before it meets them."""
         try:
             self._send(draft(rego).digest, {"policy": rego, "answer": ANSWER})
         except RefusedError as error:
-            return _flaws(error) or [Flaw(1, 1, NOT_REACHED.words)]
+            return _flaws(error) or NOT_REACHED
         except NotReachedError as error:
-            return [Flaw(1, 1, self._failure(error).words)]
+            return self._failure(error)
         return []
 
     def _document(self, org: Hashable, text: Text, body: bytes) -> Answer:

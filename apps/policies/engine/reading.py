@@ -40,10 +40,11 @@ def opinion_of(text: Text, document: object) -> Opinion:
         return unavailable(text, str(error))
 
 
-def unavailable(text: Text, flaw: str) -> Opinion:
+def unavailable(text: Text, flaw: str, *, is_for_now: bool = False) -> Opinion:
     """The opinion of a policy that couldn't be asked, or didn't answer as it must."""
     reason = f"The policy “{text.name}” could not be evaluated."
-    return Opinion(text, "unavailable", (reason,), flaw=json.kept_text(flaw))
+    kept = json.kept_text(flaw)
+    return Opinion(text, "unavailable", (reason,), flaw=kept, is_for_now=is_for_now)
 
 
 def read(text: Text, document: object) -> Opinion:

@@ -29,19 +29,19 @@ _CONTEXT: Final[Object] = {
 }
 
 INVOKE: Final[Object] = {
-    "subject": {"type": "user", "id": "mem_example", "role": "member", "groups": []},
+    "subject": {"type": "user", "id": "mem_example", "role": "member", "groups": ["support"]},
     "action": {"name": "agent.invoke"},
     "resource": _RESOURCE,
     "context": _CONTEXT,
 }
 CALL: Final[Object] = {
-    "subject": {"type": "agent", "id": "agt_example", "role": "agent", "groups": []},
+    "subject": {"type": "agent", "id": "agt_example", "role": "member", "groups": []},
     "action": {"name": "agent.call"},
     "resource": _RESOURCE,
     "context": {**_CONTEXT, "depth": 1, "caller": "concierge", "lineage": ["concierge"]},
 }
 TOOL: Final[Object] = {
-    "subject": {"type": "agent", "id": "agt_example", "role": "agent", "groups": []},
+    "subject": {"type": "agent", "id": "agt_example", "role": "member", "groups": []},
     "action": {"name": "tool.call"},
     "resource": {
         "agent": "researcher",

@@ -62,7 +62,11 @@ class Standing:
 
     def is_aside(self, org: Hashable, digest: str) -> bool:
         is_new = digest not in self._answered
-        return self._texts.is_aside((org, digest)) or (is_new and self._orgs.is_aside(org))
+        return self.is_to_blame(org, digest) or (is_new and self._orgs.is_aside(org))
+
+    def is_to_blame(self, org: Hashable, digest: str) -> bool:
+        """Whether it is aside for what it did itself, and not only with the org's others."""
+        return self._texts.is_aside((org, digest))
 
     def failed(self, org: Hashable, digest: str) -> None:
         """The text ran out of time or memory."""

@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from apps.common.errors import Unavailable
 from apps.common.json import Object
 
 Result = Literal["allow", "deny", "require_approval", "unavailable"]
+
+
+class PolicyEngineUnavailable(Unavailable):
+    """A text couldn't be judged or tested for now, which is no flaw of it."""
+
+    code = "policy_engine_unavailable"
+    title = "The policy engine doesn't answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +56,16 @@ class Obligations:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one policy says by itself. `flaw` tells its author why it is unavailable."""
+    """What one policy says by itself. `flaw` tells its author why it is unavailable; `is_for_now`
+    if that isn't the text's doing, so that it may say something when it is asked again.
+    """
 
     text: Text
     result: Result
     reasons: tuple[str, ...] = ()
     obligations: Obligations = field(default_factory=Obligations)
     flaw: str = ""
+    is_for_now: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,10 @@ class TestOutcome:
 
 
 class Engine(Protocol):
-    """Evaluates Rego. Two do: child processes with regorus, and an OPA server."""
+    """Evaluates Rego. Two do: child processes with regorus, and an OPA server.
+
+    All but `evaluate` raise PolicyEngineUnavailable where there is no saying.
+    """
 
     def evaluate(self, texts: Sequence[Text], document: Object) -> Verdict:
         """Ask each text alone and combine what they say. Never raises: what fails is

@@ -46,7 +46,7 @@ class Activation:
 
 
 def run_tests(version: OrgPolicy) -> Sequence[TestOutcome]:
-    """Run a version's own tests; none for a version that has none."""
+    """Run a version's own tests, if it has some. Raises PolicyEngineUnavailable."""
     if not version.tests:
         return ()
     return get_engine().run_tests(version.rego_text, version.tests)
@@ -55,7 +55,7 @@ def run_tests(version: OrgPolicy) -> Sequence[TestOutcome]:
 def check_tests(*, policy_id: UUID, actor: Actor, at: datetime) -> Sequence[TestOutcome]:
     """Run the tests of the version that is on its way; if all pass, it is tested.
 
-    Raises NotFound, PolicyStateConflict where there is none.
+    Raises NotFound, PolicyStateConflict where there is none, PolicyEngineUnavailable.
     """
     version = _on_its_way(policy_id)
     outcomes = run_tests(version)
@@ -78,8 +78,8 @@ def activate_policy(
     """Have the version that is on its way decide from the commit on, in the place of the active
     one; or, where the org wants two people for that, ask for the second.
 
-    Its tests run first. Raises NotFound, PolicyStateConflict, PolicyTestsFailed, and
-    PreconditionFailed if the newest isn't the version that was read.
+    Its tests run first. Raises NotFound, PolicyStateConflict, PolicyTestsFailed,
+    PolicyEngineUnavailable, and PreconditionFailed if the newest isn't the version that was read.
     """
     version = _on_its_way(policy_id, read_version)
     outcomes = run_tests(version) if version.status == PolicyStatus.DRAFT else ()

@@ -20,7 +20,7 @@ from apps.common.ids import parse_id, public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
 from apps.policies.bundles import POLICY, obligations_as_json, obligations_of_json
-from apps.policies.decisions import DECISION, whole_document
+from apps.policies.decisions import DECISION, kept_since, whole_document
 from apps.policies.engine import get_engine
 from apps.policies.engine.asking import draft
 from apps.policies.engine.combining import combine
@@ -29,6 +29,7 @@ from apps.policies.models import Backtest, Decision, Scope
 from apps.policies.questions import RUN
 from apps.policies.selectors import list_attachments
 from apps.policies.services.policies import check
+from apps.tenants.services import activity
 
 BACKTEST: Final = "pbt"
 MOST: Final = 5_000
@@ -91,11 +92,12 @@ class Work:
     text: Text
     policy_id: UUID | None
     covers: Covers
+    kept_since: datetime
 
     @classmethod
-    def of(cls, backtest: Backtest) -> Work:
+    def of(cls, backtest: Backtest, at: datetime) -> Work:
         text, policy_id = draft(backtest.rego_text), backtest.policy_id
-        return cls(get_engine(), text, policy_id, _covers(policy_id))
+        return cls(get_engine(), text, policy_id, _covers(policy_id), kept_since(at))
 
 
 def start_backtest(
@@ -109,7 +111,7 @@ def start_backtest(
 ) -> Backtest:
     """Ask a text about the calls of so many days. What takes longer than that goes on in a job.
 
-    Raises Invalid, RegoInvalid.
+    Raises Invalid, RegoInvalid, PolicyEngineUnavailable.
     """
     if not 1 <= days <= DAYS_MAX:
         raise Invalid.of("days", f"Use 1 to {DAYS_MAX} days.")
@@ -130,12 +132,13 @@ def get_backtest(ref: str) -> Backtest:
     rows = Backtest.objects.select_related("policy", "created_by")
     found = rows.filter(id=parse_id(BACKTEST, ref)).first()
     if found is None:
-        raise NotFound("There is no such backtest; they are kept for 30 days.")
+        raise NotFound("There is no such backtest; they are kept for 30 days at most.")
     return found
 
 
 def go_on(*, backtest_id: UUID, at: datetime, seconds: float = A_JOB) -> Backtest:
-    """Look at further decisions for so long; where there are more, a job goes on.
+    """Look at further decisions for so long; where there are more, a job goes on. It goes on later
+    where the engine doesn't answer: what wasn't asked would be no change.
 
     What was found is kept part by part, and no transaction is open while the text is asked: it
     would hold up the checkpoints of every org. Who comes to keep a part that somebody else has kept
@@ -143,38 +146,48 @@ def go_on(*, backtest_id: UUID, at: datetime, seconds: float = A_JOB) -> Backtes
     """
     until = time.monotonic() + seconds
     backtest = Backtest.objects.get(id=backtest_id)
-    work = Work.of(backtest)
+    work = Work.of(backtest, at)
     while backtest.status == Backtest.Status.RUNNING and time.monotonic() < until:
         before, backtest.worked_at = backtest.reached_id, at
-        _look(backtest, work, until=until, at=at)
+        is_answered = _look(backtest, work, until=until, at=at)
         if not _keep(backtest, before):
             return Backtest.objects.get(id=backtest_id)
+        if not is_answered:
+            activity.due_at(org_id=backtest.org_id, at=at + _PATIENCE + timedelta(seconds=1))
+            return backtest
     if backtest.status == Backtest.Status.RUNNING:
         enqueue("policies.go_on_backtest", backtest_id=str(backtest.id))
     return backtest
 
 
 def sweep_backtests(at: datetime) -> None:
-    """The sweeper's step: wake those that a lost message left lying, forget those that are old."""
+    """The sweeper's step: wake those that a lost message left lying, and forget those that are
+    older than a document may be.
+    """
     lying = Backtest.objects.filter(status=Backtest.Status.RUNNING, worked_at__lt=at - _PATIENCE)
     for backtest_id in lying.values_list("id", flat=True)[:10]:
         enqueue("policies.go_on_backtest", backtest_id=str(backtest_id))
-    old = Backtest.objects.filter(created_at__lt=at - KEPT).order_by("created_at", "id")
+    old = Backtest.objects.filter(created_at__lt=max(at - KEPT, kept_since(at)))
+    old = old.order_by("created_at", "id")
     if batch := list(old.values_list("id", flat=True)[:100]):
         Backtest.objects.filter(id__in=batch).delete()
 
 
-def _look(backtest: Backtest, work: Work, *, until: float, at: datetime) -> None:
-    """Ask about the next decisions, as many as are kept together, until it is late."""
+def _look(backtest: Backtest, work: Work, *, until: float, at: datetime) -> bool:
+    """Ask about the next decisions, as many as are kept together, until it is late; whether the
+    engine answered.
+    """
     part = list(_next(backtest))
     for decision in part:
         if time.monotonic() >= until:
-            return
-        _ask(backtest, decision, work)
+            return True
+        if not _ask(backtest, decision, work):
+            return False
         backtest.reached_at, backtest.reached_id = decision.at, decision.id
     backtest.is_cut = backtest.evaluated + backtest.without_input >= MOST
     if backtest.is_cut or len(part) < _PART:
         backtest.status, backtest.finished_at = Backtest.Status.DONE, at
+    return True
 
 
 def _keep(backtest: Backtest, before: UUID | None) -> bool:
@@ -199,22 +212,26 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
     return rows.order_by("-at", "-id")[:_PART]
 
 
-def _ask(backtest: Backtest, decision: Decision, work: Work) -> None:
+def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
+    """Whether there was an answer, or no question."""
     kept = getattr(decision, "kept", None)
-    if kept is None:
+    if kept is None or decision.at < work.kept_since:
         backtest.without_input += 1
-        return
+        return True
     document = whole_document(kept)
     if not work.covers(decision, document):
-        return
-    backtest.evaluated += 1
+        return True
     (opinion,) = work.engine.evaluate([work.text], document).opinions
+    if opinion.is_for_now:
+        return False
+    backtest.evaluated += 1
     verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
     was = said_then(decision)
     if (verdict.result, verdict.obligations) != (was.result, was.obligations):
         backtest.changed_count += 1
         if len(backtest.changed) < LISTED:
             backtest.changed.append(Change(decision, was, verdict).as_json())
+    return True
 
 
 def said_then(decision: Decision) -> Said:

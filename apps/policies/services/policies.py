@@ -58,7 +58,7 @@ def create_policy(
 ) -> OrgPolicy:
     """Write a policy's first version, a draft. Attached or not, it counts once it is active.
 
-    Raises Invalid, RegoInvalid with the place of each flaw.
+    Raises Invalid, RegoInvalid with the place of each flaw, PolicyEngineUnavailable.
     """
     says = {"name": name, "purpose": purpose, "rego_text": rego_text, "tests": tests}
     checked = check(says)
@@ -138,7 +138,7 @@ def find_retirement(approval: Approval) -> Change:
 
 def check(says: Mapping[str, str]) -> dict[str, str]:
     """What a version would say, tidied, if it can be taken: the text read, compiled and evaluated
-    on examples. Raises Invalid, RegoInvalid.
+    on examples. Raises Invalid, RegoInvalid, PolicyEngineUnavailable.
     """
     found = _tidy(says)
     if "name" in found and not 1 <= len(found["name"]) <= NAME_MAX:

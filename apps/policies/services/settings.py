@@ -12,19 +12,18 @@ from django.db import transaction
 from apps.approvals.models import Approval
 from apps.common.actors import Actor
 from apps.common.errors import Invalid
-from apps.common.json import Object
+from apps.orgs.services.recording import HasId
 from apps.policies.models import KEEP_INPUTS_MAX, DefaultAnswer, PolicyHead
 from apps.policies.selectors import SETTINGS
-from apps.policies.services.changing import count_up, hold_head
-from apps.policies.services.seconding import Matter, ask_second, requester_of, use_approval
+from apps.policies.services.changing import hold_head
+from apps.policies.services.seconding import Change, Facts, Matter, make_or_ask
 from apps.trust.services import record_event
 
 _DECIDING: Final = ("default_answer", "two_person")
-_FIELDS: Final = (*_DECIDING, "keep_inputs_days")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Changed:
     """The settings after a change, and the approval that the rest of it waits for, if any."""
 
     head: PolicyHead
@@ -33,36 +32,29 @@ class Change:
 
 def change_settings(
     *, fields: dict[str, Any], by_member_id: UUID, actor: Actor, at: datetime
-) -> Change:
+) -> Changed:
     """Change what is given. Where two people are wanted, two people also end that, and change what
     holds where no policy is attached; the rest is changed at once.
 
-    Raises Invalid.
+    What waits is asked first: nothing is overtaken by the rest. Raises Invalid.
     """
     _check(fields)
     with transaction.atomic():
         head = hold_head()
-        waits = _waits(head, fields)
-        given = {name: value for name, value in fields.items() if name not in waits}
-        changed = _apply(head, given)
-        approval = ask_second(_matter(head, waits), by_member_id, actor, at) if waits else None
-        if changed:
-            _record(head, changed, actor, at)
-    return Change(head, approval)
+        differs = {name: value for name, value in fields.items() if value != getattr(head, name)}
+        waits = _deciding(differs) if head.two_person else {}
+        rest = {name: value for name, value in differs.items() if name not in waits}
+        asked = [
+            make_or_ask(_change(head, part), head, by_member_id, actor, at)
+            for part in (waits, rest)
+            if part
+        ]
+    return Changed(head, next(filter(None, asked), None))
 
 
-def change_approved(*, approval: Approval, at: datetime) -> None:
-    """Use an approval: change what it was given for, if it is as it was then.
-
-    Within a transaction of its own. Raises ApprovalRefused.
-    """
-    with transaction.atomic():
-        head = hold_head()
-        wanted = approval.payload["to"]
-        payload = _payload(head, wanted)
-        changed = _apply(head, wanted)
-        use_approval(approval, payload, at)
-        _record(head, changed, requester_of(approval), at)
+def find_change(approval: Approval) -> Change:
+    """The change of settings that was asked for, from what they are now."""
+    return _change(hold_head(), approval.payload["to"])
 
 
 def _check(fields: dict[str, Any]) -> None:
@@ -73,44 +65,45 @@ def _check(fields: dict[str, Any]) -> None:
         raise Invalid.of("keep_inputs_days", f"Use 1 to {KEEP_INPUTS_MAX} days.")
 
 
-def _apply(head: PolicyHead, fields: dict[str, Any]) -> dict[str, Any]:
-    """Write what differs; gives what it was."""
-    present: dict[str, Any] = {name: getattr(head, name) for name in _FIELDS if name in fields}
-    old = {name: value for name, value in present.items() if value != fields[name]}
-    if old:
-        for name in old:
-            setattr(head, name, fields[name])
-        head.save(update_fields=[*old])
-        count_up(head)
-    return old
+def _deciding(fields: dict[str, Any]) -> dict[str, Any]:
+    """What of that only two people change: what decides, and that it takes two."""
+    return {name: fields[name] for name in _DECIDING if name in fields}
 
 
-def _record(head: PolicyHead, old: dict[str, Any], actor: Actor, at: datetime) -> None:
+def _change(head: PolicyHead, wanted: dict[str, Any]) -> Change:
+    old = {name: getattr(head, name) for name in wanted}
+
+    def make(by_member_id: UUID | None, at: datetime) -> tuple[Facts, Facts]:
+        for name, value in wanted.items():
+            setattr(head, name, value)
+        head.save(update_fields=[*wanted])
+        return old, wanted
+
+    matter = _matter(head, old, wanted) if _deciding(wanted) else None
+    return Change(head, "changed", make, matter, record=_record)
+
+
+def _record(
+    row: HasId,
+    verb: str,
+    actor: Actor,
+    at: datetime,
+    *,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+) -> None:
     record_event(
         actor=actor,
-        action="policies.settings.changed",
+        action=f"policies.settings.{verb}",
         subject_type="policy_settings",
-        subject_id=head.id,
+        subject_id=row.id,
         old=old,
-        new={name: getattr(head, name) for name in old},
+        new=new,
         at=at,
     )
 
 
-def _waits(head: PolicyHead, fields: dict[str, Any]) -> dict[str, Any]:
-    """What of that only two people change: what decides, and that it takes two."""
-    if not head.two_person:
-        return {}
-    named = {name: fields[name] for name in _DECIDING if name in fields}
-    return {name: value for name, value in named.items() if value != getattr(head, name)}
-
-
-def _payload(head: PolicyHead, wanted: dict[str, Any]) -> Object:
-    present = {name: getattr(head, name) for name in wanted}
-    return {"action": "policy.settings.change", "from": present, "to": wanted}
-
-
-def _matter(head: PolicyHead, wanted: dict[str, Any]) -> Matter:
+def _matter(head: PolicyHead, old: dict[str, Any], wanted: dict[str, Any]) -> Matter:
     answer = str(wanted.get("default_answer", ""))
     titles = [f"{answer.capitalize()} what no policy is attached to"] if answer else []
     if "two_person" in wanted:
@@ -120,5 +113,5 @@ def _matter(head: PolicyHead, wanted: dict[str, Any]) -> Matter:
         subject_id=head.id,
         title="; ".join(titles),
         reason="What decides is changed by two people here, and so is that.",
-        payload=_payload(head, wanted),
+        payload={"action": "policy.settings.change", "from": old, "to": wanted},
     )

@@ -34,7 +34,9 @@ class Tried:
 
 
 def try_text(*, rego_text: str, document: Object, tests: str = "") -> Tried:
-    """Ask a text about a call, and run its tests. Raises RegoInvalid for a flawed one."""
+    """Ask a text about a call, and run its tests. Raises RegoInvalid for a flawed one,
+    PolicyEngineUnavailable.
+    """
     says = check({"rego_text": rego_text, "tests": tests})
     engine = get_engine()
     verdict = engine.evaluate([draft(says["rego_text"])], document)

@@ -17,6 +17,7 @@ from apps.common.links import link
 from apps.orgs.pages import command, needs, principal_of
 from apps.orgs.selectors import list_project_links
 from apps.policies import decisions, places, selectors
+from apps.policies.engine.types import PolicyEngineUnavailable
 from apps.policies.errors import AttachmentExists, PolicyTestsFailed
 from apps.policies.forms import AttachForm, place_choices
 from apps.policies.pages import (
@@ -101,7 +102,11 @@ def diff(request: HttpRequest, ref: str, numbers: str) -> HttpResponse:
 def check(request: HttpRequest, ref: str) -> HttpResponse:
     """Run the tests of the version that is on its way."""
     standing, by = selectors.get_policy(ref), principal_of(request)
-    outcomes = activating.check_tests(policy_id=standing.id, actor=by.actor, at=timezone.now())
+    try:
+        outcomes = activating.check_tests(policy_id=standing.id, actor=by.actor, at=timezone.now())
+    except PolicyEngineUnavailable as error:
+        messages.error(request, error.detail)
+        return _back(request, standing)
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if failed:
         messages.error(request, f"{len(failed)} of {len(outcomes)} tests fail: {failed[0].name}.")
@@ -123,7 +128,7 @@ def activate(request: HttpRequest, ref: str) -> HttpResponse:
             actor=by.actor,
             at=timezone.now(),
         )
-    except (PolicyTestsFailed, PreconditionFailed) as error:
+    except (PolicyTestsFailed, PreconditionFailed, PolicyEngineUnavailable) as error:
         messages.error(request, f"Not activated. {error.detail}")
         return _back(request, standing)
     _tell(request, done.approval, f"Version {done.version.version} decides from now on.")

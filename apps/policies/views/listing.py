@@ -75,7 +75,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         "crumbs": crumbs(request, ("Settings", None)),
         "head": head,
         "form": form,
-        "awaited": awaited_rows(request, selectors.list_requests_about_settings(head.id)),
+        "awaited": awaited_rows(request, selectors.list_requests_about(head.id)),
         "can_activate": principal_of(request).may("policies.activate"),
         "command": command(request, "/v1/policies/settings"),
     }

@@ -149,12 +149,14 @@ def _try(form: EditForm) -> trying.Tried | None:
     try:
         return trying.try_text(
             rego_text=data["rego_text"],
-            document=data["document"] or INVOKE,
+            document=INVOKE if data["document"] == "" else data["document"],
             tests=data["tests"],
         )
     except RegoInvalid as error:
         add_flaws(form, error)
-        return None
+    except DomainError as error:
+        add_refusal(form, error)
+    return None
 
 
 def _shown(tried: trying.Tried) -> Object:

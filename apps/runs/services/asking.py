@@ -33,15 +33,18 @@ REFUSALS: Final = {"deny": "policy", "unavailable": "policy_unavailable"}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, with the member and the role that stand behind: a key's, or who made an agent's."""
+    """Who asks, with the member who stands behind, a key's, or who made an agent's, and their role
+    and groups.
+    """
 
     actor: Actor
     member_id: UUID | None
     role: str | None
+    groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, by: Principal) -> Caller:
-        return cls(by.actor, by.member_id, by.role)
+        return cls(by.actor, by.member_id, by.role, by.groups)
 
     @property
     def is_agent(self) -> bool:
@@ -55,9 +58,13 @@ class Caller:
     def subject(self) -> Subject:
         """As policies know them: a person by their own id, whichever key of theirs asks."""
         if self.is_agent:
-            return Subject(type="agent", id=self.actor.id, role=self.role)
+            return self.standing_behind(self.actor.id)
         person = public_id("mem", self.member_id) if self.member_id else self.actor.id
-        return Subject(type="user", id=person, role=self.role)
+        return Subject(type="user", id=person, role=self.role, groups=self.groups)
+
+    def standing_behind(self, agent: str) -> Subject:
+        """An agent, by its public id, that does something on this one's behalf."""
+        return Subject(type="agent", id=agent, role=self.role, groups=self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +279,9 @@ def question_of_effect(
     at: datetime,
 ) -> Question:
     """What is asked before an agent has a tool call made outside."""
-    agent = public_id(AGENT, agent_id)
     return Question(
         action="tool.call",
-        subject=Subject(type="agent", id=agent, role=charge.behind.role),
+        subject=charge.behind.standing_behind(public_id(AGENT, agent_id)),
         resource=charge.resource(agent_id, effect.tool, effect.annotations),
         context=Circumstances(
             cost_micros=0,

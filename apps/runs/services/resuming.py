@@ -56,10 +56,10 @@ ENDS: Final = {
 
 
 def caller_of(row: Run) -> Caller:
-    """Who asked for a run, with the role that the member behind has now."""
+    """Who asked for a run, with the role and the groups that the member behind has now."""
     read: Any = row
     actor = Actor(ActorType(row.caller_type), row.caller_id, row.caller_label)
-    return Caller(actor, row.member_id, read.member_role)
+    return Caller(actor, row.member_id, read.member_role, tuple(read.member_groups or ()))
 
 
 def charge_of(row: Run) -> Charge:

@@ -145,7 +145,7 @@ def migrate_org(*, org_id: UUID, at: datetime) -> OrgRef:
     return ref(org)
 
 
-def retry_provisioning(*, org_id: UUID, actor: Actor = SYSTEM) -> OrgRef:
+def retry_provisioning(*, org_id: UUID, actor: Actor) -> OrgRef:
     """Try once more after a failure. Raises Conflict if the org hasn't failed."""
     return _move(org_id, "retry", actor=actor, then="tenants.provision_org")
 
@@ -169,14 +169,17 @@ def resume_org(*, org_id: UUID, actor: Actor = SYSTEM) -> OrgRef:
     return _move(org_id, "resume", actor=actor)
 
 
-def close_org(*, org_id: UUID, at: datetime) -> OrgRef:
-    """Shut the doors now and erase everything after the grace period, by job."""
-    return _move(org_id, "close", erase_at=at + GRACE)
+def close_org(*, org_id: UUID, actor: Actor, at: datetime) -> OrgRef:
+    """Shut the doors now and erase everything after the grace period, by job.
+
+    Who did it is on record here too: the org's own log goes with the org.
+    """
+    return _move(org_id, "close", actor=actor, erase_at=at + GRACE)
 
 
-def reopen_org(*, org_id: UUID) -> OrgRef:
+def reopen_org(*, org_id: UUID, actor: Actor) -> OrgRef:
     """Undo a closing within its grace period."""
-    return _move(org_id, "reopen")
+    return _move(org_id, "reopen", actor=actor)
 
 
 def erase_org(*, org_id: UUID, at: datetime) -> OrgRef:
@@ -242,7 +245,7 @@ def _move(
     org_id: UUID,
     verb: str,
     *,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     then: str | None = None,
     **arguments: datetime,
 ) -> OrgRef:

@@ -8,26 +8,24 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.common.actors import Actor
 from apps.common.ids import public_id
 from apps.tenants import apex_log, keys
 from apps.tenants.models import Org, User
-from apps.tenants.signals import actor_of
 
 HAS_ROWS: Final = (Org.State.ACTIVE, Org.State.SUSPENDED, Org.State.CLOSING)
 
 
 class Follower(Protocol):
-    """Writes a person's new name into an org's own rows; both of its keys are held."""
+    """Writes a person's name and address into an org's own rows; both of its keys are held."""
 
-    def __call__(self, *, user_id: UUID, name: str, at: datetime) -> None: ...
+    def __call__(self, *, user_id: UUID, name: str, email: str, at: datetime) -> None: ...
 
 
 _followers: list[Follower] = []
 
 
 def followed_by(follower: Follower) -> None:
-    """Have a higher app keep its copies of names; called once, when the app is ready."""
+    """Have a higher app keep its copies; called once, when the app is ready."""
     if follower not in _followers:
         _followers.append(follower)
 
@@ -46,27 +44,39 @@ def change_profile(*, user_id: UUID, name: str, time_zone: str, at: datetime) ->
         for field, value in changed.items():
             setattr(user, field, value)
         user.save(update_fields=list(changed))
-        _record(user, actor_of(user), changed, at)
+        _record(user, "user.changed", at, **changed)
         if "name" in changed:
             _tell_orgs(user, at)
     return True
 
 
-def _record(user: User, actor: Actor, changed: dict[str, Any], at: datetime) -> None:
+def follow_email(*, user_id: UUID, old: str, at: datetime) -> None:
+    """Put another primary address on record, and have each of the person's orgs write there.
+
+    Called where it was changed, in the same transaction.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user_id)
+        _record(user, "email.changed", at, old=old, new=user.email)
+        _tell_orgs(user, at)
+
+
+def _record(user: User, action: str, at: datetime, **facts: Any) -> None:
     apex_log.record(
-        actor=actor,
-        action="tenants.user.changed",
+        actor=apex_log.actor_of(user),
+        action=f"tenants.{action}",
         subject_type="user",
         subject_id=public_id("usr", user.pk),
         at=at,
-        new=changed,
+        new=facts,
     )
 
 
 def _tell_orgs(user: User, at: datetime) -> None:
     """In the order of their ids, so that two who do this wait for each other and never lock."""
+    name = user.name or user.email[:120]
     rows = Org.objects.filter(memberships__user_id=user.pk, state__in=HAS_ROWS).order_by("id")
     for org in rows:
         with keys.holding(org.schema_name, org.id):
             for follow in _followers:
-                follow(user_id=user.pk, name=user.name, at=at)
+                follow(user_id=user.pk, name=name, email=user.email, at=at)

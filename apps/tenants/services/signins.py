@@ -12,7 +12,6 @@ from apps.common.ids import public_id
 from apps.tenants import apex_log
 from apps.tenants.models import User
 from apps.tenants.services import impersonations
-from apps.tenants.signals import actor_of
 
 
 def end(*, session_id: int, user_id: UUID, at: datetime) -> bool:
@@ -24,7 +23,7 @@ def end(*, session_id: int, user_id: UUID, at: datetime) -> bool:
         impersonations.end_below(parent_key=signin.session_key, at=at)
         signin.end()
         apex_log.record(
-            actor=actor_of(User.objects.get(pk=user_id)),
+            actor=apex_log.actor_of(User.objects.get(pk=user_id)),
             action="tenants.session.ended",
             subject_type="user",
             subject_id=public_id("usr", user_id),

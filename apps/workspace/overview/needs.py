@@ -40,14 +40,17 @@ class Need:
 
 
 def list_needs(
-    request: HttpRequest, statistics: Statistics, *, project_id: UUID | None, at: datetime
+    request: HttpRequest, statistics: Statistics | None, *, project_id: UUID | None, at: datetime
 ) -> list[Need]:
-    """What waits for this person, the most pressing first; at most three queries."""
+    """What waits for this person, the most pressing first; at most three queries.
+
+    `statistics` is None for who may not see runs.
+    """
     may = principal_of(request).may
     found: list[Need] = [*_approvals(request)]
-    if may("agents.invoke") and may("runs.view"):
+    if statistics and may("agents.invoke"):
         found += _runs(request, statistics)
-    if may("agents.edit"):
+    if may("agents.edit") and may("agents.view"):
         found += _agents(request, project_id)
     if project_id is None:
         found += _keys(request, at)

@@ -11,7 +11,7 @@ from apps.orgs.selectors import Counts
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do, for who has the permission that it `needs`."""
+    """One thing to do, for who has the permissions that it `needs`."""
 
     title: str
     note: str
@@ -19,7 +19,7 @@ class Step:
     url: str
     action: str
     icon: str
-    needs: str
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,9 @@ def open_steps(
     """
     if "agents.edit" not in may:
         return None
-    steps = [replace(step, url=carry(step.url)) for step in _steps(begun) if step.needs in may]
+    steps = [
+        replace(step, url=carry(step.url)) for step in _steps(begun) if may.issuperset(step.needs)
+    ]
     done = sum(step.done for step in steps)
     if done == len(steps):
         return None
@@ -58,7 +60,7 @@ def _steps(begun: Beginning) -> list[Step]:
             "/projects/#new-project",
             "Projects",
             "folder",
-            "projects.create",
+            ("projects.create", "projects.view"),
         ),
         Step(
             "Register an agent",
@@ -67,7 +69,7 @@ def _steps(begun: Beginning) -> list[Step]:
             "/agents/" if begun.has_agent else "/agents/new/",
             "Agents" if begun.has_agent else "New agent",
             "bot",
-            "agents.edit",
+            ("agents.edit", "agents.view"),
         ),
         Step(
             "Make an API key",
@@ -76,7 +78,7 @@ def _steps(begun: Beginning) -> list[Step]:
             "/settings/keys/#new-key",
             "API keys",
             "key-round",
-            "keys.own",
+            ("keys.own",),
         ),
         Step(
             "Run it",
@@ -85,7 +87,7 @@ def _steps(begun: Beginning) -> list[Step]:
             "/runs/" if begun.has_run else "/agents/",
             "Runs" if begun.has_run else "Agents",
             "play",
-            "agents.invoke",
+            ("agents.invoke", "runs.view"),
         ),
         Step(
             "Invite a colleague",
@@ -94,6 +96,6 @@ def _steps(begun: Beginning) -> list[Step]:
             "/settings/members/#invite",
             "Members",
             "user-plus",
-            "invitations.manage",
+            ("invitations.manage", "members.view"),
         ),
     ]

@@ -50,35 +50,47 @@ def overview(request: HttpRequest) -> HttpResponse:
         "can_create": principal_of(request).may("agents.edit"),
         "new_url": link(request, "agents:new"),
         "command": command(request, "/v1/runs"),
-        **_work(request, window, project_id, at),
+        **_page(request, window, project_id, at),
     }
     return render_page_or_partial(request, "workspace/overview.html", "live", context)
 
 
-def _work(
+def _page(
     request: HttpRequest, window: Window, project_id: UUID | None, at: datetime
 ) -> dict[str, Any]:
-    """What changes from minute to minute."""
-    statistics = get_statistics(window, until=at, scope=Scope(project_id=project_id))
-    rows = list_run_lines(list_runs(project_id=project_id), only_roots=True)
-    runs = rows_of(request, list(rows.order_by("-created_at", "-id")[:LATEST]))
+    """What changes from minute to minute, each part of it for who may see what it tells of."""
+    may = principal_of(request).may
+    scope = Scope(project_id=project_id)
+    statistics = get_statistics(window, until=at, scope=scope) if may("runs.view") else None
+    work = _work(request, statistics, project_id) if statistics else {}
     agents = count_agents(project_id=project_id)
-    begun = Beginning(count_overview(), has_agent=agents > 0, has_run=bool(runs))
+    begun = Beginning(count_overview(), has_agent=agents > 0, has_run=bool(work.get("runs")))
     return {
-        "statistics": statistics,
-        "figures": charting.key_figures(statistics),
-        "latency": charting.latency_chart(statistics),
-        "outcomes": charting.outcome_chart(statistics),
-        "agents": _busiest(request, statistics),
-        "busiest_by": "spend" if statistics.now.spend_micros else "runs",
         "needs": list_needs(request, statistics, project_id=project_id, at=at),
-        "runs": runs,
-        "runs_url": link(request, "runs:runs"),
+        "sees_runs": statistics is not None,
         "agents_url": link(request, "agents:agents"),
         "has_agent": agents > 0,
         "beginning": open_steps(
             begun, may=principal_of(request).permissions, carry=partial(carried, request)
         ),
+        **work,
+    }
+
+
+def _work(request: HttpRequest, statistics: Statistics, project_id: UUID | None) -> dict[str, Any]:
+    """What runs tell, for who may see them, and of which agents, for who may see those as well."""
+    sees_agents = principal_of(request).may("agents.view")
+    rows = list_run_lines(list_runs(project_id=project_id), only_roots=True)
+    return {
+        "statistics": statistics,
+        "figures": charting.key_figures(statistics),
+        "latency": charting.latency_chart(statistics),
+        "outcomes": charting.outcome_chart(statistics),
+        "sees_agents": sees_agents,
+        "agents": _busiest(request, statistics) if sees_agents else [],
+        "busiest_by": "spend" if statistics.now.spend_micros else "runs",
+        "runs": rows_of(request, list(rows.order_by("-created_at", "-id")[:LATEST])),
+        "runs_url": link(request, "runs:runs"),
     }
 
 

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
+import pytest
+
 from apps.policies.engine.asking import RegoEngine, draft
 from apps.policies.engine.children import Children
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.process import Child
+from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
-from apps.policies.engine.types import Text
+from apps.policies.engine.types import PolicyEngineUnavailable, Text
 from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
 
 ALLOW = "package mandate\n\nallow := true\n"
@@ -47,6 +50,16 @@ def engine(
 ) -> RegoEngine:
     children = Children(pool, seconds)
     return RegoEngine(children, children, standing or Standing(), org)
+
+
+def answers_nothing(asked: RegoEngine) -> None:
+    """It says of a text neither that it has a flaw nor that its tests fail: it can't know."""
+    tests = "package mandate_test\n\ntest_a if true\n"
+    assert asked.evaluate([text(ALLOW)], INVOKE).opinions[0].is_for_now
+    with pytest.raises(PolicyEngineUnavailable, match="Nothing was changed"):
+        asked.find_flaws(ALLOW)
+    with pytest.raises(PolicyEngineUnavailable, match="Nothing was changed"):
+        asked.run_tests(ALLOW, tests)
 
 
 def fake(manner: str) -> Callable[[], Child]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from apps.orgs.permissions import ROLES
 from apps.policies.engine.asking import RegoEngine
 from apps.policies.engine.pool import Pool
-from apps.policies.engine.samples import CALL, INVOKE, TOOL
+from apps.policies.engine.samples import CALL, INVOKE, SAMPLES, TOOL
 from tests.policies.engine.rego import PATIENT, engine, text
 
 LIBRARY = Path("apps/policies/library")
@@ -45,3 +46,10 @@ def test_the_starter_lets_read_and_asks_before_the_rest(pool: Pool) -> None:
         for call in (INVOKE, CALL, TOOL)
     ]
     assert results == ["allow", "allow", "require_approval"]
+
+
+def test_an_agent_is_held_by_the_role_behind_it(pool: Pool) -> None:
+    """Also in the examples that a policy is tried on: an agent has no role of its own."""
+    kept_out = [text((LIBRARY / "role_and_project.rego").read_text())]
+    assert engine(pool, seconds=PATIENT).evaluate(kept_out, CALL).result == "deny"
+    assert {call["subject"]["role"] for call in SAMPLES} <= {role.slug for role in ROLES}

@@ -21,7 +21,7 @@ from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
 from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
-from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, text
+from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, answers_nothing, text
 
 SLOW = """package mandate
 
@@ -109,6 +109,18 @@ def test_a_server_that_fails_denies_as_unavailable(
     assert (verdict.result, verdict.opinions[0].flaw) == ("unavailable", flaw)
 
 
+@pytest.mark.parametrize("failing", ["hung", "broken", "refused", "hangs up", "nothing"])
+def test_a_server_that_fails_is_no_flaw_of_a_text(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    (respond,) = (found[1] for found in FAILURES if found[0] == failing)
+    monkeypatch.setattr("apps.policies.engine.opa.SEND_SECONDS", DEADLINE)
+    RELEASED.clear()
+    with served(respond) as server:
+        answers_nothing(engine_at(server.url, pool, seconds=DEADLINE))
+        RELEASED.set()
+
+
 def test_a_server_that_is_not_there_denies_as_unavailable(pool: Pool) -> None:
     verdict = engine_at("http://127.0.0.1:1", pool).evaluate([text(ALLOW)], INVOKE)
     assert (verdict.result, verdict.opinions[0].flaw) == ("unavailable", NOT_REACHED)
@@ -147,14 +159,17 @@ def test_a_server_that_forgot_a_text_is_given_it_again(opa_url: str, pool: Pool)
 def test_a_text_that_was_never_judged_is_not_sent_either(pool: Pool) -> None:
     reads = 'package mandate\n\nallow := true\n\ndeny contains x if x := http.send({"url": "u"})\n'
     others = "package mandate\n\nallow := data.policies.other.mandate.allow\n"
+    aliased = "package mandate\n\nallow if f(1) with f as http.send\n\nf(x) := x\n"
+    unjudged = (reads, others, aliased)
     with served(lambda h: h.say(200, b"{}")) as server:
         asked = engine_at(server.url, pool)
-        flaws = [asked.evaluate([text(rego)], INVOKE).opinions[0].flaw for rego in (reads, others)]
+        flaws = [asked.evaluate([text(rego)], INVOKE).opinions[0].flaw for rego in unjudged]
         assert {method for method, *_ in server.asked} == {"POST"}
         asked.evaluate([text(ALLOW)], INVOKE)  # positive control: this one is sent
         assert {method for method, *_ in server.asked} == {"POST", "PUT"}
     assert flaws[0].startswith("Line 5, column 25: `http.send` is refused.")
     assert flaws[1].startswith("Line 3, column 10: A policy sees no `data`")
+    assert flaws[2].startswith("Line 3, column 25: `http.send` is refused.")
 
 
 def test_the_server_is_asked_with_the_token_and_gets_the_input_only(pool: Pool) -> None:
@@ -177,6 +192,16 @@ def test_what_only_opa_finds_is_a_flaw(opa: RegoEngine) -> None:
     assert (flaw.line, flaw.message) == (5, "Upper: invalid argument(s).")
 
 
+def test_a_field_has_any_name(asked: RegoEngine) -> None:
+    """What looks like the package in the midst of a text is none."""
+    rule = "deny contains d.mandate_x if d := input.data.mandate\n"
+    other = "deny contains mandate_x if {\n    input.package\n    mandate_x\n}\n"
+    other += "\nmandate_x := input.y\n"
+    given = {**INVOKE, "data": {"mandate": {"mandate_x": "x"}}, "package": True, "y": "y"}
+    verdict = asked.evaluate([text(f"{ALLOW}\n{rule}\n{other}")], given)
+    assert verdict.reasons == ("x", "y")
+
+
 def test_a_text_is_moved_into_a_package_of_its_own() -> None:
     rego = """# package mandate
 package mandate
@@ -190,6 +215,9 @@ raw := `package mandate`
 x := data.mandate.y
 
 z := data.mandate_test
+
+said if { input.data.mandate; input.package
+    mandate_x }
 """
     assert (
         moved(rego, "d1")
@@ -205,6 +233,9 @@ raw := `package mandate`
 x := data.policies["d1"].mandate.y
 
 z := data.mandate_test
+
+said if { input.data.mandate; input.package
+    mandate_x }
 """
     )
 

@@ -20,7 +20,17 @@ from apps.policies.engine.process import Child, ChildFailure
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
 from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
-from tests.policies.engine.rego import ALLOW, DENY, ENDLESS, ENOUGH, PATIENT, engine, fake, text
+from tests.policies.engine.rego import (
+    ALLOW,
+    DENY,
+    ENDLESS,
+    ENOUGH,
+    PATIENT,
+    answers_nothing,
+    engine,
+    fake,
+    text,
+)
 
 MEMORY = "package mandate\n\nallow := count(numbers.range(1, 100000000)) > 1\n"
 FAILED = [
@@ -44,6 +54,12 @@ def test_an_engine_that_fails_denies_as_unavailable(manner: str, flaw: str) -> N
         seconds = DEADLINE if manner in {"hung", "half"} else PATIENT
         verdict = engine(pool, seconds=seconds).evaluate([text(ALLOW)], INVOKE)
         assert (verdict.result, verdict.opinions[0].flaw) == ("unavailable", flaw)
+
+
+@pytest.mark.parametrize("manner", ["garbage", "absent"])
+def test_an_engine_that_fails_is_no_flaw_of_a_text(manner: str) -> None:
+    with closing(Pool(2, fake(manner))) as pool:
+        answers_nothing(engine(pool, seconds=PATIENT))
 
 
 def test_an_engine_that_was_killed_is_replaced(pool: Pool) -> None:

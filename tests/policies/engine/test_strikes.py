@@ -52,7 +52,8 @@ def test_an_org_that_writes_one_endless_text_after_another_waits_with_all_its_ne
         assert not standing.is_aside("acme", "new")
         standing.failed("acme", f"text {number}")
     standing.failed("acme", "one too many")
-    assert standing.is_aside("acme", "new")
+    assert standing.is_aside("acme", "new") and not standing.is_to_blame("acme", "new")
+    assert standing.is_to_blame("acme", "one too many")
     assert not standing.is_aside("acme", "known") and not standing.is_aside("globex", "new")
 
 
