@@ -91,8 +91,17 @@ def _address(name: str, text: str, port: int) -> tuple[str, int]:
 
 def key_bytes(name: str, length: int, default: str | None = None) -> bytes:
     """A base64 key of exactly `length` bytes."""
+    return _key(name, text(name, default), length)
+
+
+def many_keys(name: str, length: int) -> list[bytes]:
+    """A comma-separated list of base64 keys, the newest first."""
+    return [_key(name, each, length) for each in names(name)]
+
+
+def _key(name: str, text: str, length: int) -> bytes:
     try:
-        value = base64.b64decode(text(name, default), validate=True)
+        value = base64.b64decode(text, validate=True)
     except binascii.Error:
         value = b""
     if len(value) != length:

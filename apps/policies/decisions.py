@@ -17,9 +17,12 @@ from apps.common.ids import parse_id, public_id
 from apps.common.json import Object
 from apps.common.pagination import Keyset
 from apps.policies.bundles import POLICY
+from apps.policies.errors import DocumentChanged
 from apps.policies.models import Decision, DecisionInput
 from apps.policies.questions import INPUT_RUN
 from apps.policies.selectors import get_head
+from apps.trust.canonical import digest
+from apps.trust.errors import JsonInvalid
 
 DECISION: Final = "dec"
 NEWEST: Final = Keyset(("at", "id"))
@@ -69,16 +72,32 @@ def get_decision(ref: str) -> Decision:
 
 def find_document(decision: Decision) -> Object | None:
     """The document that a decision was made of, with the run's input as it is kept; None once the
-    org keeps it no longer.
+    org keeps it no longer. Raises DocumentChanged for one that isn't what the decision's digest is
+    of.
     """
     rows = DecisionInput.objects.select_related("decision__run").filter(decision=decision)
     row = rows.filter(at__gte=kept_since(timezone.now())).first()
+    if row is not None and not _is_as_decided(row):
+        raise DocumentChanged("Have the audit log verified.")
     return whole_document(row) if row else None
 
 
 def kept_since(at: datetime) -> datetime:
     """From when on the org keeps documents; an older one is as good as erased, and soon is."""
     return at - timedelta(days=get_head().keep_inputs_days)
+
+
+def find_altered(limit: int) -> list[UUID]:
+    """Decisions whose document isn't what they were made of, among so many of the newest kept."""
+    rows = DecisionInput.objects.select_related("decision").order_by("-at")[:limit]
+    return [row.decision_id for row in rows if not _is_as_decided(row)]
+
+
+def _is_as_decided(kept: DecisionInput) -> bool:
+    try:
+        return digest(kept.document) == bytes(kept.decision.input_digest)
+    except JsonInvalid:
+        return False
 
 
 def whole_document(kept: DecisionInput) -> Object:

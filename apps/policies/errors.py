@@ -48,6 +48,13 @@ class PolicyTestsFailed(Conflict):
         )
 
 
+class DocumentChanged(Conflict):
+    """What is kept as a decision's document has another digest than the decision."""
+
+    code = "document_changed"
+    title = "The document that is kept is not the one that was decided by"
+
+
 class AttachmentExists(Conflict):
     """The policy is attached there already."""
 

@@ -11,6 +11,7 @@ class RunsConfig(AppConfig):
         from apps.agents.services import kill_switch
         from apps.approvals import registry as approvals
         from apps.orgs import demo
+        from apps.policies.decisions import find_altered
         from apps.runs import records as own
         from apps.runs.demo import seed_agents
         from apps.runs.demo_history import seed_history
@@ -34,6 +35,10 @@ class RunsConfig(AppConfig):
         run = records.Kind(RUN, own.tell_runs, own.find_unleft_runs, "runs.view")
         records.register("run", run)
         decision = records.Kind(
-            DECISION, own.tell_decisions, own.find_unleft_decisions, "decisions.view"
+            DECISION,
+            own.tell_decisions,
+            own.find_unleft_decisions,
+            "decisions.view",
+            find_altered,
         )
         records.register("decision", decision)

@@ -72,15 +72,16 @@ class Mask:
             return {self.text(name): self.scrub(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.scrub(item) for item in value]
-        if any(type(value) is type(one) and value == one for one in self.hidden):
+        if not isinstance(value, bool) and value in self.hidden:  # 1 and 1.0 are one number
             return MASKED
         return self.text(value) if isinstance(value, str) else value
 
     def text(self, text: str) -> str:
         for one in self.hidden:
-            if len(said := str(one)) >= WITHIN_TEXT:
-                for form in _forms(said):
-                    text = text.replace(form, MASKED)
+            for said in _said(one):
+                if len(said) >= WITHIN_TEXT:
+                    for form in _forms(said):
+                        text = text.replace(form, MASKED)
         return text
 
     def _kept(self, value: Object, *, root: str) -> Object:
@@ -89,6 +90,12 @@ class Mask:
 
 
 NOTHING_HIDDEN: Final = Mask()
+
+
+def _said(one: Any) -> Iterable[str]:
+    """A value as a text; a whole number may have been written as a float."""
+    whole = (str(int(one)),) if isinstance(one, float) and one.is_integer() else ()
+    return (str(one), *whole)
 
 
 def _forms(said: str) -> Iterable[str]:

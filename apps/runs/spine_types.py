@@ -30,7 +30,6 @@ Outcome = Literal[
     "late",
     "cycle",
     "too_deep",
-    "too_often",
 ]
 
 Standing = Literal["ours", "late", "lost"]

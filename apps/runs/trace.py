@@ -87,7 +87,11 @@ class _Tree:
 
 
 def draw(runs: Sequence[Run], steps: Sequence[Step], *, current: UUID, now: datetime) -> Trace:
-    """Lay out a whole tree; `runs` begins with its root, and each has its `agent_slug`."""
+    """Lay out a whole tree; each run has its `agent_slug`.
+
+    A child may seem to be older than its root: another machine's clock has told its time.
+    """
+    root = next(run for run in runs if run.parent_id is None)
     begin = min(run.started_at or run.created_at for run in runs)
     end = max([begin, *(run.finished_at or now for run in runs)])
     slugs = dict.fromkeys(_slug(run) for run in runs)
@@ -101,7 +105,7 @@ def draw(runs: Sequence[Run], steps: Sequence[Step], *, current: UUID, now: date
         within[step.run_id].append(step)
     known = frozenset(run.id for run in runs)
     tree = _Tree(axis, now, current, colours, below, within, known)
-    return Trace(tuple(_rows(tree, runs[0], 0)), tuple(_ticks(axis)), tuple(colours.items()))
+    return Trace(tuple(_rows(tree, root, 0)), tuple(_ticks(axis)), tuple(colours.items()))
 
 
 def _rows(tree: _Tree, run: Run, depth: int) -> Iterator[Span]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.tenants.models import User
-from apps.tenants.services import impersonations, signup
+from apps.tenants.services import factors, impersonations, signup
 
 BY_PASSWORD: Final = {"id": "reauthenticate", "description": "Use your password"}
 STRONG_WAYS: Final = (
@@ -97,7 +97,7 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
         return f"Passkey {count + 1}" if count else "Passkey"
 
     def encrypt(self, text: str) -> str:
-        return signup.seal_text(text)
+        return factors.seal_text(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return signup.open_text(encrypted_text)
+        return factors.open_text(encrypted_text)

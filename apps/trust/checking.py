@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from apps.common.errors import Invalid
 from apps.common.ids import born_at
 from apps.trust import records
 from apps.trust.entries import newest_checkpoint
@@ -64,11 +65,15 @@ def verify_log(*, at: datetime, from_seq: int | None = None, to_seq: int | None 
     """Check the chain (the newest EVENTS of it unless told), the newest records, the tree, its
     heads and their copies.
 
-    A range is cut to EVENTS, from its end.
+    A range is cut to EVENTS, from its end. Raises Invalid for one that begins beyond the end.
     """
     newest = newest_checkpoint()
     last = AuditEvent.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
     end = last if to_seq is None else to_seq
+    if from_seq is not None and from_seq > max(1, last):
+        raise Invalid.of("from_seq", f"The log ends at entry {last}.")
+    if from_seq is not None and from_seq > max(1, end):
+        raise Invalid.of("from_seq", f"It comes after the end that is asked for, entry {end}.")
     start = max(1, from_seq or 1, end - EVENTS + 1)
     chain = verify_chain(start, to_seq if to_seq is not None and to_seq < last else None)
     checks = (
@@ -104,7 +109,9 @@ def _leaves(start: int, end: int) -> Check:
 
 
 def _records() -> Check:
-    """That the newest decisions and finished runs left a digest, and still say what they said."""
+    """That the newest decisions and finished runs left a digest, and still say what they said, and
+    that decisions have the documents that they were made of.
+    """
     unleft = list(records.find_unleft(RECORDS))
     if unleft:
         return Check("records", False, f"{unleft[0]} left no digest{_more(unleft)}.")
@@ -112,6 +119,10 @@ def _records() -> Check:
     changed = [told.id for told in newest if not told.matches]
     if changed:
         return Check("records", False, f"{changed[0]} no longer says what it said{_more(changed)}.")
+    altered = list(records.find_altered(RECORDS))
+    if altered:
+        detail = f"The document of {altered[0]} is not the one it was decided by{_more(altered)}."
+        return Check("records", False, detail)
     return Check("records", True, f"The newest {len(newest)} digests are of what still stands.")
 
 

@@ -24,13 +24,15 @@ class Kind:
 
     `tell` gives, by the ids of leaves, what their records say now, by the same rule as when they
     were left; without those that aren't there. `find_unleft` looks through so many of the newest
-    records for those that left nothing. Who may read what they say has the permission `needs`.
+    records for those that left nothing, `find_altered` for those beside which something is kept
+    that isn't what they hold a digest of. Who may read what they say has the permission `needs`.
     """
 
     prefix: str
     tell: Callable[[Sequence[UUID]], dict[UUID, str]]
     find_unleft: Callable[[int], list[UUID]]
     needs: str
+    find_altered: Callable[[int], list[UUID]] = lambda limit: []
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +106,9 @@ def find_unleft(limit: int) -> Iterable[str]:
     """Records that should have left a digest and haven't, among so many of the newest of a kind."""
     for kind in _kinds.values():
         yield from (public_id(kind.prefix, found) for found in kind.find_unleft(limit))
+
+
+def find_altered(limit: int) -> Iterable[str]:
+    """Records whose document is another by now, among so many of the newest of a kind."""
+    for kind in _kinds.values():
+        yield from (public_id(kind.prefix, found) for found in kind.find_altered(limit))

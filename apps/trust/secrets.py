@@ -164,9 +164,9 @@ class SealedSecretStore:
 
 def get_secret_store() -> SealedSecretStore:
     """Open the configured store with the master keys that this process was given."""
-    earlier = getattr(settings, "MANDATE_KEK_PREVIOUS", ())
     current = MasterKey.of(settings.MANDATE_KEK)
-    return SealedSecretStore(MasterKeys(current, map(MasterKey.of, earlier)))
+    earlier = map(MasterKey.of, settings.MANDATE_KEK_PREVIOUS)
+    return SealedSecretStore(MasterKeys(current, earlier))
 
 
 def _live(ref: str) -> QuerySet[SealedSecret]:

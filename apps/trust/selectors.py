@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -127,9 +128,8 @@ def verify_chain(from_seq: int = 1, to_seq: int | None = None) -> ChainReport:
 
     Checked for each event: its number follows, it hangs on its predecessor, its hash is that of its
     body, and its columns say what its body says; of one that was erased, that retention put so on
-    record. Up to the end (`to_seq` None) the head must be the
-    last event's. Whoever can rewrite rows and head together is only found by a checkpoint that has
-    left the database.
+    record. Up to the end (`to_seq` None) the head must be the last event's. Whoever can rewrite
+    rows and head together is only found by a checkpoint that has left the database.
     """
     newest = AuditEvent.objects.aggregate(seq=Max("seq"))["seq"] or 0
     # The head comes after `newest`: it can only have moved on since.
@@ -147,13 +147,16 @@ def verify_chain(from_seq: int = 1, to_seq: int | None = None) -> ChainReport:
 
 
 def erased_through() -> int:
-    """The last event that retention put on record as erased; 0 if it never erased any."""
+    """The last event that retention put on record as erased; 0 if it never erased any.
+
+    By the body, which the hash covers: the columns may say more.
+    """
     said = AuditEvent.objects.filter(action=ERASED).order_by("-seq").first()
     if said is None or bytes(said.hash) != link(
         seq=said.seq, prev=bytes(said.prev), body=said.body.encode()
     ):
         return 0
-    return int(said.detail["through"])
+    return int(json.loads(said.body)["detail"]["through"])
 
 
 @dataclass(slots=True)

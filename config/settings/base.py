@@ -28,6 +28,7 @@ MANDATE_HOME = Home.of().path
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
 MANDATE_KEK = env.key_bytes("MANDATE_KEK", 32)
+MANDATE_KEK_PREVIOUS = env.many_keys("MANDATE_KEK_PREVIOUS", 32)
 
 PORT = env.integer("PORT", 8000, least=1)
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://localhost:{PORT}").rstrip("/")

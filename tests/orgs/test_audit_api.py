@@ -175,7 +175,7 @@ def test_the_whole_log_is_exported_for_the_offline_verifier(api, log):
     notes = body(api.get("/audit/export?format=checkpoints"))
     program = api.get("/audit/verifier")
 
-    assert verify(io.StringIO(export, newline="\n"), notes, selectors.jwks())[0] == []
+    assert verify(io.BytesIO(export.encode()), notes.encode(), selectors.jwks())[0] == []
     assert export.count("\n") == log[1] + 1
     assert program["Content-Disposition"] == 'attachment; filename="verify_audit.py"'
     assert program.content.startswith(b"#!/usr/bin/env python3\n")

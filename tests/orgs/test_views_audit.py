@@ -28,6 +28,16 @@ def test_a_copy_that_is_behind_does_not_break_the_log(browser: Browser) -> None:
     assert 'aria-label="Behind"' in page and "since then: it answered 503." in page
 
 
+def test_a_copy_that_is_another_is_not_called_behind(browser: Browser) -> None:
+    seal(at=AT)
+    copy = CheckpointCopy.objects.create(sink="webhook", failure="it answered 503")
+    assert b"Behind" in browser.get("/audit/").content
+    copy.differs = True
+    copy.save()
+    page = browser.get("/audit/").content
+    assert b"Another is there" in page and b"Behind" not in page
+
+
 def test_a_copy_that_is_ahead_does(browser: Browser) -> None:
     seal(at=AT)
     CheckpointCopy.objects.create(sink="webhook", number=9)

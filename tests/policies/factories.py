@@ -23,6 +23,7 @@ from apps.policies.services import activating, attaching, policies
 from apps.policies.services.policies import digest_of
 from apps.runs.models import Run
 from apps.tenants import keys
+from apps.trust.canonical import digest
 from tests.orgs.conftest import AT
 
 ALLOW = "package mandate\n\ndefault allow := true\n"
@@ -90,7 +91,7 @@ def decide(run: Any, *, document: Object | None = INVOKE, **fields: Any) -> Deci
         "action": "agent.invoke",
         "result": "allow",
         "bundle": 1,
-        "input_digest": b"d" * 32,
+        "input_digest": digest(document),
         "micros": 90,
         "caller_type": run.caller_type,
         "caller_id": run.caller_id,

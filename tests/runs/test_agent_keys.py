@@ -11,10 +11,12 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, Grant
 from apps.common.ids import public_id
+from apps.orgs.models import Member, Role
 from apps.orgs.services.keys import create_key
+from apps.orgs.services.roles import create_role
 from apps.runs.models import Run, Step
 from apps.runs.services.invoke import work_one
-from tests.orgs.conftest import Api, problem
+from tests.orgs.conftest import Api, join, problem
 from tests.runs.factories import BY, capability, grant, make_agent
 
 HELLO = {"input": {"text": "hello"}}
@@ -203,3 +205,21 @@ def test_all_keys_of_an_agent_share_what_an_idempotency_key_stands_for(
     assert again.json() == first.json()
     assert again["Idempotent-Replayed"] == "true"
     assert Run.objects.count() == 1
+
+
+def test_a_repeat_is_told_no_more_than_the_run_tells(pair: Any, org: Any, owner: Any) -> None:
+    front, back = pair
+    grant(front, back)
+    doing = ["agents.invoke", "agents.view", "runs.view"]
+    blind = create_role(name="Blind", permissions=doing, by=owner, at=timezone.now())
+    body = {"tool": "back", **HELLO}
+    first = key_of(front, owner).post("/agents/back/invoke", body, Idempotency_Key="k")
+    maker = join(org, "member")
+    weak = key_of(front, maker)
+    Member.objects.filter(id=maker.member_id).update(role=Role.objects.get(slug=blind.slug))
+    again = weak.post("/agents/back/invoke", body, Idempotency_Key="k")
+
+    assert first.json()["output"] == HELLO["input"]
+    assert again["Idempotent-Replayed"] == "true"
+    assert again.json() == weak.get(f"/runs/{first.json()['id']}").json()
+    assert (again.json()["input"], again.json()["output"]) == (None, None)

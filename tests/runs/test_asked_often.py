@@ -95,3 +95,15 @@ def test_what_a_child_has_noted_goes_with_its_refusal(
     assert child.status == ("failed" if call == "tool" else "succeeded")
     assert RunLog.objects.filter(message="Looked 100").count() == 1
     assert Step.objects.filter(run=child, name="look", attempt=child.lease_no).count() == 1
+    # The refusal is on record as every other: a failed step, a decision, and an agent's run denied.
+    step = Step.objects.get(run=child, attempt=child.lease_no, ordinal=2)
+    assert (step.status, step.error["code"]) == ("failed", "too_often")
+    said = Decision.objects.filter(result="deny").get()
+    assert said.reasons == ["People were asked too often in this run."]
+    if call == "agent":
+        denied = Run.objects.get(tool="echo", status="denied")
+        assert (denied.reason, denied.decision_id, step.child_id) == (
+            "too_often",
+            said.id,
+            denied.id,
+        )

@@ -8,10 +8,11 @@ import pytest
 from django.utils import timezone
 
 from apps.common.ids import public_id
+from apps.orgs.services import roles
 from apps.runs.models import Feedback
 from apps.tenants import keys
 from tests.agents.factories import errors
-from tests.orgs.conftest import Api, owner_of, problem, token_for
+from tests.orgs.conftest import AT, Api, join, owner_of, problem, token_for
 from tests.runs.factories import admit, make_agent
 from tests.runs.speaking import make_echo, say
 from tests.tenants.browsing import as_member, is_page
@@ -126,6 +127,20 @@ def test_a_viewer_sees_feedback_and_no_form(org: Any, somebody: Any, api: Api, r
     api("PUT", f"/runs/{run}/feedback", {"rating": "up", "comment": "Fine."})
     page = as_member(org, somebody("viewer")).get(f"/runs/{run}/").content
     assert b"Fine." in page and b'id="feedback-form"' not in page
+
+
+def test_who_may_not_see_runs_sees_no_feedback_either(
+    org: Any, owner: Any, api: Api, run: str
+) -> None:
+    api("PUT", f"/runs/{run}/feedback", {"rating": "up", "comment": "Fine."})
+    doing = ["agents.invoke", "agents.view"]
+    blind = roles.create_role(name="Blind", permissions=doing, by=owner, at=AT)
+    browser = as_member(org, join(org, blind.slug))
+    url = f"/runs/{run}/feedback/"
+    for path, sent in ((url, {"rating": "down"}), (url, {}), (f"{url}remove/", {})):
+        answer = browser.post(path, sent, HX_Request="true")
+        assert answer.status_code == 403 and b"Fine." not in answer.content
+    assert Feedback.objects.get().rating == "up"
 
 
 def test_an_agents_own_key_speaks_as_the_agent(api: Api, org: Any, run: str) -> None:

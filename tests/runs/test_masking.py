@@ -37,10 +37,18 @@ def test_lists_numbers_and_names_are_gone_through() -> None:
     assert mask.input(given) == {"people": [{"age": "[masked]"}] * 4}
     assert mask.scrub({"n": 41, "m": 41.0, "f": 17.5, "t": True}) == {
         "n": "[masked]",
-        "m": 41.0,
+        "m": "[masked]",
         "f": "[masked]",
         "t": True,
     }
+    assert mask.scrub([41.5, "41", None]) == [41.5, "41", None]
+    by_one = Mask.of(["input.n"], {"n": 12345.0})
+    assert by_one.output({"n": 12345, "said": "12345 or 12345.0"}) == {
+        "n": "[masked]",
+        "said": "[masked] or [masked]",
+    }
+    both = Mask.of(["input.n", "input.m"], {"n": 1, "m": 1.0})
+    assert both.scrub([1, 1.0, True, "1"]) == ["[masked]", "[masked]", True, "1"]
     whole = Mask.of(["input"], {"code": "swordfish"})
     assert whole.scrub({"swordfish": "the swordfish is told"}) == {
         "[masked]": "the [masked] is told"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.common.errors import PermissionDenied
-from apps.common.ids import public_id
+from apps.common.ids import parse_id, public_id
 from apps.runs.models import SavedView
 from apps.runs.services import views
 from apps.runs.services.views import OWN_MAX, create_view
@@ -178,6 +178,15 @@ def test_the_api_says_what_it_cannot_keep(api: Api) -> None:
     assert api.post("/runs/views", {"name": "x", "filter": FAILED}).status_code == 201
     taken = api.post("/runs/views", {"name": "x", "filter": FAILED})
     assert problem(taken) == (409, "view_name_in_use")
+    other = api.post("/runs/views", {"name": "y", "filter": FAILED}).json()
+    taken = api.patch(f"/runs/views/{other['id']}", {"name": "x"})
+    assert problem(taken) == (409, "view_name_in_use")
+    assert taken.json()["detail"] == "“x” is the name of another view of yours."
+    shared = {"name": "y", "filter": FAILED, "is_shared": True}
+    assert api.post("/runs/views", shared).status_code == 201
+    taken = api.patch(f"/runs/views/{other['id']}", {"is_shared": True})
+    assert taken.json()["detail"] == "“y” is the name of another shared view."
+    assert SavedView.objects.get(id=parse_id("viw", other["id"])).name == "y"
 
 
 def test_a_view_that_is_no_longer_shared_is_theirs_who_took_it(api: Api, api_as: Any) -> None:

@@ -81,6 +81,14 @@ def test_a_tree_is_drawn_in_the_order_of_what_happened() -> None:
     assert [s.duration_ms for s in spans] == [1000, 100, 250, 100, 200]
 
 
+def test_a_child_by_a_clock_that_is_behind_hides_nothing() -> None:
+    runs = [run(CHILD, "calculator", -50, 500, parent_id=ROOT), run(ROOT, "concierge", 0, 1000)]
+    assert [(s.name, s.depth) for s in draw(runs, []).spans] == [
+        ("concierge", 0),
+        ("calculator", 1),
+    ]
+
+
 def test_a_call_that_began_no_run_is_a_row_of_its_own() -> None:
     refused = step(ROOT, "echo.echo", 10, 20, kind="agent_call", status="failed")
     spans = draw([run(ROOT, "concierge", 0, 100)], [refused]).spans

@@ -71,6 +71,7 @@ def test_the_provisioner_may_know_the_owner() -> None:
     ("changes", "named"),
     [
         ({"MANDATE_KEK": "not base64"}, "MANDATE_KEK"),
+        ({"MANDATE_KEK_PREVIOUS": f"{GOOD['MANDATE_KEK']},short"}, "MANDATE_KEK_PREVIOUS"),
         ({"PORT": "http"}, "PORT"),
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"DATABASE_URL": "mysql://x/y"}, "postgresql://"),

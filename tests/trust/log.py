@@ -59,10 +59,15 @@ class Papers:
     jwks: dict[str, Any]
 
     def findings(self) -> list[str]:
-        return verify(io.StringIO(self.export, newline="\n"), self.notes, self.jwks)[0]
+        return self.check()[0]
 
     def summary(self) -> str:
-        return verify(io.StringIO(self.export, newline="\n"), self.notes, self.jwks)[1]
+        return self.check()[1]
+
+    def check(self, **changed: bytes) -> tuple[list[str], str]:
+        """What the verifier says of these, or of what somebody has made of one of them."""
+        files = {"export": self.export.encode(), "notes": self.notes.encode(), **changed}
+        return verify(io.BytesIO(files["export"]), files["notes"], self.jwks)
 
 
 def record(n: int = 0, **more: Any) -> Any:

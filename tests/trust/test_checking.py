@@ -8,8 +8,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.common.actors import SYSTEM
+from apps.common.errors import Invalid
+from apps.policies import decisions
+from apps.policies.errors import DocumentChanged
+from apps.policies.models import Decision, DecisionInput
 from apps.runs.models import Run
 from apps.trust import checking
+from apps.trust.canonical import digest
 from apps.trust.errors import ProofFails
 from apps.trust.models import AuditEvent, Checkpoint, CheckpointCopy, Leaf, Tile
 from apps.trust.places import misplaced_events, misplaced_records
@@ -51,6 +56,45 @@ def test_a_sealed_log_has_no_fault(governed):
     assert wrong() == {}
     assert said("records") == "The newest 2 digests are of what still stands."
     assert said("sealing") == "What is new is sealed within seconds."
+
+
+@pytest.mark.parametrize(
+    ("ends", "start", "end"), [("log", 1, None), ("log", 2, 10**9), ("range", 0, -1)]
+)
+def test_a_range_beyond_the_end_is_no_fault_of_the_log(governed, ends, start, end):
+    last = AuditEvent.objects.latest("seq").seq
+    with pytest.raises(Invalid) as refused:
+        checking.verify_log(
+            at=timezone.now(), from_seq=last + start, to_seq=None if end is None else last + end
+        )
+    assert set(refused.value.by_field) == {"from_seq"}
+    assert ("The log ends" in str(refused.value.by_field)) == (ends == "log")
+    assert checking.verify_log(at=timezone.now(), from_seq=last).valid
+    assert checking.verify_log(at=timezone.now(), from_seq=last, to_seq=last).valid
+
+
+def test_a_document_that_was_not_decided_by_is_shown_to_nobody(governed, as_superuser):
+    run, decision = governed
+    kept = {"context": {"input": {"to": "ada"}, "time": 1.5}}
+    DecisionInput.objects.create(decision_id=decision, document=kept, at=timezone.now())
+    as_superuser(f"update decisions set input_digest = '\\x{digest(kept).hex()}'")
+    found = Decision.objects.get()
+    assert decisions.find_document(found) == kept and decisions.find_altered(9) == []
+
+    as_superuser("update decision_inputs set document = jsonb_set(document, '{context,time}', '2')")
+    assert decisions.find_altered(9) == [decision]
+    with pytest.raises(DocumentChanged):
+        decisions.find_document(found)
+    as_superuser("update decision_inputs set document = '{\"n\": 1e400}'")
+    assert decisions.find_altered(9) == [decision]
+
+
+def test_the_check_names_a_decision_whose_document_is_another(governed, as_superuser):
+    _, decision = governed
+    DecisionInput.objects.create(decision_id=decision, document={"a": "else"}, at=AT)
+    assert wrong() == {"records": False}
+    named = f"The document of dec_{decision.hex} is not the one it was decided by."
+    assert said("records") == named
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,12 @@ def recorded():
     return [(e.action.rpartition(".")[2], e.subject_id) for e in events]
 
 
+def activated():
+    """What the log says that each key was before it was active."""
+    events = AuditEvent.objects.filter(action="trust.signing_key.activated")
+    return {e.subject_id: e.detail.get("old") or {} for e in events if e.actor_id == ANA.id}
+
+
 def test_the_machine_has_these_arrows_and_no_other():
     drawn = transition_table(SigningKey, "state")
 
@@ -141,6 +147,7 @@ def test_rotation_makes_the_key_that_was_not_waiting(keyless):
 
     assert states() == {old.kid: State.VERIFY_ONLY, new.kid: State.ACTIVE}
     assert [signer.kid for signer in get_signers()] == [new.kid]
+    assert activated() == {new.kid: {}}
 
 
 def test_rotation_gives_an_org_without_keys_its_first(keyless):
@@ -192,9 +199,10 @@ def test_revoking_the_active_key_leaves_the_org_able_to_sign(keyless):
 
     revoke(waiting)
 
-    heir = selectors.get_active_key()
+    heir = SigningKey.objects.get(state=State.ACTIVE)
     assert heir.kid not in (leaked.kid, waiting.kid)
     assert [signer.kid for signer in get_signers()] == [heir.kid]
+    assert activated() == {waiting.kid: {"state": "next"}, heir.kid: {}}
 
 
 def test_revoking_records_the_reason_and_only_once(keyless):

@@ -125,6 +125,21 @@ def test_an_event_that_was_emptied_without_a_retention_is_named(erasing):
     assert (found.seq, found.check) == (erasing, "erased")
 
 
+def test_how_much_was_erased_is_not_believed_to_a_column(erasing):
+    age(erasing)
+    retention.erase_old(at=NOW)
+    beyond = erasing + 1
+    AuditEvent.objects.using(OWNER).filter(seq=beyond).update(**retention._EMPTY)
+    with connections[OWNER].cursor() as cursor:
+        cursor.execute("alter table audit_events disable trigger audit_erase_only")
+        said = "update audit_events set detail = jsonb_set(detail, '{through}', '999')"
+        cursor.execute(f"{said} where action = %s", [selectors.ERASED])
+        cursor.execute("alter table audit_events enable trigger audit_erase_only")
+
+    assert selectors.erased_through() == erasing
+    assert (beyond, "erased") in {(b.seq, b.check) for b in selectors.verify_chain().breaks}
+
+
 def test_the_rule_is_bounded_and_on_record(org):
     for days in (29, 3651, 0):
         with pytest.raises(Invalid):

@@ -1,11 +1,17 @@
 """The embedded store: the common contract, and what sealing adds to it."""
 
+from io import StringIO
 from uuid import UUID
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
+from apps.tenants import keys
+from apps.tenants.models import Org, User
+from apps.tenants.services import factors
 from apps.trust.errors import SecretUnreadable
 from apps.trust.models import DataKey, SealedSecret
 from apps.trust.sealing import MasterKey, MasterKeys, new_key
@@ -156,6 +162,52 @@ def test_earlier_master_keys_still_open_what_they_wrapped(org, settings):
     settings.MANDATE_KEK_PREVIOUS = []
     with pytest.raises(SecretUnreadable):
         get_secret_store().get("r")
+
+
+def rewrap():
+    said = StringIO()
+    call_command("rewrap", stdout=said)
+    return said.getvalue().splitlines()
+
+
+@pytest.fixture
+def factor(org):
+    """A second factor, sealed by the present master key."""
+    data = {"secret": factors.seal_text("JBSWY3DP")}
+    user = User.objects.create(email="ana@acme.example")
+    return Authenticator.objects.create(user=user, type="totp", data=data)
+
+
+def test_after_a_rewrapping_the_earlier_master_key_can_go(org, other_org, factor, settings):
+    get_secret_store().put("r", VALUE)
+    Org.objects.filter(id=other_org.id).update(state="suspended")
+    with keys.holding(other_org.schema, other_org.id):
+        get_secret_store().put("r", VALUE)
+    settings.MANDATE_KEK_PREVIOUS = [settings.MANDATE_KEK]
+    settings.MANDATE_KEK = new_key()
+    orgs = Org.objects.exclude(state="erased").count()
+    assert factors.open_text(factor.data["secret"]) == "JBSWY3DP"
+
+    assert rewrap() == [
+        f"{orgs} organizations and 1 second factors rewrapped.",
+        "MANDATE_KEK_PREVIOUS isn't needed any more.",
+    ]
+    assert rewrap()[0] == "0 organizations and 0 second factors rewrapped."
+    settings.MANDATE_KEK_PREVIOUS = []
+    assert get_secret_store().get("r") == VALUE
+    with keys.holding(other_org.schema, other_org.id):
+        assert get_secret_store().get("r") == VALUE
+    factor.refresh_from_db()
+    assert factors.open_text(factor.data["secret"]) == "JBSWY3DP"
+
+
+def test_a_rewrapping_names_what_no_key_opens(org, factor, settings):
+    get_secret_store().put("r", VALUE)
+    settings.MANDATE_KEK = new_key()
+
+    with pytest.raises(CommandError, match="organization acme") as left:
+        rewrap()
+    assert "second factor of ana@acme.example" in str(left.value)
 
 
 def copy_row(row, **changes):

@@ -304,6 +304,35 @@ def test_a_torn_note_is_named_and_the_others_are_checked(held):
     assert len(replace(held, notes=false).findings()) == 2
 
 
+UNREADABLE = {
+    "no UTF-8": b'{"leaf":"\xff","text":null}',
+    "a surrogate": b'{"leaf":"\xed\xa0\x80","text":null}',
+    "below zero": b'{"seq":-4,',
+    "too deep": b"[" * 100_000,
+    "too long a number": b"1" * 5_000,
+    "a name twice": b'{"leaf":"a","leaf":"a","text":null}',
+    "no object": b"[]",
+}
+
+
+@pytest.mark.parametrize("line", UNREADABLE.values(), ids=list(UNREADABLE))
+def test_a_line_that_cannot_be_read_is_named_whatever_is_wrong_with_it(held, line):
+    lines = held.export.encode().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b'{"seq":4,', line) if line.endswith(b",") else line + b"\n"
+    findings, summary = held.check(export=b"".join(lines))
+
+    assert findings[0] == "entry 4: line 5 can't be read"
+    assert "; 6 checkpoints, 0 of them" in summary
+
+
+def test_a_checkpoint_of_no_size_that_can_be_is_named(held):
+    torn = re.sub(r"(?m)^[0-9]+$", "7" * 5_000, held.notes, count=1)
+    first, *others = replace(held, notes=torn).findings()
+
+    assert first.startswith("checkpoints: 'mandate/acme/") and first.endswith("can't be read")
+    assert others == []
+
+
 def test_no_flip_of_a_byte_is_missed(held):
     """The short form of tests/trust/test_flips.py."""
     assert flips.missed(held, 300, random.Random(5)) == []

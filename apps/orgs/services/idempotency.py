@@ -147,7 +147,7 @@ def _sealing_keys() -> Iterator[bytes]:
     Derived from the master keys and not the org's data key, whose row lock would have to be taken
     after that on the audit log's head.
     """
-    for master in (settings.MANDATE_KEK, *getattr(settings, "MANDATE_KEK_PREVIOUS", ())):
+    for master in (settings.MANDATE_KEK, *settings.MANDATE_KEK_PREVIOUS):
         yield hmac.digest(master, b"mandate idempotency answers", "sha256")
 
 

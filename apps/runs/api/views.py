@@ -91,7 +91,7 @@ class InvokeView(OrgView):
             return _events(self, request, started.run, "agents.invoke")
         answer = invoke(ask, caller=self.by, at=timezone.now())
         return self.write(
-            s.run_object(answer.run),
+            s.run_object(shown_to(self.by, answer.run) if answer.replayed else answer.run),
             status=200 if answer.run.is_closed else 202,
             headers={REPLAYED: "true"} if answer.replayed else {},
         )

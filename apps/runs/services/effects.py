@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from apps.runs.services.context import Context
 
 LOOKS: Final = 4
-TOO_OFTEN: Final = "too_often"
 HOSTS_KEPT: Final = 10_000
 _hosts: Final = WeighedCache[tuple[UUID | None, str], bool](HOSTS_KEPT)
 """Hosts that are known, by org: what is known once stays known."""
@@ -195,8 +194,8 @@ def _begin(
         began = waiting.suspend(ctx.hold, middle, decision, said, at=at)
     if began != "often":
         return began, AwaitsApproval()
-    refused = decision.against(TOO_OFTEN)
-    failure = WorkFailed(TOO_OFTEN, told_of(TOO_OFTEN))
+    refused = decision.against(waiting.TOO_OFTEN)
+    failure = WorkFailed(waiting.TOO_OFTEN, told_of(waiting.TOO_OFTEN))
     return _put(ctx, call, refused, notes, at, failure), failure
 
 

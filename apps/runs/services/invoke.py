@@ -120,8 +120,7 @@ def _answered(admitted: Admitted) -> Answer:
     """What a request gets that began nothing: its key's run, one that waits, or the reason."""
     admission, decision = admitted.admission, admitted.decision
     if admission.outcome == "awaiting_approval":
-        is_new = admission.run_id == admitted.call.run_id
-        return Answer(selectors.get_run(admission.run_id), replayed=not is_new)
+        return Answer(selectors.get_run(admission.run_id))
     if admission.outcome not in ("denied", "no_budget"):
         return _known(admission)
     if admission.reason == "policy_rate" and decision.retry_after is not None:
@@ -224,7 +223,7 @@ def _check_admitted(admitted: Admitted, context: Context) -> None:
             raise Stopped
         case "late":
             raise OutOfTime
-        case "cycle" | "too_deep" | "too_often" as reason:
+        case "cycle" | "too_deep" as reason:
             raise CallFailed(reason, REASONS[reason])
         case "other_body":
             raise CallFailed("key_reused", "Another call has this call's key.")

@@ -20,7 +20,7 @@ from apps.orgs.principals import Principal
 from apps.orgs.services.recording import recorder
 from apps.runs.errors import VIEW, TooManyViews, ViewNameInUse
 from apps.runs.models import NAME_MAX, SavedView
-from apps.runs.selectors import get_view, list_views, owner_of_views
+from apps.runs.selectors import list_views, owner_of_views
 
 MAY_SHARE: Final = "projects.edit"
 OWN_MAX: Final = 20
@@ -59,8 +59,7 @@ def update_view(*, view_id: UUID, fields: Object, by: Principal, at: datetime) -
 
     Raises NotFound, Invalid, PermissionDenied, ViewNameInUse, TooManyViews.
     """
-    view = get_view(view_id, by=by)
-    with _names_taken(view), transaction.atomic():
+    with transaction.atomic():
         view = _lock(view_id, by)
         before = _facts(view)
         _check_right(by, view)
@@ -72,7 +71,8 @@ def update_view(*, view_id: UUID, fields: Object, by: Principal, at: datetime) -
         if before["is_shared"] != after["is_shared"]:
             _make_room(by, view)
         view.updated_at = at
-        view.save()
+        with _names_taken(view):
+            view.save()
         if before["is_shared"] or after["is_shared"]:
             _record(view, "changed", by.actor, at, old=before, new=after)
     return view

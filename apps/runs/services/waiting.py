@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from apps.runs.services.finding import Call
 
 SUBJECT: Final = "run"
+TOO_OFTEN: Final = "too_often"
 OUTCOMES: Final[dict[Suspended, Outcome]] = {
     "late": "late",
     "lost": "fenced",
-    "often": "too_often",
     "stale_policy": "stale_policy",
 }
 T = TypeVar("T")
@@ -152,7 +152,8 @@ def let_approved(call: Call, decision: Decision, order: Order, *, at: datetime) 
 
 def admit_child(call: Call, decision: Decision, order: Order, *, at: datetime) -> Admission:
     """Have the whole run wait until a person agrees that an agent calls another; one that has
-    begun by such a word, for the same reasons, goes on.
+    begun by such a word, for the same reasons, goes on. Where people were asked too often in the
+    run already, the call is refused on record.
     """
     parent, middle = call.parent, _middle(call, order)
     assert parent is not None  # noqa: S101 - whoever calls this has looked
@@ -173,6 +174,10 @@ def admit_child(call: Call, decision: Decision, order: Order, *, at: datetime) -
             notes=parent.notes,
         )
         began = suspend(parent.hold, middle, decision, said, at=at)
+        if began == "often":
+            record = decision.against(TOO_OFTEN).record
+            refused = replace(order, refusal=TOO_OFTEN, decision=record, awaits=False)
+            return spine.admit(refused, at=at)
     return replace(admission, outcome=OUTCOMES.get(began, admission.outcome))
 
 

@@ -30,7 +30,7 @@ PAGE: Final = "runs/feedback.html"
 
 @require_POST
 @never_cache
-@needs("agents.invoke")
+@needs("runs.view", "agents.invoke")
 def give(request: HttpRequest, ref: str) -> HttpResponse:
     """Keep what this person thinks of a run."""
     run = selectors.get_run(parse_id(RUN, ref))
@@ -48,7 +48,7 @@ def give(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @never_cache
-@needs("agents.invoke")
+@needs("runs.view", "agents.invoke")
 def take_back(request: HttpRequest, ref: str) -> HttpResponse:
     """Delete this person's own."""
     run = selectors.get_run(parse_id(RUN, ref))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import os
 from datetime import datetime
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
 from django.db import transaction
 
 from apps.common import text
@@ -17,8 +13,6 @@ from apps.tenants.models import Org, User
 from apps.tenants.selectors import OrgRef
 from apps.tenants.services import orgs
 from apps.tenants.services.orgs import SLUG
-
-MFA_CONTEXT = b"mandate/mfa"
 
 
 def fulfil_wish(*, user_id: UUID, at: datetime) -> OrgRef | None:
@@ -45,16 +39,3 @@ def free_slug(name: str) -> str:
 
 def _is_taken(slug: str) -> bool:
     return slug in orgs.RESERVED or Org.objects.filter(slug=slug).exists()
-
-
-def seal_text(plain: str) -> str:
-    """Encrypt a short secret of the apex (a TOTP seed): AES-256-GCM under the one master key."""
-    nonce = os.urandom(12)
-    sealed = AESGCM(settings.MANDATE_KEK).encrypt(nonce, plain.encode(), MFA_CONTEXT)
-    return base64.b64encode(nonce + sealed).decode()
-
-
-def open_text(sealed: str) -> str:
-    """Read back what `seal_text` wrote."""
-    raw = base64.b64decode(sealed)
-    return AESGCM(settings.MANDATE_KEK).decrypt(raw[:12], raw[12:], MFA_CONTEXT).decode()

@@ -53,10 +53,11 @@ def rotate_signing_key(*, actor: Actor, at: datetime) -> SigningKey:
         old, key = held.get(_State.ACTIVE), held.get(_State.NEXT)
         if old:
             _retire(old, at)
+        was = _State.NEXT if key else None
         key = _activate(key, at) if key else _make_key(at, activate=True)
         if old:
             _record(old, actor=actor, verb="retired", was=_State.ACTIVE, at=at)
-        _record(key, actor=actor, verb="activated", was=_State.NEXT, at=at)
+        _record(key, actor=actor, verb="activated", was=was, at=at)
     return key
 
 
@@ -78,7 +79,8 @@ def revoke_signing_key(*, key_id: UUID, actor: Actor, at: datetime, reason: str)
         if was == _State.ACTIVE:
             successor = held.get(_State.NEXT)
             heir = _activate(successor, at) if successor else _make_key(at, activate=True)
-            _record(heir, actor=actor, verb="activated", was=_State.NEXT, at=at)
+            before = _State.NEXT if successor else None
+            _record(heir, actor=actor, verb="activated", was=before, at=at)
         _record(key, actor=actor, verb="revoked", was=was, at=at, reason=reason)
     return key
 
