@@ -57,7 +57,7 @@ QUERIES = {
     "policies:new": 6,
     "policies:settings": 8,
     "policies:decisions": 10,
-    "policies:decision": 8,
+    "policies:decision": 9,
     "policies:policy": 16,
     "policies:edit": 9,
     "policies:diff": 11,
