@@ -65,6 +65,17 @@ def list_approvals(
     return rows.exclude(status=ApprovalStatus.PENDING) if decided else rows
 
 
+def in_box(
+    box: str, by: Principal, *, status: str = "", subject_type: str = ""
+) -> QuerySet[Approval]:
+    """What is `waiting` for this principal, `mine`, or `decided`; of no box everything."""
+    decided = box == "decided"
+    rows = list_approvals(status=status, subject_type=subject_type, decided=decided)
+    if box == "waiting":
+        return waiting_for(rows, by)
+    return asked_by(rows, by) if box == "mine" else rows
+
+
 def get_approval(ref: str) -> Approval:
     """A request by its public id; raises NotFound."""
     found = list_approvals().filter(id=parse_id(APPROVAL, ref)).first()

@@ -26,7 +26,7 @@ from apps.orgs.models import (
     Role,
     RolePermission,
 )
-from apps.orgs.permissions import ALL_SCOPES, effective
+from apps.orgs.permissions import ALL_SCOPES, OWNER, effective
 from apps.orgs.principals import Principal
 from apps.tenants import keys
 from apps.tenants.selectors import KEY_COUNTS
@@ -358,3 +358,9 @@ def find_waiting_invitations(*, at: datetime) -> Waiting:
     rows = Invitation.objects.filter(state=Invitation.State.PENDING, expires_at__gt=at)
     found = rows.aggregate(number=Count("id"), ends_at=Min("expires_at"))
     return Waiting(found["number"], found["ends_at"] or at)
+
+
+def list_owner_addresses(limit: int) -> list[str]:
+    """Where the org's owners are reached, those first who have been here longest."""
+    rows = Member.objects.filter(role__slug=OWNER, left_at=None).order_by("joined_at", "id")
+    return list(rows.values_list("email", flat=True)[:limit])

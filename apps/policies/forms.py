@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from django import forms
+from django.utils import timezone
 
 from apps.common.forms import CodeBoundField, CodeInput, JsonObjectField, NameField
 from apps.policies.errors import RegoInvalid
@@ -72,6 +74,21 @@ class AttachForm(forms.Form):
         """The scope and what it names."""
         scope, _, name = self.cleaned_data["place"].partition(":")
         return scope, name
+
+
+class DaysForm(forms.Form):
+    """The days that the log of decisions is narrowed to; they stand in the address."""
+
+    since = forms.DateField(required=False)
+    until = forms.DateField(required=False)
+
+    def found(self) -> dict[str, datetime]:
+        """Whole days of the reader, the last one included, as `list_decisions` takes them."""
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        after = until + timedelta(days=1) if until and until < date.max else None
+        days = {"since": since, "until": after}
+        midnight = {name: datetime.combine(day, time.min) for name, day in days.items() if day}
+        return {name: timezone.make_aware(at) for name, at in midnight.items()}
 
 
 class BacktestForm(forms.Form):

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from apps.approvals.models import Approval
 from apps.approvals.selectors import APPROVAL, VIEW
+from apps.common.formats import dollars_of_micros
 from apps.common.ids import public_id
 from apps.common.json import Object
 from apps.common.links import link
@@ -30,7 +31,7 @@ def words_of(obligations: Object) -> str:
     """What a decision obliges to, for people."""
     words = [f"hide {path}" for path in obligations.get("mask", ())]
     if (cap := obligations.get("cap_cost_micros")) is not None:
-        words.append(f"cost at most {cap} micro-dollars")
+        words.append(f"cost at most {dollars_of_micros(cap)}")
     rates = obligations.get("rates", ())
     words += [f"{rate['requests']} calls in {rate['seconds']} s" for rate in rates]
     return "; ".join(words) or "nothing"

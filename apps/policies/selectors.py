@@ -116,10 +116,10 @@ class Standing:
 
 
 def list_policies(*, q: str = "", status: str = "") -> QuerySet[Policy]:
-    """Policies whose name says `q`, with what `standing_of` needs; retired ones only if `status`
-    is that or `all`, of another status those that have such a version.
+    """Policies whose name says `q`, with what `standing_of` needs but for the texts; retired ones
+    only if `status` is that or `all`, of another status those that have such a version.
     """
-    rows = _whole()
+    rows = _whole(without=("rego_text", "tests"))
     if status in _LIVE:
         rows = rows.filter(versions__status=status)
     if status != EVERY:
@@ -232,10 +232,13 @@ def _open_requests() -> QuerySet[Approval]:
     return Approval.objects.filter(status__in=Approval.OPEN, expires_at__gt=Clock())
 
 
-def _whole() -> QuerySet[Policy]:
-    """Policies with all that a view of them needs: three queries, however many there are."""
+def _whole(*, without: Sequence[str] = ()) -> QuerySet[Policy]:
+    """Policies with all that a view of them needs, but for those fields of their versions: three
+    queries, however many there are.
+    """
     wanted = Q(status__in=_LIVE) | Q(version=F("policy__version"))
     versions = OrgPolicy.objects.select_related("created_by", "activated_by").filter(wanted)
+    versions = versions.defer(*without)
     attachments = Attachment.objects.select_related("project", "agent").order_by("created_at", "id")
     return Policy.objects.prefetch_related(
         Prefetch("versions", versions), Prefetch("attachments", attachments)

@@ -35,6 +35,8 @@ from apps.tenants.sessions import MFA_AT, PROVED_AT, VIA
 
 KEPT: Final = "_mandate_kept"
 NOT_KEPT: Final = frozenset({"csrfmiddlewaretoken"})
+NOT_SHOWN: Final = frozenset({"version"})
+"""What a form holds that nobody filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Kept:
     act: str
     path: str
     fields: list[tuple[str, list[str]]]
+
+    @property
+    def shown(self) -> list[tuple[str, list[str]]]:
+        """What was filled in, under names that can be read."""
+        filled = [field for field in self.fields if field[0] not in NOT_SHOWN]
+        return [(name.replace("_", " ").capitalize(), values) for name, values in filled]
 
 
 def remember(request: HttpRequest, user: User) -> None:

@@ -12,11 +12,13 @@ from uuid import UUID
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db.models import Exists, Q
+from django.db.models.functions import Lower
 
 from apps.tenants.models import Domain, InvitationIndex, KeyIndex, Membership, Org, Plan, User
 
 ENTERABLE = Org.State.ACTIVE
 
+INVITATIONS_SHOWN: Final = 20
 _KEY_ORGS_MAX: Final = 10_000
 _KEY_ORGS_SECONDS: Final = 30.0
 _key_orgs: dict[bytes, tuple[float, OrgRef]] = {}
@@ -167,6 +169,29 @@ def find_invitation_org(*, token_hash: bytes, at: datetime) -> tuple[OrgRef, str
         .first()
     )
     return (ref(row.org), row.email) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An open invitation, as far as the apex knows of it."""
+
+    org_name: str
+    email: str
+    expires_at: datetime
+
+
+def list_invitations_to(user_id: UUID, *, at: datetime) -> list[Invited]:
+    """Those sent to a confirmed address of this person, by orgs that they aren't in yet."""
+    own = EmailAddress.objects.filter(user_id=user_id, verified=True)
+    rows = (
+        InvitationIndex.objects.select_related("org")
+        .annotate(address=Lower("email"))
+        .filter(address__in=own.values(lower=Lower("email")), expires_at__gt=at)
+        .filter(org__state=ENTERABLE)
+        .exclude(org__memberships__user_id=user_id)
+        .order_by("expires_at")[:INVITATIONS_SHOWN]
+    )
+    return [Invited(row.org.name, row.email, row.expires_at) for row in rows]
 
 
 def is_member(*, user_id: UUID, org_id: UUID) -> bool:

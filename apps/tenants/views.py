@@ -46,11 +46,15 @@ def landing(request: HttpRequest) -> HttpResponse:
 @never_cache
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """One's organizations; somebody with exactly one that is new is taken to it."""
-    found = selectors.list_orgs_of(user_id_of(request))
+    """One's organizations, and those that one is invited to; somebody with exactly one that is new
+    is taken to it.
+    """
+    user_id = user_id_of(request)
+    found = selectors.list_orgs_of(user_id)
     if len(found) == 1 and found[0].state == Org.State.PROVISIONING:
         return redirect("tenants:provisioning", slug=found[0].slug)
-    context = {"orgs": found, "debug": settings.DEBUG}
+    invited = selectors.list_invitations_to(user_id, at=timezone.now())
+    context = {"orgs": found, "invitations": invited}
     return render_page_or_partial(request, "tenants/home.html", "page", context)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -92,11 +92,12 @@ def _once(request: Any) -> dict[str, Any]:
 
 
 def _shell(request: HttpRequest) -> dict[str, Any]:
-    """Two queries: the projects and the person's orgs."""
+    """Two queries: the projects, for who may see them, and the person's orgs."""
     principal: Principal = request.principal  # type: ignore[attr-defined]
     org, user = request.org, request.user  # type: ignore[attr-defined]
-    projects = orgs.list_project_links(limit=PROJECTS_SHOWN + 1)
-    chosen = _chosen(request.GET.get(PROJECT, ""), projects)
+    sees = principal.may("projects.view")
+    projects = orgs.list_project_links(limit=PROJECTS_SHOWN + 1) if sees else []
+    chosen = _chosen(request.GET.get(PROJECT, ""), projects, by_name=sees)
     slug = chosen.slug if chosen else ""
     return {
         "org": {"name": org.name, "slug": org.slug},
@@ -152,9 +153,9 @@ def _switcher(
     principal: Principal = request.principal  # type: ignore[attr-defined]
     place, slug = _place(request), chosen.slug if chosen else ""
     shown = projects[:PROJECTS_SHOWN]
-    if chosen and chosen not in shown:
+    if chosen and chosen not in shown and principal.may("projects.view"):
         shown = [chosen, *shown]
-    may_create = principal.may("projects.create")
+    may_create = principal.may("projects.create") and principal.may("projects.view")
     carried = {PROJECT: slug}
     return {
         "project": {"name": chosen.name, "slug": slug} if chosen else None,
@@ -173,12 +174,18 @@ def _switcher(
     }
 
 
-def _chosen(wanted: str, projects: list[orgs.ProjectLink]) -> orgs.ProjectLink | None:
-    """The project that the address names, also an archived one; one that isn't there is none."""
+def _chosen(
+    wanted: str, projects: list[orgs.ProjectLink], *, by_name: bool
+) -> orgs.ProjectLink | None:
+    """The project that the address names, also an archived one; one that isn't there is none.
+
+    Who may not see projects is told no more of it than the address says.
+    """
     if not wanted:
         return None
     listed = next((project for project in projects if project.slug == wanted), None)
-    return listed or orgs.find_project_link(wanted)
+    found = listed or orgs.find_project_link(wanted)
+    return found if found is None or by_name else replace(found, name=found.slug)
 
 
 def _place(request: HttpRequest) -> Place:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 
 from apps.approvals.errors import RuleExists
@@ -119,6 +120,13 @@ def test_there_is_one_rule_for_a_thing(org, owner, desk):
         with pytest.raises(RuleExists):
             create(owner, **fields)
     assert ApprovalRule.objects.count() == 2
+
+
+def test_only_a_second_rule_is_told_as_one(org, owner):
+    with pytest.raises(IntegrityError, match="approval_rule_quorum"):
+        create(owner, quorum=0)
+    assert not ApprovalRule.objects.exists()
+    assert create(owner, quorum=1).quorum == 1
 
 
 def test_a_role_that_decides_neither_goes_nor_loses_the_power(org, owner, desk, events):

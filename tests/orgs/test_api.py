@@ -207,6 +207,21 @@ def test_a_grace_out_of_bounds_is_refused(api: Api, grace: Any) -> None:
     assert api.get(f"/keys/{ref}").json()["status"] == "active"
 
 
+@pytest.mark.parametrize(("number", "status"), [("1e999", 422), ("-1e999", 422), ("6e1", 201)])
+def test_a_whole_number_is_finite(api: Api, number: str, status: int) -> None:
+    """Python reads 1e999 as infinite, which no integer is."""
+    ref = api.post("/keys", {"name": "K"}).json()["id"]
+    answer = api.client.post(
+        f"/v1/keys/{ref}/rotate",
+        f'{{"grace_seconds": {number}}}',
+        content_type="application/json",
+        HTTP_HOST=api.host,
+        headers={"Authorization": f"Bearer {api.token}"},
+    )
+    assert answer.status_code == status
+    assert status == 201 or set(errors(answer)) == {"grace_seconds"}
+
+
 def test_empty_scopes_mean_all_of_the_role(api: Api) -> None:
     for body in ({"name": "A"}, {"name": "A", "scopes": []}, {"name": "A", "scopes": ["*"]}):
         assert api.post("/keys", body).json()["scopes"] == ["*"]

@@ -13,7 +13,7 @@ from apps.trust import merkle, note, selectors
 from apps.trust.models import AuditEvent, SealedSecret, SigningKey
 from apps.trust.services.sealer import seal
 from apps.trust.standalone.verify_audit import verify
-from tests.orgs.conftest import AT, join, problem
+from tests.orgs.conftest import AT, Api, join, problem, token_for
 from tests.tenants.browsing import as_member
 
 
@@ -266,3 +266,17 @@ def test_the_page_hands_out_what_entries_say_only_to_who_reads_data(org, owner, 
         assert f"format={kind}".encode() not in theirs.get("/audit/").content
     for kind in ("checkpoints", "verifier"):
         assert theirs.get(f"{url}{kind}").status_code == 200
+
+
+def test_who_reads_the_log_gets_the_verifier_by_page_and_api(org, owner, log):
+    """It holds nothing of the log, and checks one that somebody else hands over."""
+    role = create_role(name="Reader", permissions=["audit.view"], by=owner, at=AT)
+    reader, other = join(org, role.slug), join(org, "member")
+    page, url = as_member(org, reader), "/audit/file/?format=verifier"
+
+    assert page.get(url).content == Api(token_for(org, reader)).get("/audit/verifier").content
+    listed = page.get("/audit/").content
+    assert b"format=verifier" in listed and b"jwks.json" in listed
+    assert b"format=checkpoints" not in listed
+    assert page.get("/audit/file/?format=checkpoints").status_code == 403
+    assert as_member(org, other).get(url).status_code == 403

@@ -340,6 +340,11 @@ def test_a_key_on_the_command_line_can_be_narrowed_to_a_role_of_the_org(owner: A
     assert scopes_of(now(owner), "auditor", "runs.view") == ["runs.view"]
     with pytest.raises(CommandError, match="there is no role emperor"):
         scopes_of(now(owner), "emperor", "")
+    for role in ("auditor", "owner", None):
+        with pytest.raises(CommandError, match="there is no permission runs.veiw"):
+            scopes_of(now(owner), role, "agents.view,runs.veiw")
+    assert scopes_of(now(owner), "auditor", "*") == READING
+    assert scopes_of(now(owner), "owner", "") is None
 
 
 def test_an_agents_key_makes_no_roles() -> None:

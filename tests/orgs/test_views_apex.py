@@ -14,7 +14,7 @@ from apps.orgs.apex_urls import urlpatterns
 from apps.orgs.models import Invitation, Member
 from apps.orgs.services import invitations
 from apps.orgs.services.org import close_org
-from apps.tenants.models import Membership, User
+from apps.tenants.models import InvitationIndex, Membership, User
 from tests.tenants.browsing import anonymous, is_page, signed_in, user_of
 
 
@@ -127,3 +127,27 @@ def test_a_link_that_is_no_good_is_not_found(
     for answer in (anonymous().get(path), browser.get(path), browser.post(path)):
         assert answer.status_code == 404 and is_page(answer)
     assert not Member.objects.filter(email="pat@x.example").exists()
+
+
+def test_who_is_invited_is_told_so_at_home(org: Any, invited: tuple[Invitation, str]) -> None:
+    """Also who signed up apart from the link, at any of their confirmed addresses."""
+    pat, stranger = person("sam@x.example"), person("kim@x.example")
+    address = EmailAddress.objects.create(user=pat, email="Pat@x.example", verified=False)
+
+    def told(user: User) -> bool:
+        page = signed_in(user).get("/account/").content.decode()
+        assert ("You are invited" in page) == ("the mail to pat@x.example" in page)
+        return "You are invited" in page
+
+    assert not told(pat)
+    EmailAddress.objects.filter(pk=address.pk).update(verified=True)
+    assert told(pat) and not told(stranger)
+    InvitationIndex.objects.update(expires_at=timezone.now())
+    assert not told(pat)
+
+
+def test_who_has_accepted_is_invited_no_more(org: Any, invited: tuple[Invitation, str]) -> None:
+    browser = signed_in(person("pat@x.example"))
+    assert b"You are invited" in browser.get("/account/").content
+    assert browser.post(invited[1]).status_code == 303
+    assert b"You are invited" not in browser.get("/account/").content

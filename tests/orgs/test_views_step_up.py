@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.common.ids import public_id
 from apps.orgs.models import ApiKey, Member
 from apps.orgs.services.keys import create_key
+from apps.orgs.services.roles import create_role, version_of
 from tests.orgs.conftest import AT, Api, owner_of
 from tests.orgs.test_views_matrix import TABLE, data_of, furnish, picture, url_of
 from tests.tenants.browsing import as_member, is_page
@@ -82,6 +83,19 @@ def test_a_form_with_faults_is_not_kept(org: Any, owner: Any) -> None:
     assert stale.post("/settings/keys/", {"name": ""}).status_code == 422
     assert stale.post("/settings/danger/", {"name": "Globex"}).status_code == 422
     assert stale.get("/confirm/").context["kept"] is None
+
+
+def test_what_nobody_filled_in_is_kept_and_not_shown(org: Any, owner: Any) -> None:
+    role = create_role(name="Auditor", permissions=["runs.view"], by=owner, at=AT)
+    sent = {"name": "Reader", "permissions": ["runs.view"], "version": version_of(role)}
+    stale = as_member(org, owner, proved_at=ago(3600))
+
+    stale.post(f"/settings/roles/{role.slug}/", sent)
+
+    page = stale.get("/confirm/")
+    assert dict(page.context["kept"].fields)["version"] == [version_of(role)]
+    assert b"<dt>Permissions</dt><dd>runs.view</dd>" in page.content
+    assert b"<dt>Version</dt>" not in page.content
 
 
 def test_what_hands_out_no_power_asks_nothing(org: Any, owner: Any) -> None:

@@ -52,14 +52,14 @@ def test_nor_is_what_was_written_after_the_policy_was_found(
     api: Api, org: Any, owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever writes the next version between a request's beginning and its lock is seen too."""
-    guard, opened = make_policy(owner), activating.open_policy_unlocked
+    guard, opened = make_policy(owner), activating.read_policy
 
     def late(policy_id: Any) -> Policy:
-        monkeypatch.setattr(activating, "open_policy_unlocked", opened)
+        monkeypatch.setattr(activating, "read_policy", opened)
         policies.revise_policy(policy_id=policy_id, says={"rego_text": DENY}, **about(owner))
         return opened(policy_id)
 
-    monkeypatch.setattr(activating, "open_policy_unlocked", late)
+    monkeypatch.setattr(activating, "read_policy", late)
     path = f"/policies/{public_id('pol', guard.policy_id)}/activate"
     answer = api.post(path, {"version": 1})
     assert problem(answer) == (412, "precondition_failed")

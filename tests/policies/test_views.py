@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import shlex
+from datetime import UTC, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.approvals.models import Approval
 from apps.common.ids import public_id
 from apps.orgs.services.roles import create_role
 from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
+from apps.policies.pages import words_of
 from apps.policies.services.settings import change_settings
 from apps.runs.models import Run
-from tests.orgs.conftest import AT, join
+from tests.orgs.conftest import AT, Api, join, owner_of
 from tests.policies.factories import (
     ALLOW,
     DENY,
@@ -38,6 +43,14 @@ def guard(org: Any, owner: Any) -> OrgPolicy:
 
 def path(version: OrgPolicy, rest: str = "") -> str:
     return f"/policies/{public_id('pol', version.policy_id)}/{rest}"
+
+
+def log(**asked: str) -> str:
+    return f"/policies/decisions/?{urlencode(asked)}"
+
+
+def html(page: Any) -> str:
+    return str(page.content.decode())
 
 
 def form(version: OrgPolicy, **fields: str) -> dict[str, str]:
@@ -69,6 +82,25 @@ def test_a_text_is_tried_with_its_tests_and_not_kept(browser: Any, guard: OrgPol
     assert OrgPolicy.objects.filter(policy=guard.policy_id).count() == 1
 
 
+def test_lists_read_no_text_and_the_policy_does(
+    browser: Any, api: Api, org: Any, guard: OrgPolicy
+) -> None:
+    activate(owner_of(org), guard)
+    browser.post(path(guard, "edit/"), form(guard, name="Second"))
+    own = f"/policies/{public_id('pol', guard.policy_id)}"
+    asked = {
+        "page": (lambda: browser.get("/policies/"), False),
+        "api": (lambda: api.get("/policies"), False),
+        "policy": (lambda: api.get(own), True),
+    }
+    for name, (ask, reads) in asked.items():
+        with CaptureQueriesContext(connection) as ran:
+            answer = ask()
+        assert answer.status_code == 200 and b"Second" in answer.content
+        found = [query["sql"] for query in ran if '"org_policies"."digest"' in query["sql"]]
+        assert found and any('"rego_text"' in sql for sql in found) is reads, name
+
+
 def test_an_empty_call_is_tried_as_it_is_and_no_call_as_the_example(
     browser: Any, guard: OrgPolicy
 ) -> None:
@@ -95,6 +127,23 @@ def test_the_button_activates_the_version_that_its_page_showed(
     assert not OrgPolicy.objects.filter(policy=guard.policy_id, status="active").exists()
     browser.post(path(guard, "activate/"), {"version": "2"})
     assert OrgPolicy.objects.get(policy=guard.policy_id, version=2).status == "active"
+
+
+def test_a_version_without_tests_counts_as_tested_and_the_list_says_so(
+    browser: Any, org: Any, owner: Any
+) -> None:
+    made = make_policy(owner)
+    activate(owner, made)
+    browser.post(path(made, "edit/"), form(made, name="Second"))
+    assert "v2 draft" in html(browser.get("/policies/"))
+    browser.post(path(made, "tests/"))
+    assert "It has no tests. It counts as tested." in html(browser.get(path(made)))
+    assert "v2 tested" in html(browser.get("/policies/"))
+
+
+def test_what_a_call_may_cost_is_said_in_dollars() -> None:
+    assert words_of({"cap_cost_micros": 500_000}) == "cost at most $0.50"
+    assert words_of({}) == "nothing"
 
 
 def test_a_retired_policy_has_no_editor(browser: Any, guard: OrgPolicy) -> None:
@@ -155,6 +204,44 @@ def test_a_document_is_shown_to_who_may_read_data(
     assert Decision.objects.count() == 2
 
 
+def test_the_log_is_narrowed_to_days_the_last_one_included(browser: Any, org: Any) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    noon = timezone.localtime(AT).replace(hour=12)
+    days = [noon - timedelta(days=number) for number in range(3)]
+    refs = {day: public_id("dec", decide(run, at=day).id) for day in days}
+
+    def shown(**asked: str) -> list[str]:
+        page = browser.get(log(**asked))
+        assert all(f'name="{name}" value="{value}"' in html(page) for name, value in asked.items())
+        return [row["id"] for row in page.context["decisions"]]
+
+    day = {number: days[number].date().isoformat() for number in range(3)}
+    assert shown() == [refs[one] for one in days]
+    assert shown(since=day[1]) == [refs[days[0]], refs[days[1]]]
+    assert shown(until=day[1]) == [refs[days[1]], refs[days[2]]]
+    assert shown(since=day[1], until=day[1]) == [refs[days[1]]]
+    assert shown(since="tomorrow") == []
+    told = browser.get(log(result="allow", until=day[1])).context["command"]
+    after = days[0].replace(hour=0, minute=0, second=0).astimezone(UTC)
+    query = urlencode({"result": "allow", "until": f"{after:%Y-%m-%dT%H:%M:%SZ}"})
+    assert shlex.split(told)[-1] == f"http://acme.localhost:8000/v1/decisions?{query}"
+
+
+def test_of_a_policy_nothing_older_than_it_is_looked_into(
+    browser: Any, org: Any, guard: OrgPolicy
+) -> None:
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    decided = [
+        decide(run, policies=[said(guard, "allow")], at=AT + timedelta(minutes=minutes))
+        for minutes in (-1, 1)
+    ]
+    ref = public_id("pol", guard.policy_id)
+    page = browser.get(log(policy=ref))
+    assert [row["id"] for row in page.context["decisions"]] == [public_id("dec", decided[1].id)]
+    page = browser.get(log(policy=ref, since=str(AT.date() + timedelta(days=2))))
+    assert page.context["decisions"] == []
+
+
 def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> None:
     deny = make_policy(owner, rego_text=DENY, scope="org")
     run = Run.objects.get(id=admit(make_agent("one")).run_id)
@@ -165,6 +252,10 @@ def test_a_backtest_is_asked_and_shown(browser: Any, org: Any, owner: Any) -> No
     html = browser.get(sent["Location"]).content.decode()
     assert "1 of 1 would change" in html and "Denied" in html
     assert browser.post(path(deny, "backtest/"), {"days": "0"}).status_code == 422
+    other = make_policy(owner, name="Other")
+    of = f"?of={public_id('pbt', made.id)}"
+    assert browser.get(path(deny, f"backtest/{of}")).status_code == 200
+    assert browser.get(path(other, f"backtest/{of}")).status_code == 404
 
 
 def test_a_backtest_says_what_would_be_obliged(browser: Any, org: Any, owner: Any) -> None:

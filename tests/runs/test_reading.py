@@ -163,7 +163,7 @@ def test_no_page_shows_it_and_each_says_why(org: Any, blind: Any, run: dict[str,
         assert page.status_code == 200 and WORD not in page.content.decode(), path
         assert WORD in viewers.get(path).content.decode(), path
     page = theirs.get(f"/runs/{run['id']}/").content.decode()
-    assert "data.read" in page and "An owner or admin can give it" in page
+    assert "data.read" in page and "Ask somebody who is Owner or Admin for a role with it" in page
     assert "like=" not in page  # nor does running it again bring its input
     console = theirs.get(f"/agents/echo/try/?like={run['id']}").content.decode()
     assert WORD not in console

@@ -175,7 +175,7 @@ def test_more_orgs_cost_no_more_queries(browser: Browser, owner: User) -> None:
         return len(seen)
 
     queries(1)
-    assert queries(2) == queries(12) <= 8
+    assert queries(2) == queries(12) <= 9
 
 
 def test_development_mail_is_shown_only_with_debug(db: None, settings: Any, tmp_path: Path) -> None:

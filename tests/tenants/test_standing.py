@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.orgs.services import members
+from apps.tenants import keys
 from apps.tenants.models import Org, Session
 from apps.tenants.services import orgs
 from tests.orgs.conftest import join, owner_of
@@ -42,6 +44,19 @@ def test_its_members_are_told_why_and_whom_to_ask(acme: Any, path: str, how: str
     assert 'href="http://localhost:8000/account/"' in text
     assert member.post("/projects/", {"name": "No"}).status_code == 403
     assert Session.objects.filter(org_id=acme.id).exists() is (how == "suspended")
+
+
+def test_who_owns_it_now_is_named_and_not_who_once_asked_for_it(acme: Any) -> None:
+    founder, heir = owner_of(acme), join(acme, "owner")
+    member = as_member(acme, join(acme, "member"))
+    with keys.holding(acme.schema, acme.id):
+        members.remove_member(member_id=founder.member_id, by=heir, at=timezone.now())
+    shut(acme, "suspended")
+
+    text = member.get("/").content.decode()
+
+    assert f'href="mailto:{heir.email}"' in text and "its owner" in text
+    assert founder.email not in text
 
 
 def test_a_stranger_learns_no_name(acme: Any, other_org: Any) -> None:

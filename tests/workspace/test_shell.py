@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.agents.services.agents import create_agent
-from apps.orgs.services import projects
+from apps.orgs.services import projects, roles
 from apps.tenants import keys
 from apps.workspace.context import KEYS, NAV, PROJECTS_SHOWN
 from tests.orgs.conftest import AT, join, owner_of
@@ -126,6 +126,28 @@ def test_an_archived_project_is_still_what_was_chosen(
     chosen = shell_of(browser, "/runs/?project=apollo")
     assert chosen["project"] == {"name": "Apollo", "slug": "apollo"}
     assert "apollo" in choices(chosen)
+
+
+@pytest.mark.parametrize(
+    "path", ["/runs/", "/runs/?project=apollo", "/settings/members/?project=apollo"]
+)
+def test_projects_are_named_to_who_may_see_them(org: Any, apollo: Any, path: str) -> None:
+    def page_for(*codes: str) -> Any:
+        given = ["runs.view", "members.view", *codes]
+        said = {"name": codes[0], "permissions": given}
+        role = roles.create_role(**said, by=owner_of(org), at=AT)
+        return as_member(org, join(org, role.slug)).get(path)
+
+    seen, unseen = page_for("projects.view"), page_for("projects.create")
+
+    assert b"Apollo" in seen.content and b'id="menu-project"' in seen.content
+    shell = unseen.context["shell"]
+    assert unseen.status_code == 200 and b"Apollo" not in unseen.content
+    assert (shell["projects"], shell["new_project_url"]) == ([], None)
+    # What the address says it may still say, and be left again
+    chosen = {"name": "apollo", "slug": "apollo"} if "apollo" in path else None
+    assert shell["project"] == chosen
+    assert (b'id="menu-project"' in unseen.content) == (chosen is not None)
 
 
 def test_another_orgs_project_can_not_be_chosen(org: Any, other_org: Any, browser: Browser) -> None:

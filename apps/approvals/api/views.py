@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -14,12 +13,10 @@ from apps.approvals import selectors
 from apps.approvals.api import examples
 from apps.approvals.api import serializers as s
 from apps.approvals.errors import AlreadyVoted, ApprovalClosed, ApprovalExpired, OwnRequest
-from apps.approvals.models import Approval
 from apps.approvals.services import requests, rules, voting
 from apps.common.openapi import page_of, problems
 from apps.common.pagination import NEWEST_FIRST
 from apps.orgs.api.base import OrgView
-from apps.orgs.principals import Principal
 
 REFUSALS = (
     OwnRequest("You are behind this request. Somebody else has to decide it."),
@@ -43,15 +40,8 @@ class ApprovalsView(OrgView):
     )
     def get(self, request: Request) -> Response:
         wanted = self.read_query(s.ApprovalFilter)
-        rows = in_box(wanted.pop("box", ""), self.by, **wanted)
+        rows = selectors.in_box(wanted.pop("box", ""), self.by, **wanted)
         return self.answer_page(s.ApprovalRead, rows, keyset=NEWEST_FIRST)
-
-
-def in_box(box: str, by: Principal, **wanted: Any) -> QuerySet[Approval]:
-    rows = selectors.list_approvals(decided=box == "decided", **wanted)
-    if box == "waiting":
-        return selectors.waiting_for(rows, by)
-    return selectors.asked_by(rows, by) if box == "mine" else rows
 
 
 class ApprovalView(OrgView):
@@ -116,8 +106,8 @@ class BreakGlassView(OrgView):
         examples=examples.BREAK_GLASS,
     )
     def post(self, request: Request, approval: str) -> Response:
-        """Approve it alone in an emergency, whatever its rule asks for. All owners and admins are
-        told at once, with your reason.
+        """Approve it alone in an emergency, whatever its rule asks for. Everybody who decides
+        approvals is told at once, with your reason.
         """
         voting.break_glass(
             approval_id=selectors.get_approval(approval).id,

@@ -54,6 +54,8 @@ def create_rule(
             )
             _record(rule, "created", by.actor, at, new=_facts(rule))
     except IntegrityError as error:
+        if "approval_rule_once" not in str(error):
+            raise
         raise RuleExists("Change that one, or remove it first.") from error
     return rule
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from apps.approvals import selectors
-from apps.approvals.models import Approval
 from apps.approvals.presenting import row_of
 from apps.common.formats import at_most
 from apps.common.htmx import render_page_or_partial
@@ -30,7 +28,7 @@ def index(request: HttpRequest) -> HttpResponse:
     by, chosen = principal_of(request), said(request, TAB)
     tab = chosen if chosen in dict(TABS) else WAITING
     page = paginate(
-        _rows(tab, by),
+        selectors.in_box(tab, by).defer("payload", "evidence"),
         keyset=NEWEST_FIRST,
         after=request.GET.get("after"),
         before=request.GET.get("before"),
@@ -49,13 +47,6 @@ def index(request: HttpRequest) -> HttpResponse:
         "command": command(request, f"'/v1/approvals?box={tab}'"),
     }
     return render_page_or_partial(request, "approvals/list.html", "results", context)
-
-
-def _rows(tab: str, by: Principal) -> QuerySet[Approval]:
-    rows = selectors.list_approvals(decided=tab == DECIDED).defer("payload", "evidence")
-    if tab == WAITING:
-        return selectors.waiting_for(rows, by)
-    return selectors.asked_by(rows, by) if tab == MINE else rows
 
 
 def _tabs(request: HttpRequest, tab: str, by: Principal) -> list[dict[str, Any]]:

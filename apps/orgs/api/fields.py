@@ -36,7 +36,9 @@ class Whole(serializers.IntegerField):
     """A JSON integer; DRF's own field would also take "12"."""
 
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int | float) or data != int(data):
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        if isinstance(data, float) and not data.is_integer():  # neither is what isn't finite
             self.fail("invalid")
         return super().to_internal_value(int(data))
 

@@ -120,11 +120,12 @@ def check(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @never_cache
-@needs(*TAKING)
 def file(request: HttpRequest) -> HttpResponseBase:
-    """A file of the log: whole for the verifier, filtered as CSV, its checkpoints, the verifier."""
+    """A file of the log, for what its kind takes: whole for the verifier, filtered as CSV, its
+    checkpoints; or the verifier, which holds nothing of the log.
+    """
     kind = said(request, "format") or "jsonl"
-    for code in codes_for(kind):
+    for code in (VIEW,) if kind == VERIFIER else codes_for(kind):
         check_may(request, code)
     if kind == VERIFIER:
         return answer_verifier()

@@ -10,7 +10,8 @@ test_cheap_calls_run if {
 }
 
 test_dear_calls_are_asked_for if {
-	count(mandate.require_approval) == 1 with input as costs(100001)
+	mandate.require_approval == {"This call may cost $0.11."} with input as costs(100001)
+	mandate.require_approval == {"This call may cost $0.50."} with input as costs(500000)
 }
 
 test_too_dear_calls_are_denied if {

@@ -22,6 +22,7 @@ from apps.policies.services.changing import (
     facts_of,
     hold_head,
     open_policy,
+    read_policy,
     record,
     save_move,
     version_of,
@@ -33,8 +34,6 @@ from apps.policies.services.seconding import (
     make_or_ask,
     payload_about,
 )
-
-OPEN = (PolicyStatus.DRAFT, PolicyStatus.TESTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,25 +129,19 @@ def shadow_policy(*, policy_id: UUID, on: bool, actor: Actor, at: datetime) -> O
 
 def _on_its_way(policy_id: UUID, read_version: int | None = None) -> OrgPolicy:
     """The version that waits; `_still` finds out whether another is written from here on."""
-    policy = open_policy_unlocked(policy_id)
+    policy = read_policy(policy_id)
     check_read(policy, read_version)
-    found = version_of(policy, *OPEN)
+    found = version_of(policy, *OrgPolicy.OPEN)
     if found is None:
         raise PolicyStateConflict("Its newest version is active. Write the next one.")
     return found
-
-
-def open_policy_unlocked(policy_id: UUID) -> Policy:
-    """The policy, if it can be changed; nothing is held afterwards."""
-    with transaction.atomic():
-        return open_policy(policy_id)
 
 
 def _still(policy_id: UUID, version: OrgPolicy) -> tuple[Policy, OrgPolicy]:
     """The same version under the lock; raises PolicyStateConflict if it was overtaken."""
     policy = open_policy(policy_id)
     found = OrgPolicy.objects.select_for_update().get(id=version.id)
-    if found.status not in OPEN:
+    if found.status not in OrgPolicy.OPEN:
         raise PolicyStateConflict("Another version was written meanwhile. Read it.")
     return policy, found
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from apps.common.errors import NotFound, PreconditionFailed
 from apps.orgs.services.recording import recorder
 from apps.policies.errors import PolicyStateConflict
@@ -35,12 +37,12 @@ def open_policy(policy_id: UUID) -> Policy:
 
     Raises NotFound, PolicyStateConflict for a retired one.
     """
-    found = Policy.objects.select_for_update().filter(id=policy_id).first()
-    if found is None:
-        raise NotFound("There is no such policy.")
-    if found.retired_at is not None:
-        raise PolicyStateConflict("A retired policy stays as it was.")
-    return found
+    return _open(Policy.objects.select_for_update(), policy_id)
+
+
+def read_policy(policy_id: UUID) -> Policy:
+    """The same, held by nobody: it may be another when it is opened."""
+    return _open(Policy.objects.all(), policy_id)
 
 
 def check_read(policy: Policy, read_version: int | None) -> None:
@@ -73,3 +75,12 @@ def save_move(version: OrgPolicy, *fields: str) -> None:
     """Write a version that has moved."""
     moved: Sequence[str] = ("status", "shadow_since", *fields)
     version.save(update_fields=[*moved])
+
+
+def _open(rows: QuerySet[Policy], policy_id: UUID) -> Policy:
+    found = rows.filter(id=policy_id).first()
+    if found is None:
+        raise NotFound("There is no such policy.")
+    if found.retired_at is not None:
+        raise PolicyStateConflict("A retired policy stays as it was.")
+    return found

@@ -103,7 +103,7 @@ def revise_policy(
         check_read(policy, read_version)
         whole = {name: getattr(newest, name) for name in _SAYS}
         merged = _tidy({**whole, **given})
-        if merged == whole and newest.status != PolicyStatus.RETIRED:
+        if merged == whole:
             return newest
         waiting = _put_away(policy, at)
         if waiting is not None and waiting.shadow_since is not None:
@@ -209,7 +209,7 @@ def _matter(policy: Policy, active: OrgPolicy) -> Matter:
 
 def _put_away(policy: Policy, at: datetime) -> OrgPolicy | None:
     """Retire the version that was on its way, if there is one; given as it was."""
-    waiting = version_of(policy, PolicyStatus.DRAFT, PolicyStatus.TESTED)
+    waiting = version_of(policy, *OrgPolicy.OPEN)
     if waiting is None:
         return None
     was = copy(waiting)

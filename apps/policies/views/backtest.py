@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from apps.common.errors import DomainError
+from apps.common.errors import DomainError, NotFound
 from apps.common.forms import add_refusal
 from apps.common.htmx import render_page_or_partial, see_other
 from apps.common.ids import public_id
@@ -38,8 +38,7 @@ def backtest(request: HttpRequest, ref: str) -> HttpResponse:
         if form.is_valid() and (made := _start(request, standing, form)):
             of = public_id(BACKTEST, made.id)
             return see_other(link(request, "policies:backtest", ref_of(standing), of=of))
-    wanted = said(request, "of")
-    found = backtesting.get_backtest(wanted) if wanted else None
+    found = _find(said(request, "of"), standing)
     context = policy_page(
         request,
         standing,
@@ -53,6 +52,14 @@ def backtest(request: HttpRequest, ref: str) -> HttpResponse:
     )
     status = 422 if form.is_bound else 200
     return render_page_or_partial(request, "policies/backtest.html", "result", context, status)
+
+
+def _find(ref: str, standing: selectors.Standing) -> Backtest | None:
+    """What was asked of this policy; raises NotFound for what was asked of another."""
+    found = backtesting.get_backtest(ref) if ref else None
+    if found is not None and found.policy_id != standing.id:
+        raise NotFound("The policy has no such backtest.")
+    return found
 
 
 def _start(

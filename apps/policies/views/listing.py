@@ -110,7 +110,7 @@ def _row(request: HttpRequest, standing: Standing, day: decisions.Day | None) ->
         "url": link(request, "policies:policy", ref),
         "status": "active" if active else newest.status,
         "version": active.version if active else newest.version,
-        "waiting": standing.waiting.version if standing.waiting and active else None,
+        "waiting": standing.waiting_label if active else "",
         "attached": [selectors.label_of(row) for row in standing.attachments],
         "decisions": day.by_policy.get(ref, 0) if day else None,
         "changed_at": newest.created_at,

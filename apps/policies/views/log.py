@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import UTC
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -14,11 +16,13 @@ from apps.common.links import link, said, turn, with_query
 from apps.common.pagination import paginate
 from apps.orgs.pages import command, needs, principal_of
 from apps.policies import decisions, places, reading, selectors
+from apps.policies.forms import DaysForm
 from apps.policies.models import Decision, DecisionResult
 from apps.policies.pages import crumbs, decision_row
 from apps.policies.questions import RUN
 
-FIELDS: Final = ("result", "agent", "policy", "run", "shadowed")
+DAYS: Final = ("since", "until")
+FIELDS: Final = ("result", "agent", "policy", "run", "shadowed", *DAYS)
 
 
 @require_safe
@@ -26,7 +30,8 @@ FIELDS: Final = ("result", "agent", "policy", "run", "shadowed")
 def index(request: HttpRequest) -> HttpResponse:
     """Every decision, the newest first; the address holds the filter."""
     asked = {name: said(request, name) for name in FIELDS}
-    rows, is_known = _rows(asked)
+    days = DaysForm({name: asked[name] for name in DAYS})
+    rows, is_known = _rows(asked, days)
     found = paginate(
         rows,
         keyset=decisions.NEWEST,
@@ -47,7 +52,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "clear_url": link(request, "policies:decisions"),
         "newer_url": turn(request, "before", found.previous, keep=FIELDS),
         "older_url": turn(request, "after", found.next, keep=FIELDS),
-        "command": command(request, with_query("/v1/decisions", named)),
+        "command": command(request, _by_api({**named, **_moments(days)})),
     }
     return render_page_or_partial(request, "policies/decisions.html", "results", context)
 
@@ -78,20 +83,44 @@ def decision(request: HttpRequest, ref: str) -> HttpResponse:
     return render_page_or_partial(request, "policies/decision.html", "decision", context)
 
 
-def _rows(asked: dict[str, str]) -> tuple[Any, bool]:
-    """What the filter finds; nothing for one that names what isn't there."""
+def _rows(asked: dict[str, str], days: DaysForm) -> tuple[Any, bool]:
+    """What the filter finds; nothing for one that names what isn't there.
+
+    Of one policy nothing is older than the policy: no older decision is looked into for it.
+    """
     result = asked["result"] if asked["result"] in DecisionResult.values else ""
+    if not days.is_valid():
+        return Decision.objects.none(), False
+    span = days.found()
     try:
+        policy = selectors.get_policy(asked["policy"]).policy if asked["policy"] else None
+        if policy is not None:
+            span["since"] = max(policy.created_at, span.get("since", policy.created_at))
         rows = decisions.list_decisions(
             result=result,
             agent_id=places.find_agent(asked["agent"]).id if asked["agent"] else None,
-            policy_id=selectors.get_policy(asked["policy"]).id if asked["policy"] else None,
+            policy_id=policy.id if policy else None,
             run_id=parse_id(RUN, asked["run"]) if asked["run"] else None,
             shadowed=asked["shadowed"] == "on",
+            **span,
         )
     except NotFound:
         return Decision.objects.none(), False
     return rows, True
+
+
+def _moments(days: DaysForm) -> dict[str, str]:
+    """The days as the API takes them; it doesn't know whose days they are."""
+    found = days.found() if days.is_valid() else {}
+    return {
+        name: f"{found[name].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if name in found else ""
+        for name in DAYS
+    }
+
+
+def _by_api(named: dict[str, str]) -> str:
+    """The address of the same list, as a shell takes it: several filters are one word."""
+    return shlex.quote(with_query("/v1/decisions", named))
 
 
 def _policies() -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from apps.common.errors import DomainError, NotFound
-from apps.orgs.permissions import ALL_SCOPES, effective
+from apps.orgs.permissions import ALL_SCOPES, MATRIX, effective
 from apps.orgs.principals import Principal
 from apps.orgs.selectors import find_member_principal, get_role
 from apps.orgs.services.keys import create_key
@@ -59,13 +59,18 @@ class Command(BaseCommand):
 def scopes_of(
     member: Principal, role: str | None, scopes: str, *, as_agent: bool = False
 ) -> list[str] | None:
-    """The scopes that the options name; a weaker role is written as its permissions."""
+    """The scopes that the options name; a weaker role is written as its permissions.
+
+    The member's own role is no narrowing: such a key is as one without `--role`.
+    """
     named = [code.strip() for code in scopes.split(",") if code.strip()]
+    if unknown := [code for code in named if code not in MATRIX and code != ALL_SCOPES]:
+        raise CommandError(f"there is no permission {unknown[0]}")
     if role is None or role == member.role:
         return named or None
     weaker = _codes_of(role) & member.permissions
     codes = sorted(effective(role=weaker, scopes=[ALL_SCOPES], as_agent=as_agent))
-    chosen = [code for code in codes if not named or code in named]
+    chosen = [code for code in codes if not named or code in named or ALL_SCOPES in named]
     if not chosen:  # no scopes at all would mean every one
         raise CommandError(f"nothing is left of the role {role} for {member.email}")
     return chosen
