@@ -12,13 +12,13 @@ from uuid import UUID
 
 from django.db import connection
 
-# What a run had cost when it left an older leaf stands beside that one; the newest has to say what
-# the row says now.
+# What a run had cost and used when it left an older leaf stands beside that one; the newest has to
+# say what the row says now.
 _RUNS: Final = """
 select l.id, run_record(r, case
     when exists (select from trust_leaf n where n.subject_id = l.subject_id and n.kind = l.kind
                    and (n.xid, n.id) > (l.xid, l.id)) then l.aside
-    else l.aside || jsonb_build_object('cost_micros', r.cost_micros) end)
+    else l.aside || jsonb_build_object('cost_micros', r.cost_micros, 'usage', r.usage) end)
 from trust_leaf l join runs r on r.id = l.subject_id where l.id = any(%s)
 """
 _DECISIONS: Final = """

@@ -43,9 +43,7 @@ def write_csv(events: QuerySet[AuditEvent]) -> AsyncIterator[bytes]:
 
 def write_checkpoints() -> AsyncIterator[bytes]:
     """All signed notes, oldest first, as the file sink keeps them."""
-    return _stream(
-        lambda: (f"{c.note}\n".encode() for c in _Reader[Checkpoint](_checkpoints_after))
-    )
+    return _stream(note_lines)
 
 
 async def _stream(lines: Callable[[], Iterator[bytes]]) -> AsyncIterator[bytes]:

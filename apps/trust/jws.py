@@ -1,8 +1,9 @@
 """Signed documents: JWS ES256 over canonical JSON (RFC 7515, RFC 8785).
 
-The one door for signatures. Parsing is ours and strict, the mathematics is joserfc's. Every check
-that needs no key runs first, in `strict_precheck`, which also stands before python-jose wherever
-the JWT ecosystem needs that library: alone it accepts what it must refuse.
+The one door for signed documents, which nothing in the product makes or takes yet (checkpoints are
+notes, `note.py`). Parsing is ours and strict, the mathematics is joserfc's. Every check that needs
+no key runs first, in `strict_precheck`, which also has to stand before python-jose wherever the JWT
+ecosystem needs that library: alone it accepts what it must refuse.
 
 A signature is no name for a document: (r, n - s) verifies wherever (r, s) does. Name documents by
 `canonical.digest`.

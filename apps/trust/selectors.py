@@ -14,7 +14,6 @@ from apps.common.errors import NotFound
 from apps.trust.canonical import dumps
 from apps.trust.chain import GENESIS, link
 from apps.trust.entries import facts_of
-from apps.trust.jwk import KeyRing
 from apps.trust.models import AuditEvent, AuditHead, Checkpoint, CheckpointCopy, SigningKey
 
 MAX_BREAKS: Final = 20
@@ -44,11 +43,6 @@ class ChainReport:
     @property
     def valid(self) -> bool:
         return not self.breaks
-
-
-def get_active_key() -> SigningKey | None:
-    """The key that signs now."""
-    return SigningKey.objects.filter(state=SigningKey.State.ACTIVE).first()
 
 
 def list_keys() -> QuerySet[SigningKey]:
@@ -96,11 +90,6 @@ def list_published_keys() -> QuerySet[SigningKey]:
 def jwks() -> dict[str, list[dict[str, str]]]:
     """The org's published keys as a JWK Set (RFC 7517 §5)."""
     return {"keys": list(list_published_keys().values_list("public_jwk", flat=True))}
-
-
-def get_key_ring() -> KeyRing:
-    """What the org's own documents are verified with."""
-    return KeyRing.from_jwks(jwks()["keys"])
 
 
 def list_events(

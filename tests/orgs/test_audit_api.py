@@ -139,6 +139,9 @@ def test_the_log_is_checked_here_and_now(api, log):
     ]
     assert (report["from_seq"], report["to_seq"]) == (1, log[1])
     part = api.post("/audit/verify", {"from_seq": log[0], "to_seq": log[0]}).json()
+    beyond = api.post("/audit/verify", {"from_seq": log[1] + 2})
+    assert problem(beyond) == (422, "invalid")
+    assert beyond.json()["errors"][0]["field"] == "from_seq"
     assert part["checks"][0]["detail"] == f"Entries {log[0]} to {log[0]}: 1 checked."
 
 

@@ -36,7 +36,6 @@ from apps.runs.services.views import create_view
 from apps.tenants import keys
 from apps.tenants.selectors import find_org_by_slug
 from apps.trust.models import SigningKey
-from apps.trust.selectors import get_active_key
 from apps.trust.services.sealer import seal
 from tests.approvals.factories import ask
 from tests.notify.furnishing import DISCORD
@@ -286,7 +285,7 @@ class World:
             domain = verified_domain(f"{project.id.hex}.x.example", by=self.owner)
             head = seal(at=AT)
             assert head
-            kid = get_active_key().kid
+            kid = SigningKey.objects.get(state="active").kid
             told = self._notice_and_channel(member, project.id.hex)
         return {
             **things,

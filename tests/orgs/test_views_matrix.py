@@ -27,7 +27,6 @@ from apps.tenants.models import Org, User
 from apps.tenants.selectors import find_org_by_slug
 from apps.tenants.services import membership
 from apps.trust.models import AuditEvent, LogRetention, SigningKey
-from apps.trust.selectors import get_active_key
 from config.urls import org as urlconf
 from tests.approvals.furnishing import furnish_approvals
 from tests.notify.furnishing import DISCORD, furnish_notices
@@ -248,7 +247,7 @@ def furnish(org: Any, who: Any) -> dict[str, Any]:
         key = api_keys.create_key(name="Import", by=who, at=AT).key
         domain = public_id("dom", verified_domain(f"{org.slug}.x.example", by=owner).id)
         role = roles.create_role(name="Reader", permissions=["runs.view"], by=owner, at=AT)
-        kid, event = get_active_key().kid, AuditEvent.objects.latest("seq")
+        kid, event = SigningKey.objects.get(state="active").kid, AuditEvent.objects.latest("seq")
     member = public_id("mem", join(org, "member").member_id)
     invitation, own_key = public_id("inv", invited.id), public_id("key", key.id)
     return {

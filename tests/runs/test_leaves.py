@@ -114,6 +114,13 @@ def test_what_is_spent_after_the_end_leaves_another(over: Any) -> None:
     assert [json.loads(text)["cost_micros"] for text in texts("run", run)] == [0, 7]
     over.update(idempotency_key=None, is_sealed=False)  # what is forgotten of it
     assert len(digests("run", run)) == 2
+    over.update(usage={"requests": 1})  # of a model that costs nothing
+    assert digests("run", run) == digests_of("run", run)
+    assert [json.loads(text)["usage"] for text in texts("run", run)] == [
+        None,
+        None,
+        {"requests": 1},
+    ]
 
 
 @pytest.mark.parametrize(

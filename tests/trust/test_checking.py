@@ -16,10 +16,9 @@ from apps.runs.models import Run
 from apps.trust import checking
 from apps.trust.canonical import digest
 from apps.trust.errors import ProofFails
-from apps.trust.models import AuditEvent, Checkpoint, CheckpointCopy, Leaf, Tile
+from apps.trust.models import AuditEvent, Checkpoint, CheckpointCopy, Leaf, SigningKey, Tile
 from apps.trust.places import misplaced_events, misplaced_records
 from apps.trust.proving import get_event, list_leaves, prove_event, prove_leaf
-from apps.trust.selectors import get_active_key
 from apps.trust.services import revoke_signing_key, sealer
 from apps.trust.services.sealer import seal
 from tests.runs.factories import make_agent
@@ -238,7 +237,9 @@ def test_transactions_that_are_counted_anew_are_a_fault(org, monkeypatch):
 
 def test_right_after_its_key_was_revoked_the_newest_checkpoint_is_a_warning(org):
     fill(1)
-    revoke_signing_key(key_id=get_active_key().id, actor=SYSTEM, at=AT, reason="Lost")
+    revoke_signing_key(
+        key_id=SigningKey.objects.get(state="active").id, actor=SYSTEM, at=AT, reason="Lost"
+    )
     assert wrong() == {"signature": True}
     assert said("signature").endswith("; the next one is due.")
     assert report().valid

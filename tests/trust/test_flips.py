@@ -66,7 +66,7 @@ RUNS = Table(
     Run,
     columns(
         text="tool title status mode environment caller_type caller_id caller_label session_id",
-        json="input output error",
+        json="input output error usage",
         number="cost_micros lease_no",
         moment="created_at started_at finished_at",
         id="id agent_id manifest_id project_id root_id",
@@ -79,7 +79,7 @@ DECISIONS = Table(
         text="tool action result caller_type caller_id caller_label",
         json="reasons policies obligations shadows",
         bytes="input_digest",
-        number="ordinal bundle",
+        number="ordinal bundle micros",
         moment="at",
         id="id run_id agent_id",
     ),
@@ -111,7 +111,7 @@ def everything(org, monkeypatch):
     agent = make_agent("echo")
     for n in range(4):
         run, _ = work(agent, n)
-    Run.objects.filter(id=run).update(cost_micros=7)
+    Run.objects.filter(id=run).update(cost_micros=7, usage={"requests": 2, "input_tokens": 31})
     monkeypatch.setattr(sealer, "oldest_running", edge_beyond_here)
     fill(1)
     return papers()

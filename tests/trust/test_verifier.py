@@ -109,6 +109,8 @@ CHANGES = [
     ("runs", 'output = \'{"text": "otherwise"}\''),
     ("runs", "caller_label = 'Eve'"),
     ("runs", "cost_micros = 0"),
+    ("runs", "usage = '{\"requests\": 1}'"),
+    ("decisions", "micros = 1"),
 ]
 
 
