@@ -22,7 +22,7 @@ from apps.tenants import keys
 from tests.orgs.conftest import AT, join, owner_of
 from tests.orgs.test_views_matrix import DOCUMENTS, url_of
 from tests.runs.factories import admit, capability, make_agent
-from tests.tenants.browsing import Browser
+from tests.tenants.browsing import Browser, as_member
 from tests.workspace.filling import fill
 
 FEW, MANY = 3, 30
@@ -115,6 +115,21 @@ def test_a_page_costs_the_same_with_three_rows_and_with_thirty(
     assert {name: page.queries for name, page in few.items()} == QUERIES
     assert {name: page.queries for name, page in many.items()} == QUERIES
     assert {name for name in LISTS if many[name].rows < few[name].rows + 10} == set()
+
+
+def test_a_run_says_who_can_help_without_asking_for_it_each_time(
+    acme: Any, refs: dict[str, Any]
+) -> None:
+    """The same sentence stands in the place of all that a role may not read."""
+    reader, url = as_member(acme, join(acme, "reader")), url_of("runs:run", refs)
+    reader.get(url)
+    with CaptureQueriesContext(connection) as seen:
+        html = reader.get(url).content.decode()
+
+    asks = "Ask somebody who is Owner or Admin "
+    assert (html.count(asks + "for a role with it"), html.count(asks + "to change it")) == (3, 2)
+    assert sum('FROM "roles"' in query["sql"] for query in seen) == 2  # to read, and to have it run
+    assert len(seen) == 14
 
 
 @dataclass(frozen=True)
