@@ -20,7 +20,7 @@ from apps.common.links import carried
 from apps.tenants import proofs, selectors
 from apps.tenants.access import open_to_all, user_id_of
 from apps.tenants.impersonation import Impersonation, ends_impersonation
-from apps.tenants.services import impersonations, tickets
+from apps.tenants.services import impersonations, profiles, tickets
 from apps.tenants.services.membership import sign_out
 from apps.tenants.services.orgs import own_host
 from apps.tenants.sessions import HOST, IMPERSONATION, ORG, PARENT, VIA
@@ -83,6 +83,8 @@ def finish(request: HttpRequest) -> HttpResponse:
     )
     if entry is None:
         return render(request, "tenants/ticket_refused.html", status=403)
+    if entry.impersonation is None:
+        profiles.catch_up(user_id=entry.user_id, org=request.org, at=timezone.now())  # type: ignore[attr-defined]
     user = selectors.get_user(entry.user_id)
     kept = {} if entry.impersonation else proofs.kept_for(request.session, entry.user_id)
     _end_look(request)

@@ -20,7 +20,7 @@ from apps.tenants.selectors import find_org_by_slug
 from apps.tenants.services import profiles
 from apps.trust.models import AuditEvent
 from tests.orgs.conftest import AT, join, owner_of
-from tests.tenants.browsing import as_member, is_page, is_part, signed_in, user_of
+from tests.tenants.browsing import TwoHosts, as_member, enter, is_page, is_part, signed_in, user_of
 
 PATH = "/account/profile/"
 SAID = {"name": "Ada Lovelace", "time_zone": "Europe/Berlin"}
@@ -196,6 +196,26 @@ def test_an_address_is_changed_everywhere_or_nowhere(
     assert User.objects.get(pk=user.pk).email == address_in(acme, user) == user.email
     assert not EmailAddress.objects.get(pk=second.pk).primary
     assert mail.outbox == []
+
+
+def test_an_org_that_had_not_followed_does_so_when_the_person_signs_in(
+    acme: Any, user: User
+) -> None:
+    colleague = join(acme, "member")
+    email, name = user.email, user.name
+    with keys.holding(acme.schema, acme.id):
+        Member.objects.update(email="given-up@old.example", label="Somebody")
+    before = actions(acme)
+    with keys.holding():
+        assert enter(TwoHosts(), acme, email).status_code == 302
+
+    assert (address_in(acme, user), label_in(acme, user)) == (email, name)
+    assert address_in(acme, user_of(colleague)) == "given-up@old.example", "it's each one's own"
+    followed = ["orgs.member.renamed", "orgs.member.email_changed"]
+    assert actions(acme)[len(before) :] == followed
+    with keys.holding():
+        assert enter(TwoHosts(), acme, email).status_code == 302
+    assert actions(acme)[len(before) :] == followed, "and then there is nothing left to follow"
 
 
 # Zones ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from django.db import transaction
 from apps.common.ids import public_id
 from apps.tenants import apex_log, keys
 from apps.tenants.models import Org, User
+from apps.tenants.selectors import OrgRef
 
 HAS_ROWS: Final = (Org.State.ACTIVE, Org.State.SUSPENDED, Org.State.CLOSING)
 
@@ -61,6 +62,14 @@ def follow_email(*, user_id: UUID, old: str, at: datetime) -> None:
         _tell_orgs(user, at)
 
 
+def catch_up(*, user_id: UUID, org: OrgRef, at: datetime) -> None:
+    """Have an org call the person as they are called now, and write to their present address: it
+    may not have followed when that was changed.
+    """
+    with transaction.atomic(), keys.holding(org.schema, org.id):
+        _follow(User.objects.select_for_update().get(pk=user_id), at)
+
+
 def _record(user: User, action: str, at: datetime, **facts: Any) -> None:
     apex_log.record(
         actor=apex_log.actor_of(user),
@@ -74,9 +83,13 @@ def _record(user: User, action: str, at: datetime, **facts: Any) -> None:
 
 def _tell_orgs(user: User, at: datetime) -> None:
     """In the order of their ids, so that two who do this wait for each other and never lock."""
-    name = user.name or user.email[:120]
     rows = Org.objects.filter(memberships__user_id=user.pk, state__in=HAS_ROWS).order_by("id")
     for org in rows:
         with keys.holding(org.schema_name, org.id):
-            for follow in _followers:
-                follow(user_id=user.pk, name=name, email=user.email, at=at)
+            _follow(user, at)
+
+
+def _follow(user: User, at: datetime) -> None:
+    name = user.name or user.email[:120]
+    for follow in _followers:
+        follow(user_id=user.pk, name=name, email=user.email, at=at)
