@@ -254,3 +254,12 @@ def test_who_may_not_fill_an_empty_place_is_told_who_may(acme: Any, name: str) -
     viewer = empties(as_member(acme, join(acme, "viewer")).get(path))
     assert "owner" in viewer.lower() and "primary" not in viewer
     assert "primary" in empties(as_member(acme, owner_of(acme)).get(path))
+
+
+@pytest.mark.parametrize("name", ["agents:models", "orgs:signing_keys"])
+def test_who_may_only_read_a_page_is_told_whom_to_ask(
+    acme: Any, refs: dict[str, Any], name: str
+) -> None:
+    url, words = url_of(name, refs), "Ask somebody who is Owner or Admin to "
+    assert words in html_of(as_member(acme, join(acme, "viewer")).get(url))
+    assert words not in html_of(as_member(acme, owner_of(acme)).get(url))

@@ -37,8 +37,8 @@ EXPIRED: Final = Kind(
 )
 CANCELLED: Final = Kind(
     "approvals.request.cancelled",
-    "A request was taken back",
-    "When what you asked for, or could have decided, can't happen any more as it was asked.",
+    "A request can't happen any more",
+    "When what you asked for, or could have decided, has changed or ended in the meantime.",
 )
 GLASS: Final = Kind(
     "approvals.glass.broken",
