@@ -85,5 +85,5 @@ def in_state(status: str, *, by: Principal) -> Approval:
         case "cancelled":
             approval = ask()
             with transaction.atomic():
-                requests.cancel_for(subject_type=KIND, subject_id=approval.subject_id, at=now)
+                requests.cancel_for(subject_type=KIND, subject_ids=[approval.subject_id], at=now)
     return Approval.objects.get(id=approval.id)

@@ -152,7 +152,7 @@ def test_what_ends_takes_its_open_requests_back(org, owner, events):
     before = len(events())
 
     with transaction.atomic():
-        found = requests.cancel_for(subject_type=KIND, subject_id=subject, at=timezone.now())
+        found = requests.cancel_for(subject_type=KIND, subject_ids=[subject], at=timezone.now())
 
     assert found == 2
     states = Approval.objects.filter(subject_id=subject).values_list("status", flat=True)

@@ -157,7 +157,7 @@ def test_a_role_that_decides_neither_goes_nor_loses_the_power(org, owner, desk, 
     roles.update_role(
         role_id=deciders.id, permissions=["approvals.decide", "approvals.view"], by=owner, at=AT
     )
-    requests.cancel_for(subject_type=KIND, subject_id=waiting.subject_id, at=timezone.now())
+    requests.cancel_for(subject_type=KIND, subject_ids=[waiting.subject_id], at=timezone.now())
     acts[1]()
     acts[0]()
     assert [row[0] for row in events()[said:]].count("orgs.role.deleted") == 1

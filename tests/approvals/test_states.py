@@ -32,7 +32,7 @@ def test_the_machine_has_these_arrows_and_no_others():
 def test_each_service_does_in_each_state_what_the_table_says(org, owner, admin, state, verb):
     approval, now = in_state(state, by=owner), timezone.now()
     vote = {"approval_id": approval.id, "voter": admin, "comment": "", "at": now}
-    subject = {"subject_type": KIND, "subject_id": approval.subject_id, "at": now}
+    subject = {"subject_type": KIND, "subject_ids": [approval.subject_id], "at": now}
     does = {
         "approve": lambda: voting.approve(**vote),
         "reject": lambda: voting.reject(**vote),

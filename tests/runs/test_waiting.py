@@ -14,6 +14,7 @@ from apps.agents.runtimes.base import Annotations, Effect, WorkFailed
 from apps.approvals.errors import OwnRequest
 from apps.approvals.models import Approval
 from apps.approvals.services import voting
+from apps.notify.models import Notice
 from apps.orgs.models import Member
 from apps.policies.models import Decision
 from apps.runs import spine
@@ -266,6 +267,7 @@ def test_who_comes_to_another_call_than_was_agreed_to_has_to_ask_again(
     assert len(effects) == 1
     old, new = Approval.objects.order_by("created_at")
     assert (old.status, new.status) == ("cancelled", "pending")
+    assert not Notice.objects.filter(title__startswith="Taken back").exists()
     tell(old.id)
     assert state(run) == ("awaiting_approval", "")
     approve(boss, run)

@@ -12,12 +12,15 @@ from typing import Final
 from uuid import UUID
 
 from apps.approvals.models import Approval
+from apps.approvals.registry import get_subject
 from apps.approvals.selectors import APPROVAL, DECIDE, list_voter_ids, plain_title
+from apps.common.actors import Actor
 from apps.common.formats import moment_utc
 from apps.common.ids import public_id
 from apps.notify.kinds import Kind
 from apps.notify.services.telling import Audience, tell
 from apps.orgs.principals import Principal
+from apps.orgs.selectors import MEMBER
 
 MADE: Final = Kind(
     "approvals.request.made", "An approval waits", "When something waits for you to decide it."
@@ -71,12 +74,23 @@ def tell_expired(approval: Approval, at: datetime) -> None:
 
 
 def tell_cancelled(approval: Approval, at: datetime) -> None:
-    """Tell who asked, and who could have decided, that it can't happen any more."""
+    """Tell who asked, and who could have decided, that it can't happen any more as it was asked."""
     body = "It has changed or ended since it was asked, so nobody has to decide it any more."
     if _was_approved(approval):
         body = "It was approved, but had changed or ended before that was used. Nothing happened."
     body += " Ask again for what is still wanted."
     _tell(CANCELLED, approval, f"Taken back: {plain_title(approval)}", body, _both(approval), at)
+
+
+def tell_over(approval: Approval, by: Actor, at: datetime) -> None:
+    """Tell who asked that its subject was over before the approval was used; not who ended it."""
+    if approval.human_id is None or by.id == public_id(MEMBER, approval.human_id):
+        return
+    what = get_subject(approval.subject_type).label.lower()
+    body = f"It was approved, but the {what} ended before that was used, so what was approved "
+    body += f"did not happen. The {what}'s own page says how it ended."
+    to = Audience(members=_asker(approval), org=True)
+    _tell(CANCELLED, approval, f"Taken back: {plain_title(approval)}", body, to, at)
 
 
 def tell_glass(approval: Approval, by: Principal, at: datetime) -> None:

@@ -57,14 +57,17 @@ def request_approval(
     at: datetime,
     about: About = ANYTHING,
     also_barred: Sequence[UUID] = (),
+    instead: bool = False,
 ) -> Approval:
     """Ask people whether exactly this may happen, once; within the caller's transaction.
 
     `human_id` is the member behind the requester, who can't decide it, nor can those of
-    `also_barred`. It waits as long as its rule says, but not beyond `expires_at`. Raises
-    JsonInvalid for a payload that has no canonical form.
+    `also_barred`. It waits as long as its rule says, but not beyond `expires_at`. It comes
+    `instead` of whatever is still open about the subject, which is void: nobody is told of that,
+    for it is asked again. Raises JsonInvalid for a payload that has no canonical form.
     """
     registry.get_subject(subject_type)
+    void = _close(_about(subject_type, [subject_id]), at) if instead else []
     rule = find_rule(subject_type, about)
     approval = Approval.objects.create(
         subject_type=subject_type,
@@ -92,6 +95,7 @@ def request_approval(
     )
     activity.due_at(org_id=approval.org_id, at=approval.expires_at)
     notices.tell_made(approval, at)
+    _record_cancelled(void, SYSTEM, at)
     record(approval, "request.made", requester, at, expires_at=approval.expires_at)
     return approval
 
@@ -124,14 +128,19 @@ def consume(
     record(used, "request.used", SYSTEM, at)
 
 
-def cancel_for(*, subject_type: str, subject_id: UUID, at: datetime, actor: Actor = SYSTEM) -> int:
-    """Take back whatever is still open about a subject that is over; within the caller's
+def cancel_for(
+    *, subject_type: str, subject_ids: Collection[UUID], at: datetime, actor: Actor = SYSTEM
+) -> int:
+    """Take back whatever is still open about subjects that are over; within the caller's
     transaction. How many there were.
 
-    The subject says by itself that it is over, so only who was told of an approval is told.
+    A subject says by itself that it is over, so only who was told of an approval is told.
     """
-    rows = Approval.objects.filter(subject_type=subject_type, subject_id=subject_id)
-    return _cancel(rows, actor, at, tell_voters=False)
+    found = _close(_about(subject_type, subject_ids), at)
+    for approval in found:
+        if approval.approver_id is not None:
+            notices.tell_over(approval, actor, at)
+    return _record_cancelled(found, actor, at)
 
 
 def cancel_these(*, approval_ids: Collection[UUID], at: datetime, actor: Actor = SYSTEM) -> int:
@@ -139,7 +148,10 @@ def cancel_these(*, approval_ids: Collection[UUID], at: datetime, actor: Actor =
     more, and tell who asked and who could have decided; within the caller's transaction. How many
     there were.
     """
-    return _cancel(Approval.objects.filter(id__in=approval_ids), actor, at, tell_voters=True)
+    found = _close(Approval.objects.filter(id__in=approval_ids), at)
+    for approval in found:
+        notices.tell_cancelled(approval, at)
+    return _record_cancelled(found, actor, at)
 
 
 def cancel_request(*, approval_id: UUID, by: Principal, at: datetime) -> Approval:
@@ -168,15 +180,22 @@ def hold(approval_id: UUID) -> Approval:
     return approval
 
 
-def _cancel(rows: QuerySet[Approval], actor: Actor, at: datetime, *, tell_voters: bool) -> int:
-    """All rows are locked before the first is put on record."""
+def _about(subject_type: str, subject_ids: Collection[UUID]) -> QuerySet[Approval]:
+    return Approval.objects.filter(subject_type=subject_type, subject_id__in=subject_ids)
+
+
+def _close(rows: QuerySet[Approval], at: datetime) -> list[Approval]:
+    """Cancel those that are open. Whoever calls it tells of all before the first is put on record:
+    what people are told takes locks, too, and the audit log's is the last.
+    """
     found = list(rows.filter(status__in=Approval.OPEN).select_for_update().order_by("id"))
     for approval in found:
         approval.cancel(at=at)
         save_move(approval)
-    for approval in found:
-        if tell_voters or approval.approver_id is not None:
-            notices.tell_cancelled(approval, at)
+    return found
+
+
+def _record_cancelled(found: Collection[Approval], actor: Actor, at: datetime) -> int:
     for approval in found:
         record(approval, "request.cancelled", actor, at)
     return len(found)

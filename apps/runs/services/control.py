@@ -47,7 +47,7 @@ def cancel_run(*, run_id: UUID, actor: Actor, at: datetime) -> RunView:
         stopped = spine.stop_runs([run_id], status=RunStatus.CANCELLED, reason="by_hand", at=at)
         if run_id not in stopped:
             raise RunClosed("There is nothing left to cancel.")
-        forget_questions(stopped, at=at)
+        forget_questions(stopped, actor=actor, at=at)
         record_event(
             actor=actor,
             action="runs.run.cancelled",
@@ -64,7 +64,7 @@ def stop_runs_of_agent(*, agent_id: UUID, actor: Actor, at: datetime, reason: st
     rows = Run.objects.filter(agent_id=agent_id, status__in=OPEN)
     open_runs = list(rows.values_list("id", flat=True))
     stopped = spine.stop_runs(open_runs, status=RunStatus.CANCELLED, reason=reason, at=at)
-    forget_questions(stopped, at=at)
+    forget_questions(stopped, actor=actor, at=at)
     return len(stopped)
 
 

@@ -200,7 +200,7 @@ def _deny(row: Run, reason: str, decision: Decision, at: datetime) -> None:
         if spine.deny_run(
             row.id, approval_id=approval_id, reason=reason, decision=decision.record, at=at
         ):
-            cancel_for(subject_type=SUBJECT, subject_id=row.id, at=at)
+            cancel_for(subject_type=SUBJECT, subject_ids=[row.id], at=at)
 
 
 def _approval_of(row: Run) -> UUID:

@@ -243,7 +243,6 @@ def suspend(
     if began != "ours":
         return began
     root_id = middle.charge.root_id
-    cancel_for(subject_type=SUBJECT, subject_id=root_id, at=at)
     approval = request_approval(
         subject_type=SUBJECT,
         subject_id=root_id,
@@ -258,18 +257,20 @@ def suspend(
         expires_at=None,
         at=at,
         about=About(middle.agent_id, middle.tool, middle.charge.place.id),
+        instead=True,
     )
     spine.await_approval(root_id, approval.id)
     return began
 
 
-def forget_questions(run_ids: Iterable[UUID], *, at: datetime) -> None:
-    """Take back what people were asked about these runs, which are over; in the transaction that
-    ends them, after everything else in it but the audit event.
+def forget_questions(run_ids: Iterable[UUID], *, actor: Actor, at: datetime) -> None:
+    """Take back what people were asked about these runs, which `actor` has ended; in the
+    transaction that does, after everything else in it but the audit event.
     """
     asked = Run.objects.filter(id__in=run_ids, approval_id__isnull=False)
-    for run_id in sorted(asked.values_list("id", flat=True)):
-        cancel_for(subject_type=SUBJECT, subject_id=run_id, at=at)
+    ids = list(asked.values_list("id", flat=True))
+    if ids:
+        cancel_for(subject_type=SUBJECT, subject_ids=ids, at=at, actor=actor)
 
 
 def _bound(whole: Object, kept: Object) -> Object:
