@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
 
 from apps.common.links import carried
 from apps.orgs.pages import principal_of
 
-TABS = (
-    ("General", "/settings/", "org.view"),
-    ("Members", "/settings/members/", "members.view"),
-    ("Roles", "/settings/roles/", "roles.view"),
-    ("Projects", "/projects/", "projects.view"),
-    ("API keys", "/settings/keys/", None),
-    ("Domains", "/settings/domains/", "org.manage"),
-    ("Models", "/settings/models/", "models.view"),
-    ("Notifications", "/settings/notifications/", "notify.manage"),
-    ("Signing keys", "/settings/signing-keys/", "signing_keys.view"),
-    ("Close", "/settings/danger/", "org.close"),
+# (label, path, what it takes)
+TABS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+    ("General", "/settings/", ("org.view",)),
+    ("Members", "/settings/members/", ("members.view",)),
+    ("Roles", "/settings/roles/", ("roles.view",)),
+    ("Projects", "/projects/", ("projects.view",)),
+    ("API keys", "/settings/keys/", ()),
+    ("Domains", "/settings/domains/", ("org.manage",)),
+    ("Models", "/settings/models/", ("models.view",)),
+    ("Notifications", "/settings/notifications/", ("notices.own", "notify.manage")),
+    ("Signing keys", "/settings/signing-keys/", ("signing_keys.view",)),
+    ("Close", "/settings/danger/", ("org.close",)),
 )
 
 
@@ -31,8 +32,8 @@ def page(request: HttpRequest, label: str, *, below: str = "", **context: Any) -
     may = principal_of(request).may
     tabs: list[dict[str, Any]] = [
         {"label": name, "url": carried(request, url), "current": name == label, "count": None}
-        for name, url, code in TABS
-        if code is None or may(code)
+        for name, url, codes in TABS
+        if all(map(may, codes))
     ]
     # The first tab: General is not for who may not see the org's settings.
     crumbs: list[tuple[str, str | None]] = [("Settings", tabs[0]["url"])]

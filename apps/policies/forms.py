@@ -76,6 +76,10 @@ class AttachForm(forms.Form):
         return scope, name
 
 
+FIRST: Final = date(2000, 1, 1)
+"""Nothing is older; and the first day of all begins, in UTC, before time does."""
+
+
 class DaysForm(forms.Form):
     """The days that the log of decisions is narrowed to; they stand in the address."""
 
@@ -85,6 +89,7 @@ class DaysForm(forms.Form):
     def found(self) -> dict[str, datetime]:
         """Whole days of the reader, the last one included, as `list_decisions` takes them."""
         since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        since = max(since, FIRST) if since else None
         after = until + timedelta(days=1) if until and until < date.max else None
         days = {"since": since, "until": after}
         midnight = {name: datetime.combine(day, time.min) for name, day in days.items() if day}

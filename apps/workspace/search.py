@@ -189,10 +189,12 @@ def _pages(request: HttpRequest, words: str, limit: int) -> Group:
 
 def _open_pages(request: HttpRequest) -> Iterator[tuple[str, str, str]]:
     may, seen = principal_of(request).may, set()
-    entries = [(label, path, icon, code) for _, label, path, icon, code in NAV]
-    entries += [(f"Settings: {label}", path, "settings", code) for label, path, code in TABS]
-    for label, path, icon, code in entries:
-        if path not in seen and (code is None or may(code)):
+    entries: list[tuple[str, str, str, tuple[str, ...]]] = [
+        (label, path, icon, (code,) if code else ()) for _, label, path, icon, code in NAV
+    ]
+    entries += [(f"Settings: {label}", path, "settings", codes) for label, path, codes in TABS]
+    for label, path, icon, codes in entries:
+        if path not in seen and all(map(may, codes)):
             seen.add(path)
             yield label, path, icon
 

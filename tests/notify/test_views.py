@@ -53,6 +53,19 @@ def test_who_has_no_inbox_has_no_bell(org: Any, owner: Any) -> None:
     assert not [e for e in elements(page) if e.get("id") == "bell"]
 
 
+@pytest.mark.parametrize(("more", "is_shown"), [([], False), (["notices.own"], True)])
+def test_the_tab_of_the_orgs_channels_is_for_who_may_open_it(
+    org: Any, owner: Any, more: list[str], is_shown: bool
+) -> None:
+    may = ["roles.view", "notify.manage", *more]
+    role = create_role(name="Keeper", permissions=may, by=owner, at=AT)
+    browser = as_member(org, join(org, role.slug))
+    page = browser.get("/settings/roles/").content.decode()
+    assert ('href="/settings/notifications/"' in page) == is_shown
+    status = browser.get("/settings/notifications/").status_code
+    assert status == (200 if is_shown else 403)
+
+
 @pytest.mark.parametrize(
     ("unread", "label", "mark"),
     [

@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.approvals.models import Approval
 from apps.common.ids import public_id
 from apps.orgs.services.roles import create_role
+from apps.policies.forms import DaysForm
 from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
 from apps.policies.pages import words_of
 from apps.policies.services.settings import change_settings
@@ -225,6 +226,18 @@ def test_the_log_is_narrowed_to_days_the_last_one_included(browser: Any, org: An
     after = days[0].replace(hour=0, minute=0, second=0).astimezone(UTC)
     query = urlencode({"result": "allow", "until": f"{after:%Y-%m-%dT%H:%M:%SZ}"})
     assert shlex.split(told)[-1] == f"http://acme.localhost:8000/v1/decisions?{query}"
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_any_days_can_be_asked_for_anywhere(browser: Any, zone: str) -> None:
+    with timezone.override(zone):
+        form = DaysForm({"since": "0001-01-01", "until": "9999-12-31"})
+        assert form.is_valid()
+        assert {name: at.astimezone(UTC).year for name, at in form.found().items()} in (
+            {"since": 1999},
+            {"since": 2000},
+        )
+    assert browser.get(log(since="0001-01-01", until="9999-12-31")).status_code == 200
 
 
 def test_of_a_policy_nothing_older_than_it_is_looked_into(

@@ -193,6 +193,9 @@ def groups(request: HttpRequest, ref: str) -> HttpResponse:
         initial={"groups": ", ".join(member.groups)},
     )
     if request.method == "POST" and form.is_valid():
+        if not form.has_changed():  # a name with a comma in it can't be written here
+            messages.info(request, f"The groups of {member.label} are what they were.")
+            return see_other(reverse("orgs:members"))
         proofs.require(request, f"Set the groups of {member.label}", at=timezone.now())
         if _set_groups(request, member, form):
             messages.success(request, f"The groups of {member.label} were saved.")
@@ -201,11 +204,7 @@ def groups(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _set_groups(request: HttpRequest, member: Member, form: GroupsForm) -> bool:
-    """Whether the groups are now what a valid form says; what refuses them, it says then. What was
-    left as it stood isn't read again: a name with a comma in it can't be written here.
-    """
-    if not form.has_changed():
-        return True
+    """Whether the groups are now what a valid form says; what refuses them, it says then."""
     new, by = form.cleaned_data["groups"], principal_of(request)
     try:
         members.set_member_groups(member_id=member.id, groups=new, by=by, at=timezone.now())
