@@ -44,9 +44,11 @@ A_JOB: Final = 20.0
 KEPT: Final = timedelta(days=30)
 _PART: Final = 100
 _PATIENCE: Final = timedelta(seconds=60)
+_TRIES: Final = 15
+"""How often one decision is asked about, a minute apart, before it counts as unavailable."""
 _FOUND: Final = (
     *("status", "evaluated", "without_input", "changed", "changed_count", "is_cut"),
-    *("reached_at", "reached_id", "worked_at", "finished_at"),
+    *("reached_at", "reached_id", "tries", "worked_at", "finished_at"),
 )
 
 Covers = Callable[[Decision, Object], bool]
@@ -184,6 +186,7 @@ def _look(backtest: Backtest, work: Work, *, until: float, at: datetime) -> bool
         if not _ask(backtest, decision, work):
             return False
         backtest.reached_at, backtest.reached_id = decision.at, decision.id
+        backtest.tries = 0
     backtest.is_cut = backtest.evaluated + backtest.without_input >= MOST
     if backtest.is_cut or len(part) < _PART:
         backtest.status, backtest.finished_at = Backtest.Status.DONE, at
@@ -213,7 +216,7 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
 
 
 def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
-    """Whether there was an answer, or no question."""
+    """Whether there was an answer, or no question, or no use in asking once more."""
     kept = getattr(decision, "kept", None)
     if kept is None or decision.at < work.kept_since:
         backtest.without_input += 1
@@ -222,7 +225,8 @@ def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
     if not work.covers(decision, document):
         return True
     (opinion,) = work.engine.evaluate([work.text], document).opinions
-    if opinion.is_for_now:
+    if opinion.is_for_now and backtest.tries + 1 < _TRIES:
+        backtest.tries += 1
         return False
     backtest.evaluated += 1
     verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
