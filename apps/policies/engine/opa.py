@@ -157,7 +157,7 @@ class OpaServer:
                     self._client.ask("DELETE", f"/v1/policies/{_home(digest)}/{name}", b"")
 
     def _failure(self, error: NotReachedError | RefusedError) -> Failure:
-        """Who is late while the server is well has a text to blame; who answers too much has, too."""
+        """Who is late while the server is well has a text to blame, as who answers too much."""
         if isinstance(error, RefusedError):
             found = _flaws(error)
             return Failure(flaws.in_words(found[0]), flaw=found[0]) if found else NOT_REACHED

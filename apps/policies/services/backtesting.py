@@ -20,11 +20,12 @@ from apps.common.ids import parse_id, public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
 from apps.policies.bundles import POLICY, obligations_as_json, obligations_of_json
-from apps.policies.decisions import DECISION, kept_since, whole_document
+from apps.policies.decisions import DECISION, kept_since, read_document
 from apps.policies.engine import get_engine
 from apps.policies.engine.asking import draft
 from apps.policies.engine.combining import combine
 from apps.policies.engine.types import Engine, Obligations, Opinion, Text, Verdict
+from apps.policies.errors import DocumentChanged
 from apps.policies.models import Backtest, Decision, Scope
 from apps.policies.questions import RUN
 from apps.policies.selectors import list_attachments
@@ -207,6 +208,7 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
     rows = Decision.objects.select_related("kept", "run").filter(at__gte=since)
     rows = rows.only(
         *("id", "org_id", "run_id", "agent_id", "tool", "result", "policies", "obligations", "at"),
+        "input_digest",
         *("kept__decision_id", "kept__document", "run__input"),
     )
     rows = rows.filter(at__lte=backtest.reached_at or backtest.created_at)
@@ -217,11 +219,10 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
 
 def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
     """Whether there was an answer, or no question, or no use in asking once more."""
-    kept = getattr(decision, "kept", None)
-    if kept is None or decision.at < work.kept_since:
+    document = _document_of(decision, work.kept_since)
+    if document is None:
         backtest.without_input += 1
         return True
-    document = whole_document(kept)
     if not work.covers(decision, document):
         return True
     (opinion,) = work.engine.evaluate([work.text], document).opinions
@@ -236,6 +237,15 @@ def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
         if len(backtest.changed) < LISTED:
             backtest.changed.append(Change(decision, was, verdict).as_json())
     return True
+
+
+def _document_of(decision: Decision, since: datetime) -> Object | None:
+    """The document that it was decided by; None for one that isn't kept, or not as it was."""
+    kept = getattr(decision, "kept", None)
+    try:
+        return read_document(kept) if kept and decision.at >= since else None
+    except DocumentChanged:
+        return None
 
 
 def said_then(decision: Decision) -> Said:
