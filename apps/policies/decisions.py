@@ -77,9 +77,7 @@ def find_document(decision: Decision) -> Object | None:
     """
     rows = DecisionInput.objects.select_related("decision__run").filter(decision=decision)
     row = rows.filter(at__gte=kept_since(timezone.now())).first()
-    if row is not None and not _is_as_decided(row):
-        raise DocumentChanged("Have the audit log verified.")
-    return whole_document(row) if row else None
+    return read_document(row) if row else None
 
 
 def kept_since(at: datetime) -> datetime:
@@ -101,8 +99,12 @@ def _is_as_decided(kept: DecisionInput) -> bool:
         return False
 
 
-def whole_document(kept: DecisionInput) -> Object:
-    """A kept document with the input of its run in its place."""
+def read_document(kept: DecisionInput) -> Object:
+    """A kept document with the input of its run in its place. Raises DocumentChanged for one that
+    isn't what the decision's digest is of: nobody gets it.
+    """
+    if not _is_as_decided(kept):
+        raise DocumentChanged("Have the audit log verified.")
     document: Object = kept.document
     context = document["context"]
     if INPUT_RUN not in context:
@@ -149,10 +151,15 @@ def count_shadowed(policy_id: UUID, *, since: datetime) -> ShadowCount:
 
 
 def find_recent_document(policy_id: UUID) -> Object | None:
-    """The newest call that a policy decided and whose document is still kept, in the last day."""
+    """The newest call that a policy decided, in the last day, if its document is still kept as it
+    was decided by.
+    """
     said = [{"policy": public_id(POLICY, policy_id)}]
     rows = DecisionInput.objects.select_related("decision__run").filter(
         decision__policies__contains=said, at__gt=timezone.now() - timedelta(days=1)
     )
     kept = rows.order_by("-at").first()
-    return whole_document(kept) if kept else None
+    try:
+        return read_document(kept) if kept else None
+    except DocumentChanged:
+        return None

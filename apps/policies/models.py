@@ -324,7 +324,8 @@ class Backtest(TenantModel):
     The row is the job: `reached_at` and `reached_id` are the last decision that was looked at, so
     whoever goes on begins exactly after it; `worked_at` is when that was. `changed` lists what
     would be decided otherwise, as far as it is worth reading; `changed_count` counts all of it.
-    `without_input` had no document left.
+    `without_input` had no document left, or another one. `tries` counts how often
+    the engine had no answer about the next.
     """
 
     Status = BacktestStatus
@@ -342,6 +343,7 @@ class Backtest(TenantModel):
     is_cut = models.BooleanField(default=False, help_text="older decisions were left out")
     reached_at = models.DateTimeField(null=True, blank=True)
     reached_id = models.UUIDField(null=True, blank=True)
+    tries = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(
         "orgs.Member", on_delete=models.PROTECT, related_name="+", db_index=False

@@ -13,6 +13,7 @@ from django.db.models import F, Prefetch, Q, QuerySet
 from apps.approvals.models import Approval, Clock
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id, public_id
+from apps.orgs.selectors import list_members_who_may
 from apps.policies.bundles import POLICY as POLICY
 from apps.policies.bundles import Bundle, Entry, Where, obligations_of_json
 from apps.policies.engine.types import Obligations, Text
@@ -205,9 +206,12 @@ def label_of(attachment: Attachment) -> str:
 def find_open_request(
     subject_type: str, subject_id: UUID, payload_digest: bytes
 ) -> Approval | None:
-    """The request for a second person that asks for exactly this and can still be approved."""
+    """The request for a second person that asks for exactly this, can still be approved, and is of
+    somebody who may still make the change: approving any other does nothing.
+    """
     rows = _open_requests().filter(subject_type=subject_type, subject_id=subject_id)
-    return rows.filter(payload_digest=payload_digest).first()
+    may = list_members_who_may("policies.activate")
+    return rows.filter(payload_digest=payload_digest, human_id__in=may.values("id")).first()
 
 
 def list_requests_about(row_id: UUID) -> Sequence[Approval]:

@@ -143,6 +143,27 @@ def test_an_engine_that_is_away_changes_nothing_and_is_asked_again(
     assert (ended.status, ended.evaluated, ended.changed_count) == ("done", 2, 2)
 
 
+def test_a_decision_that_the_engine_never_answers_about_does_not_hold_up_the_others(
+    org: Any, owner: Any, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtesting, "_TRIES", 3)
+    for _ in range(2):
+        decide(run)
+    asked = {"rego_text": DENY, "days": 2, "by_member_id": owner.member_id, "at": timezone.now()}
+    begun = start_backtest(**asked, seconds=0)
+    settings.OPA_URL = "http://127.0.0.1:1"
+    found = []
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "_made", None)
+        for _ in range(5):
+            now = go_on(backtest_id=begun.id, at=timezone.now())
+            found.append((now.status, now.evaluated, now.tries))
+        door._shared().pool.close()
+    running = [("running", 0, 1), ("running", 0, 2), ("running", 1, 1), ("running", 1, 2)]
+    assert found == [*running, ("done", 2, 0)]
+    assert {change["would_be"] for change in now.changed} == {"unavailable"}
+
+
 def test_no_transaction_is_open_while_a_text_is_asked(
     org: Any, owner: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -361,6 +361,24 @@ def test_what_somebody_asked_who_may_no_longer_ask_does_not_happen(
     assert head.default_answer == "allow"
 
 
+@pytest.mark.parametrize("end", [demoted, removed])
+def test_whoever_asks_what_somebody_asked_who_may_no_longer_has_a_request_of_their_own(
+    org: Any, owner: Any, somebody: Any, end: Callable[[Any, Any], None]
+) -> None:
+    asker, heir, boss = somebody("admin"), somebody("admin"), somebody("admin")
+    guard = active(owner)
+    want_two(owner)
+    dead = retire(asker, guard)
+    assert dead is not None and retire(heir, guard) == dead
+    end(asker, owner)
+
+    own = retire(heir, guard)
+    assert own is not None and own != dead and retire(boss, guard) == own
+    agree(own, boss)
+    assert (status_of(own), verdict()) == ("consumed", "allow")
+    assert status_of(dead) == "cancelled"
+
+
 def test_a_change_of_settings_takes_back_what_it_overtakes(
     org: Any, owner: Any, somebody: Any, events: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from datetime import UTC, timedelta
 from typing import Any
@@ -15,11 +16,14 @@ from django.utils import timezone
 from apps.approvals.models import Approval
 from apps.common.ids import public_id
 from apps.orgs.services.roles import create_role
+from apps.policies.engine.samples import INVOKE
 from apps.policies.forms import DaysForm
 from apps.policies.models import Attachment, Backtest, Decision, OrgPolicy, PolicyHead
 from apps.policies.pages import words_of
+from apps.policies.services.backtesting import start_backtest
 from apps.policies.services.settings import change_settings
 from apps.runs.models import Run
+from apps.trust.canonical import digest
 from tests.orgs.conftest import AT, Api, join, owner_of
 from tests.policies.factories import (
     ALLOW,
@@ -48,6 +52,9 @@ def path(version: OrgPolicy, rest: str = "") -> str:
 
 def log(**asked: str) -> str:
     return f"/policies/decisions/?{urlencode(asked)}"
+
+
+ALTERED = {**INVOKE, "context": {**INVOKE["context"], "input": {"text": "cust0mer"}}}
 
 
 def html(page: Any) -> str:
@@ -203,6 +210,40 @@ def test_a_document_is_shown_to_who_may_read_data(
     erased = browser.get(at(public_id("dec", gone.id))).content.decode()
     assert "Its document is erased" in erased
     assert Decision.objects.count() == 2
+
+
+def test_a_document_that_was_not_decided_by_is_shown_nowhere(
+    browser: Any, api: Any, org: Any, owner: Any, as_superuser: Any
+) -> None:
+    guard = make_policy(owner)
+    run = Run.objects.get(id=admit(make_agent("one")).run_id)
+    made = decide(run, policies=[said(guard, "allow")], at=timezone.now())
+    ref = public_id("dec", made.id)
+
+    def read() -> tuple[Any, ...]:
+        """The decision's page, by the API, the editor's latest call, and a backtest's figures."""
+        page = browser.get(f"/policies/decisions/{ref}/")
+        told = api.get(f"/decisions/{ref}")
+        editor = browser.get(path(guard, "edit/?call=recent"))
+        done = start_backtest(
+            rego_text=ALLOW, days=1, by_member_id=owner.member_id, at=timezone.now()
+        )
+        assert [page.status_code, told.status_code, editor.status_code] == [200] * 3
+        assert "Guard" in page.content.decode() and told.json()["id"] == ref
+        return (
+            "ocument is not what it was decided by" in page.content.decode(),
+            told.json()["input_is_altered"],
+            told.json()["input"] is None,
+            [b"cust0mer" in answer.content for answer in (page, told, editor)],
+            (done.evaluated, done.without_input),
+        )
+
+    as_superuser(f"update decisions set input_digest = '\\x{digest(ALTERED).hex()}'")
+    as_superuser(f"update decision_inputs set document = '{json.dumps(ALTERED)}'")
+    assert read() == (False, False, False, [True] * 3, (1, 0))
+
+    as_superuser(f"update decisions set input_digest = '\\x{digest(INVOKE).hex()}'")
+    assert read() == (True, True, True, [False] * 3, (0, 1))
 
 
 def test_the_log_is_narrowed_to_days_the_last_one_included(browser: Any, org: Any) -> None:

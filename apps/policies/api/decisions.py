@@ -57,8 +57,11 @@ class DecisionView(OrgView):
         examples=examples.DECISION,
     )
     def get(self, request: Request, decision: str) -> Response:
-        """A decision; `input` is null for who may not read data, and once it is erased."""
+        """A decision; `input` is null for who may not read data, once it is erased, and where what
+        is kept is another document (`input_is_altered`).
+        """
         found = decisions.get_decision(decision)
-        document = decisions.find_document(found) if reading.may_read(self.by) else None
-        found.input = document  # type: ignore[attr-defined]
+        document = reading.document_of(found, self.by)
+        found.input = document.content  # type: ignore[attr-defined]
+        found.input_is_altered = document.is_altered  # type: ignore[attr-defined]
         return self.answer(s.WholeDecisionRead, found)

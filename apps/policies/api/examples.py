@@ -196,4 +196,4 @@ SETTINGS_CHANGE: Final = [
     example(_WAITS, {**_SETTINGS, "two_person": True, "approval_id": _APPROVAL_ID}, status=202),
 ]
 DECISIONS: Final = [example("A page", {"results": [_DECISION], "next": None})]
-DECISION: Final = [example("A decision", {**_DECISION, "input": INVOKE})]
+DECISION: Final = [example("A decision", {**_DECISION, "input": INVOKE, "input_is_altered": False})]

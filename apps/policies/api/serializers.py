@@ -208,8 +208,9 @@ class BacktestWrite(Strict):
 
 class BacktestRead(Read):
     """What would have been decided; while it is `running`, as far as it has come. `is_cut` says
-    that older decisions were left out, `without_input` how many had no document any more. Of who
-    lacks `data.read` what is made of the calls is `withheld`: the reasons, and obligations.
+    that older decisions were left out, `without_input` how many had no document any more, or
+    another than they were decided by. Of who lacks `data.read` what is made of the calls is
+    `withheld`: the reasons, and obligations.
     """
 
     id = PublicId(BACKTEST)
@@ -289,9 +290,12 @@ class DecisionRead(Read):
 
 
 class WholeDecisionRead(DecisionRead):
-    """With the document that it was made of, for who may read data and while it is kept."""
+    """With the document that it was made of, for who may read data, while it is kept as it was."""
 
     input = serializers.DictField(child=serializers.JSONField(), allow_null=True)
+    input_is_altered = serializers.BooleanField(
+        help_text="What is kept is not what it was decided by, and is shown to nobody."
+    )
 
 
 class DecisionFilter(Read):

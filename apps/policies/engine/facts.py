@@ -5,6 +5,7 @@ The standard library only: the policy child uses it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,7 @@ class Findings:
     def __init__(self, source: bytes) -> None:
         self._source = source
         self.calls: list[Json] = []
+        self._seen: Counter[str] = Counter()
         self.data: list[list[int]] = []
 
     def imported(self, imported: Json) -> Json:
@@ -60,12 +62,11 @@ class Findings:
             ((kind, head),) = body["head"].items()
         parts = [*_indexes(head["refr"]), {n: v for n, v in head.items() if n != "refr"}]
         parameters = head.get("args") or []
-        mentioned, local, found_before = set[str](), _variables(parameters), len(self.calls)
-        for node in _nodes([*parts, body.get("bodies")]):
+        mentioned, local = set[str](), _variables(parameters)
+        self._seen = Counter(_bound(parameters))
+        for node in self._nodes_in_scope([*parts, body.get("bodies")]):
             self._note(node, mentioned)
             local |= self._declared(node)
-        for call in self.calls[found_before:]:
-            call["is_of_variable"] = call["name"].partition(".")[0] in local
         return {
             "name": _dotted(head["refr"]),
             "kind": kind,
@@ -80,17 +81,70 @@ class Findings:
             if variable["value"] == "data":
                 self.data.append(_at(variable))
         elif isinstance(call := node.get("Call"), dict):
-            self._call(call["fcn"], len(call["params"]))
+            self._call(call["fcn"], arity=len(call["params"]))
         for replaced in node.get("with_mods") or ():
-            self._call(replaced["refr"], None)
+            self._call(replaced["refr"])
             if not _REFERENCES.isdisjoint(replaced["as"]):
-                self._call(replaced["as"], None)
+                self._call(replaced["as"], replaces=_dotted(replaced["refr"]))
 
-    def _call(self, function: Json, arity: int | None) -> None:
+    def _call(
+        self, function: Json, *, arity: int | None = None, replaces: str | None = None
+    ) -> None:
         """A function that is called; or one side of a `with`, which may be one: `f as http.send`
         calls it wherever `f` is called. That has no arguments.
         """
-        self.calls.append({"name": _dotted(function), "arity": arity, "at": _start(function)})
+        name = _dotted(function)
+        self.calls.append(
+            {
+                "name": name,
+                "arity": arity,
+                "at": _start(function),
+                "is_of_variable": self._seen[name.partition(".")[0]] > 0,
+                "replaces": replaces,
+            }
+        )
+
+    def _nodes_in_scope(self, tree: Any) -> Iterator[Json]:
+        """Every object within, in order; `_seen` then holds the variables that were declared
+        before it where it stands. OPA takes such a name for another thing anywhere else.
+        """
+        waiting = [tree]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, tuple):
+                names, change = node
+                self._seen.update(dict.fromkeys(names, change))
+            elif isinstance(node, dict):
+                yield node
+                waiting.extend(reversed(self._parts(node)))
+            elif isinstance(node, list):
+                waiting.extend(reversed(node))
+
+    def _parts(self, node: Json) -> list[Any]:
+        """What an object holds, in order, and between: names that are seen from there on (1), and
+        no longer (-1).
+        """
+        if "domain" in node:
+            names = {self.written(span) for span in (node["key"], node["value"]) if span}
+            return [node["domain"], (names, 1), node["query"], (names, -1)]
+        if "stmts" not in node:
+            return list(node.values())
+        parts: list[Any] = []
+        declared = [self._seen_after(statement["literal"]) for statement in node["stmts"]]
+        for statement, names in zip(node["stmts"], declared, strict=True):
+            parts += [statement, (names, 1)]
+        return parts + [(names, -1) for names in declared]
+
+    def _seen_after(self, literal: Json) -> set[str]:
+        """The variables that a statement surely declares for those after it."""
+        assignment = literal.get("Expr", {}).get("expr", {}).get("AssignExpr")
+        if assignment and assignment["op"] == "ColEq":
+            return _bound(assignment["lhs"])
+        if some := literal.get("SomeIn"):
+            return _bound([some["key"], some["value"]])
+        if some := literal.get("SomeVars"):
+            return {self.written(span) for span in some["vars"]}
+        return set()
 
     def _declared(self, node: Json) -> set[str]:
         """The variables that a node makes its rule's own."""
@@ -106,6 +160,24 @@ class Findings:
 
     def written(self, span: Json) -> str:
         return self._source[span["start"] : span["end"]].decode()
+
+
+def _bound(pattern: Any) -> set[str]:
+    """The variables that a pattern binds: the keys of an object in it are only looked up."""
+    found, waiting = set[str](), [pattern]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            ((kind, value),) = node.items()
+            if kind == "Var":
+                found.add(value["value"])
+            elif kind == "Array":
+                waiting.extend(value["items"])
+            elif kind == "Object":
+                waiting.extend(given for *_, given in value["fields"])
+    return found
 
 
 def _variables(tree: Any) -> set[str]:

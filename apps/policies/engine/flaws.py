@@ -6,7 +6,7 @@ The engine's child says what a text consists of (`child.facts_of`); nothing here
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from apps.common.json import Object
@@ -118,14 +118,13 @@ def _of_calls(facts: Object, others: Sequence[str] = ()) -> Iterator[Flaw]:
     """
     own = {r["name"]: r["arity"] for r in facts["rules"] if r["arity"] is not None}
     arities = {**SUPPORTED, **own}
-    values = {"", "input", "data", *map(_base, facts["rules"])}
-    values.update(imported["as"] for imported in facts["imports"])
+    values, values_only = _values(facts), _values_only(facts)
     for call in facts["calls"]:
         name, arity = call["name"], call["arity"]
         if name in arities:
             message = _of_arity(name, arity, arities[name])
         elif arity is None:
-            message = objection(name) or _of_value(call, values)
+            message = objection(name) or _of_side(call, values, values_only)
         else:
             is_there = _base(call) in others
             message = objection(name) or ("" if is_there else f"There is no function `{name}`.")
@@ -133,10 +132,31 @@ def _of_calls(facts: Object, others: Sequence[str] = ()) -> Iterator[Flaw]:
             yield at(call["at"], message)
 
 
-def _of_value(call: Object, values: Container[str]) -> str:
-    """One side of a `with` that is no function: a name, or a way from a value that is there."""
-    is_there = call["is_of_variable"] or "." not in call["name"] or _base(call) in values
-    return "" if is_there else f"There is no `{call['name']}` here."
+def _values(facts: Object) -> Set[str]:
+    """What names begin with that mean a thing of the text itself, or of what it is given."""
+    imported = (i["as"] for i in facts["imports"])
+    return {"", "input", "data", *map(_base, facts["rules"]), *imported}
+
+
+def _values_only(facts: Object) -> Set[str]:
+    """Those of them that are no function: what takes their place is none either."""
+    functions = {_base(r) for r in facts["rules"] if r["arity"] is not None}
+    imported = {i["as"] for i in facts["imports"] if f"{i['name']}.".startswith("input.")}
+    return {"input", *imported, *(set(map(_base, facts["rules"])) - functions)}
+
+
+def _of_side(call: Object, values: Set[str], values_only: Set[str]) -> str:
+    """One side of a `with` that is no function known. What is to be called instead of a function
+    is surely another thing of the text itself: OPA takes any other name for one of its own.
+    """
+    name, replaced = call["name"], call["replaces"]
+    if call["is_of_variable"] or _base(call) in values:
+        return ""
+    if replaced is None:
+        return "" if "." not in name else f"There is no `{name}` here."
+    if replaced.partition(".")[0] in values_only and replaced not in SUPPORTED:
+        return ""
+    return f"There is no `{name}` here. A variable must be declared before, by `:=` or `some`."
 
 
 def _base(named: Object) -> str:

@@ -27,6 +27,7 @@ from apps.policies.engine.opa_client import (
     NotReachedError,
     OpaClient,
     RefusedError,
+    TooLargeError,
     seconds_left,
     within,
 )
@@ -45,6 +46,7 @@ _NAMES: Final = re.compile(
     re.VERBOSE,
 )
 LATE: Final = Failure("OPA didn't answer in time.", is_for_now=True)
+TOO_LARGE: Final = Failure("The answer is too large.")
 LATE_BY_TEXT: Final = Failure("It doesn't come to an end in time.", is_by_text=True)
 ANSWER: Final = Path(__file__).with_name("answer.rego").read_text()
 NOT_REACHED: Final = Failure(
@@ -132,7 +134,7 @@ class OpaServer:
         path = f"/v1/data/policies/{digest}/mandate_test/{name}?strict-builtin-errors=true"
         try:
             return self._client.ask("POST", path, b"{}").get("result") is True
-        except RefusedError as error:
+        except (RefusedError, TooLargeError) as error:
             return self._failure(error)
 
     def _send(self, digest: str, modules: Mapping[str, str]) -> None:
@@ -155,12 +157,12 @@ class OpaServer:
                     self._client.ask("DELETE", f"/v1/policies/{_home(digest)}/{name}", b"")
 
     def _failure(self, error: NotReachedError | RefusedError) -> Failure:
-        """Who is late while the server is well has a text to blame."""
+        """Who is late while the server is well has a text to blame, as who answers too much."""
         if isinstance(error, RefusedError):
             found = _flaws(error)
             return Failure(flaws.in_words(found[0]), flaw=found[0]) if found else NOT_REACHED
         if not isinstance(error, LateError):
-            return NOT_REACHED
+            return TOO_LARGE if isinstance(error, TooLargeError) else NOT_REACHED
         try:
             with within(HEALTH_SECONDS):
                 self._client.ask("GET", "/health", b"")

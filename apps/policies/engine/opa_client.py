@@ -33,6 +33,10 @@ class LateError(NotReachedError):
     """It didn't answer in time."""
 
 
+class TooLargeError(NotReachedError):
+    """What it answered is more than is read."""
+
+
 class RefusedError(Exception):
     """The server answered with errors; what OPA sends is in `body`."""
 
@@ -64,7 +68,7 @@ class OpaClient:
         )
 
     def ask(self, method: str, path: str, body: bytes, kind: str = "application/json") -> Object:
-        """The object that is answered; raises RefusedError, LateError, or NotReachedError."""
+        """The object that is answered; raises RefusedError or a NotReachedError."""
         try:
             with self._pool.stream(
                 method,
@@ -112,7 +116,7 @@ def _read(answer: httpcore.Response) -> Object:
     for part in answer.iter_stream():
         body += part
         if len(body) > MAX_BYTES:
-            raise NotReachedError("The answer is too large.")
+            raise TooLargeError("The answer is too large.")
     try:
         found = json.loads(body or b"{}")
     except (ValueError, RecursionError):

@@ -20,11 +20,12 @@ from apps.common.ids import parse_id, public_id
 from apps.common.jobs import enqueue
 from apps.common.json import Object
 from apps.policies.bundles import POLICY, obligations_as_json, obligations_of_json
-from apps.policies.decisions import DECISION, kept_since, whole_document
+from apps.policies.decisions import DECISION, kept_since, read_document
 from apps.policies.engine import get_engine
 from apps.policies.engine.asking import draft
 from apps.policies.engine.combining import combine
 from apps.policies.engine.types import Engine, Obligations, Opinion, Text, Verdict
+from apps.policies.errors import DocumentChanged
 from apps.policies.models import Backtest, Decision, Scope
 from apps.policies.questions import RUN
 from apps.policies.selectors import list_attachments
@@ -44,9 +45,11 @@ A_JOB: Final = 20.0
 KEPT: Final = timedelta(days=30)
 _PART: Final = 100
 _PATIENCE: Final = timedelta(seconds=60)
+_TRIES: Final = 15
+"""How often one decision is asked about, a minute apart, before it counts as unavailable."""
 _FOUND: Final = (
     *("status", "evaluated", "without_input", "changed", "changed_count", "is_cut"),
-    *("reached_at", "reached_id", "worked_at", "finished_at"),
+    *("reached_at", "reached_id", "tries", "worked_at", "finished_at"),
 )
 
 Covers = Callable[[Decision, Object], bool]
@@ -184,6 +187,7 @@ def _look(backtest: Backtest, work: Work, *, until: float, at: datetime) -> bool
         if not _ask(backtest, decision, work):
             return False
         backtest.reached_at, backtest.reached_id = decision.at, decision.id
+        backtest.tries = 0
     backtest.is_cut = backtest.evaluated + backtest.without_input >= MOST
     if backtest.is_cut or len(part) < _PART:
         backtest.status, backtest.finished_at = Backtest.Status.DONE, at
@@ -204,6 +208,7 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
     rows = Decision.objects.select_related("kept", "run").filter(at__gte=since)
     rows = rows.only(
         *("id", "org_id", "run_id", "agent_id", "tool", "result", "policies", "obligations", "at"),
+        "input_digest",
         *("kept__decision_id", "kept__document", "run__input"),
     )
     rows = rows.filter(at__lte=backtest.reached_at or backtest.created_at)
@@ -213,16 +218,16 @@ def _next(backtest: Backtest) -> QuerySet[Decision]:
 
 
 def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
-    """Whether there was an answer, or no question."""
-    kept = getattr(decision, "kept", None)
-    if kept is None or decision.at < work.kept_since:
+    """Whether there was an answer, or no question, or no use in asking once more."""
+    document = _document_of(decision, work.kept_since)
+    if document is None:
         backtest.without_input += 1
         return True
-    document = whole_document(kept)
     if not work.covers(decision, document):
         return True
     (opinion,) = work.engine.evaluate([work.text], document).opinions
-    if opinion.is_for_now:
+    if opinion.is_for_now and backtest.tries + 1 < _TRIES:
+        backtest.tries += 1
         return False
     backtest.evaluated += 1
     verdict = combine([*_others(decision, work.policy_id), opinion], micros=0)
@@ -232,6 +237,15 @@ def _ask(backtest: Backtest, decision: Decision, work: Work) -> bool:
         if len(backtest.changed) < LISTED:
             backtest.changed.append(Change(decision, was, verdict).as_json())
     return True
+
+
+def _document_of(decision: Decision, since: datetime) -> Object | None:
+    """The document that it was decided by; None for one that isn't kept, or not as it was."""
+    kept = getattr(decision, "kept", None)
+    try:
+        return read_document(kept) if kept and decision.at >= since else None
+    except DocumentChanged:
+        return None
 
 
 def said_then(decision: Decision) -> Said:

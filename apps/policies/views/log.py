@@ -63,15 +63,16 @@ def decision(request: HttpRequest, ref: str) -> HttpResponse:
     """One decision: what each policy said, and for who may read data, of which call."""
     found = decisions.get_decision(ref)
     by = principal_of(request)
-    may, can_read = by.may, reading.may_read(by)
+    may, document = by.may, reading.document_of(found, by)
     context = {
         "crumbs": crumbs(request, ("Decisions", link(request, "policies:decisions")), (ref, None)),
         "decision": decision_row(request, found),
         "opinions": [_said(request, one) for one in found.policies],
         "shadows": [_said(request, one) for one in reading.told(by, found.shadows or ())],
         "obligations": found.obligations,
-        "document": decisions.find_document(found) if can_read else None,
-        "can_read": can_read,
+        "document": document.content,
+        "is_altered": document.is_altered,
+        "can_read": reading.may_read(by),
         "digest": bytes(found.input_digest).hex(),
         "bundle": found.bundle,
         "ms": found.micros / 1000,

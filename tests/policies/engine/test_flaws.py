@@ -219,6 +219,9 @@ def test_a_refused_built_in_is_a_side_of_a_with_by_no_other_writing(pool: Pool, 
     assert messages_of(pool, f"not f(1) with {given}") == {message}
 
 
+DECLARE = "A variable must be declared before, by `:=` or `some`."
+
+
 def test_only_what_is_known_is_a_side_of_a_with(pool: Pool) -> None:
     """An OPA server may have functions that nobody has judged."""
     kept = """package mandate
@@ -242,8 +245,47 @@ other(z) if f(1) with input as z.all with input.context as f(z).a.b
 """
     assert found(pool, kept) == []
     assert found(pool, kept.replace("f as g", "f as newest.fetch")) == [
-        (15, 88, "There is no `newest.fetch` here.")
+        (15, 88, f"There is no `newest.fetch` here. {DECLARE}")
     ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "{ x = input.a; f(1) == 1 with input as x.b }",
+        '{ {"k": x} = input.a; f(1) == 1 with input as x.b }',
+        "{ input.a[x]; f(1) == 1 with input.c as x.b }",
+        "{ x = input.a; limit == 1 with limit as x.b }",
+        "{ x := input.a; f(1) == 1 with f as x.b }",
+        "{ some x, y in input.a; f(1) == 1 with f as y.b; x }",
+        "{ some x; input.a[x]; f(1) == 1 with f as x.b }",
+        "{ every x in input.a { f(1) == 1 with f as x.b } }",
+        "{ x := 1; count([y | y := f(1) with f as x]) == 1 }",
+    ],
+)
+def test_a_value_takes_the_place_of_another_however_it_is_bound(pool: Pool, statement: str) -> None:
+    assert messages_of(pool, f"{statement}\n\nlimit := 1") == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "{ x = input.a; f(1) == 1 with f as x.b }",
+        "{ [1 | x := 1]; f(1) == 1 with f as x.b }",
+        "{ x := [1 | f(1) == 1 with f as x.b] }",
+        "{ f(1) == 1 with f as x.b; x := 1 }",
+        "{ {x: y} := input.a; f(1) == 1 with f as x.b; y; x = 1 }",
+        "{ every y in [1] { x := 1; y }; f(1) == 1 with f as x.b }",
+        "{ every x in [1 | f(1) == 1 with f as x.b] { x } }",
+        "{ true; x := 1 } else if { f(1) == 1 with f as x.b }",
+        "{ json.marshal(1) with json.marshal as x.b }\n\njson.own := 1",
+    ],
+)
+def test_no_other_name_takes_the_place_of_a_function(pool: Pool, statement: str) -> None:
+    """`f(1) with f as x.b` calls a function `x.b` of an OPA server, where `x` is no variable."""
+    for name in ("x.b", "x"):
+        found = messages_of(pool, statement.replace("as x.b", f"as {name}"))
+        assert f"There is no `{name}` here. {DECLARE}" in found
 
 
 def test_a_refused_built_in_is_reached_by_no_name_of_its_own(pool: Pool) -> None:

@@ -20,6 +20,7 @@ from apps.policies.engine.opa_client import OpaClient
 from apps.policies.engine.pool import Pool
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.strikes import Standing
+from apps.policies.engine.types import Flaw, TestOutcome
 from config.settings.parts.policies import POLICY_SECONDS as DEADLINE
 from tests.policies.engine.rego import ALLOW, DENY, ENOUGH, PATIENT, answers_nothing, text
 
@@ -34,6 +35,7 @@ deny contains "x" if {
 }
 """
 LATE = "OPA didn't answer in time."
+TOO_LARGE = "The answer is too large."
 NOT_REACHED = "OPA can't be reached in time, or its answer can't be read."
 
 
@@ -87,7 +89,7 @@ FAILURES: list[tuple[str, Callable[[Handler], object], str]] = [
     ("a number", lambda h: h.say(200, b'{"result": 7}'), "OPA gave no document."),
     ("other rules", lambda h: h.say(200, b'{"result": {}}'), "The engine gave no document."),
     ("nothing", lambda h: h.say(200, b"{}"), "OPA gave no document."),
-    ("too much", lambda h: h.say(200, b'{"x": "%s"}' % (b"y" * 2**20)), NOT_REACHED),
+    ("too much", lambda h: h.say(200, b'{"x": "%s"}' % (b"y" * 2**20)), TOO_LARGE),
     ("broken", lambda h: h.say(500, b"{}"), NOT_REACHED),
     ("refused", lambda h: h.say(401, b'{"code": "unauthorized"}'), NOT_REACHED),
     ("hangs up", lambda h: h.connection.shutdown(socket.SHUT_RDWR), NOT_REACHED),
@@ -119,6 +121,17 @@ def test_a_server_that_fails_is_no_flaw_of_a_text(
     with served(respond) as server:
         answers_nothing(engine_at(server.url, pool, seconds=DEADLINE))
         RELEASED.set()
+
+
+def test_an_answer_that_is_too_large_is_a_flaw_of_its_text(opa: RegoEngine) -> None:
+    """It would be so again however often it is asked."""
+    many = "numbers.range(1, 1000000)"
+    rego = f'{ALLOW}\nrequire_approval contains sprintf("%v", [{many}])\n'
+    assert opa.find_flaws(rego) == [Flaw(1, 1, TOO_LARGE)]
+    assert not opa.evaluate([text(rego)], INVOKE).opinions[0].is_for_now
+    tests = f"package mandate_test\n\ntest_a := {many}\n\ntest_b if true\n"
+    outcomes = [TestOutcome("test_a", False, TOO_LARGE), TestOutcome("test_b", True)]
+    assert opa.run_tests(ALLOW, tests) == outcomes
 
 
 def test_a_server_that_is_not_there_denies_as_unavailable(pool: Pool) -> None:
