@@ -237,8 +237,10 @@ def test_pages_of_an_entry_of_the_audit_log(product: Product, owner: Person) -> 
 def test_pages_of_a_saved_view(product: Product, owner: Person) -> None:
     owner.sign_in("acme", path="/runs/?status=failed")
     owner.press("Save this view")
-    owner.page.locator("#view_name").fill(f"Failures {uuid.uuid4().hex[:6]}")
+    name = f"Failures {uuid.uuid4().hex[:6]}"
+    owner.page.locator("#view_name").fill(name)
     owner.press("Save view")
+    owner.page.get_by_role("link", name=name).first.wait_for()
     owner.go(f"{product.org('acme')}/runs/views/")
     change = owner.page.locator("main a[href^='/runs/views/viw_']").first
     sweep(owner, product.org("acme"), {"runs-view": str(change.get_attribute("href"))})

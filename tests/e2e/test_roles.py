@@ -14,7 +14,7 @@ from tests.e2e.product import Product
 pytestmark = pytest.mark.e2e
 
 ROLES = ("owner", "admin", "member", "viewer")
-WHY = re.compile("(An|an) owner(,| or) admin|Acme owner or Acme admin can change that")
+WHY = re.compile("[Ss]omebody who is Owner(,| or) Admin|Acme owner or Acme admin can change that")
 # page: what it offers, by its role and name, and to whom; who isn't offered it is told why there
 OFFERS = {
     "/agents/echo/": ("link", "Try it", ROLES[:3]),
