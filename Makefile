@@ -28,10 +28,10 @@ run: $(STAMP)  ## Serve the product with its own Postgres and Valkey (PORT, MAND
 test: $(STAMP) $(OPA)/.filled  ## Run the tests on their own services; prints coverage and keeps its floor
 	@exec $(BIN)/python -m pytest -n auto -m "not proof and not e2e and not wire" --cov --cov-report=term $(ARGS)
 
-e2e: $(STAMP)  ## Run the browser tests on two served products at once (CHROMIUM; pictures in artifacts/; E2E_SHOTS=folder: of all pages)
+e2e: $(STAMP)  ## Run the browser tests on the served product (CHROMIUM; pictures in artifacts/; E2E_SHOTS=folder: of all pages)
 	@test -n "$(CHROMIUM)" || command -v chromium google-chrome >/dev/null || { \
 		echo "No Chromium: apt-get install chromium, or set CHROMIUM to one" >&2; exit 1; }
-	@exec $(BIN)/python -m pytest -n 2 --dist worksteal -rP -m e2e tests/e2e $(ARGS)
+	@exec $(BIN)/python -m pytest -m e2e -s tests/e2e $(ARGS)
 
 proof: $(STAMP) $(OPA)/.filled  ## Run the long isolation, fault and scale tests; prints seeds and figures
 	@exec $(BIN)/python -m pytest -m proof -s $(ARGS)

@@ -1,4 +1,4 @@
-"""A product and a Chromium for all browser tests of a process; a fresh context for each person."""
+"""One product and one Chromium for all browser tests; a fresh context for each person."""
 
 from __future__ import annotations
 
