@@ -2,9 +2,8 @@
 something is of.
 
 Whoever a policy keeps out by a tag could otherwise take the tag away, or get into a group that is
-let through. So while policies are in
-force it takes the right to activate them besides. Policies belong to a higher app, so it registers
-how to ask whether there are any.
+let through. So while policies are in force it takes the right to activate them besides. Policies
+belong to a higher app, so it registers how to ask whether there are any.
 """
 
 from __future__ import annotations

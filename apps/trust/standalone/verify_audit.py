@@ -30,6 +30,7 @@ EVENT = ("seq", "at", "actor", "action", "subject", "detail", "prev", "hash", "b
 LEAF = re.compile(r"([a-z0-9_]+ [0-9a-f]{32}) ([0-9a-f]{64})")
 NOTE = re.compile(r"(?m)^(([^\n]+)\n(0|[1-9][0-9]{0,18})\n([^\n]+)\n)\n((?:— [^\n]+\n)+)\n*")
 SPKI_OF_P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 spaceless = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 ordered = json.JSONEncoder(sort_keys=True).encode
 
@@ -54,7 +55,7 @@ class Log:
                     self.origin = str(entry["origin"])
                 else:
                     self.append(self.leaf(entry), sizes)
-            except Exception:  # noqa: BLE001 - whatever somebody has made of it
+            except UNREADABLE:
                 self.wrong.append(f"entry {self.seq + 1}: line {number} can't be read")
         for seq in (seq for seq in self.erased if seq > self.erasable):
             self.wrong.append(f"entry {seq}: its content is gone, and no retention says so")
