@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -62,6 +64,23 @@ def token_for(org: Any, principal: Any, **fields: Any) -> str:
     return str(made.token)
 
 
+@cache
+def description() -> dict[str, Any]:
+    """The paths of /v1 with what each operation may answer, as `/v1/schema` says."""
+    from drf_spectacular.generators import SchemaGenerator
+
+    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    return found
+
+
+def is_described(method: str, answer: Any) -> bool:
+    """Whether the description has this status for the operation that answered."""
+    match = answer.wsgi_request.resolver_match
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", f"/{match.route}") if match else ""
+    operation = description().get(path, {}).get(method.lower())
+    return operation is None or str(answer.status_code) in operation["responses"]
+
+
 @dataclass
 class Api:
     """Speaks to /v1 with a key, on the apex unless told otherwise."""
@@ -78,7 +97,7 @@ class Api:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         data = "" if body is None else json.dumps(body)
         with keys.holding():
-            return self.client.generic(
+            answer = self.client.generic(
                 method,
                 f"/v1{path}",
                 data,
@@ -86,6 +105,8 @@ class Api:
                 HTTP_HOST=self.host,
                 headers=sent,
             )
+        assert is_described(method, answer), f"{method} {path} may answer {answer.status_code}?"
+        return answer
 
     def get(self, path: str, **headers: str) -> Any:
         return self("GET", path, **headers)

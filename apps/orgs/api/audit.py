@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from apps.common.errors import NotFound
 from apps.common.ids import parse_id
-from apps.common.openapi import page_of
+from apps.common.openapi import page_of, problems
 from apps.common.pagination import Keyset
 from apps.orgs.api import audit_examples as examples
 from apps.orgs.api import audit_shapes as s
@@ -80,7 +80,7 @@ class EntryProofView(OrgView):
     @extend_schema(
         operation_id="audit_proof",
         tags=["audit"],
-        responses=s.EntryProofRead,
+        responses={200: s.EntryProofRead, **problems("/v1/audit/{seq}/proof", *examples.UNPROVED)},
         examples=examples.ENTRY_PROOF,
     )
     def get(self, request: Request, seq: str) -> Response:
@@ -95,7 +95,10 @@ class RecordProofView(OrgView):
     @extend_schema(
         operation_id="audit_record_proof",
         tags=["audit"],
-        responses=s.RecordProofRead,
+        responses={
+            200: s.RecordProofRead,
+            **problems("/v1/audit/records/{record}/proof", *examples.UNPROVED),
+        },
         examples=examples.RECORD_PROOF,
     )
     def get(self, request: Request, record: str) -> Response:

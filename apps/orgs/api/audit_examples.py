@@ -7,6 +7,7 @@ from typing import Any, Final
 from drf_spectacular.utils import OpenApiExample
 
 from apps.common.openapi import example
+from apps.trust.errors import NotSealed, ProofFails
 
 _AT: Final = "2027-01-31T12:00:00Z"
 _HASH: Final = "9f2c4b1d" * 8
@@ -80,6 +81,7 @@ RECORD_PROOF: Final = [
         },
     )
 ]
+UNPROVED: Final = (NotSealed(), ProofFails())
 GROWTH: Final = [
     example(
         "From the first to the newest",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from apps.common.errors import PreconditionFailed
 from apps.common.openapi import example
 from apps.policies.engine.samples import INVOKE
 from apps.policies.engine.types import Flaw
@@ -88,6 +89,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 _OUTCOME: Final = {"name": "test_viewer_is_denied", "passed": True, "message": ""}
 
 FLAWED: Final = RegoInvalid.of_flaws("rego_text", [Flaw(5, 9, "undefined variable: role")])
+OVERTAKEN: Final = PreconditionFailed("Version 4 was written meanwhile. Read it.")
 POLICY: Final = [example("A policy", _POLICY)]
 POLICIES: Final = [example("A page", {"results": [_ROW], "next": None})]
 _VERSION: Final = {

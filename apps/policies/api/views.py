@@ -162,7 +162,11 @@ class ActivateView(OrgView):
         operation_id="policies_activate",
         tags=["policies"],
         request=s.ActivateWrite,
-        responses={200: s.AskedRead, 202: s.AskedRead},
+        responses={
+            200: s.AskedRead,
+            202: s.AskedRead,
+            **problems("/v1/policies/{policy}/activate", examples.OVERTAKEN),
+        },
         examples=examples.ACTIVATED,
     )
     def post(self, request: Request, policy: str) -> Response:
