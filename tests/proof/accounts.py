@@ -12,13 +12,9 @@ import psycopg
 from tests.proof.client import Object
 from tests.proof.outside import Seen
 
-# `worked` is the last attempt that called outside, of the run itself or of the one that it called:
-# where a call has ended well on record, an attempt after it makes none and is given that answer.
 _RUNS: Final = """
 select 'run_' || replace(r.id::text, '-', '') as id, r.idempotency_key as key, r.status, r.reason,
        r.error, r.output, r.lease_no,
-       (select max(s.attempt) from steps s join runs w on w.id = s.run_id
-          where s.kind = 'tool_call' and r.id in (w.id, w.parent_id)) as worked,
        (select count(*) from runs c where c.parent_id = r.id) as children
 from runs r join agents a on a.id = r.agent_id
 where a.slug = any(%s) and r.parent_id is null order by r.created_at
@@ -71,20 +67,21 @@ def find_faults(
     """Everything that isn't as promised; `answers` are the runs that clients got, by their keys.
 
     A key has one run and was answered with it. A run that succeeded had one effect outside, one
-    that failed at most one and says why. What is settled is what its last call outside was
-    answered. Nothing in the org is open any more.
+    that failed at most one and says why. What is settled is what the last attempt that arrived
+    outside was answered: one after it that finds that answer on record makes no call. Nothing in
+    the org is open any more.
     """
-    runs, effects = defaultdict(list), defaultdict(set)
+    runs, arrived = defaultdict(list), defaultdict(list)
     for run in kept.runs:
         runs[run["key"]].append(run)
     for one in seen:
-        effects[one.token].add(one.key)
+        arrived[one.token].append(one)
     faults = [f"{key}: a run that nobody asked for" for key in set(runs) - set(asked)]
     faults += [f"{number} {what}" for what, number in kept.left_open.items() if number]
     for key in asked:
-        found = [*_lost(key, runs[key], answers), *_doubled(runs[key], effects[key])]
+        found = [*_lost(key, runs[key], answers), *_doubled(runs[key], arrived[key])]
         if len(runs[key]) == 1:
-            found += _untrue(runs[key][0], answers.get(key), effects[key])
+            found += _untrue(runs[key][0], answers.get(key), arrived[key])
         faults += [f"{key}: {fault}" for fault in found]
     return faults
 
@@ -100,21 +97,22 @@ def _lost(key: str, runs: Sequence[Object], answers: Mapping[str, Object]) -> li
     return faults if key in answers else [*faults, "lost: never answered"]
 
 
-def _doubled(runs: Sequence[Object], effects: set[str]) -> list[str]:
+def _doubled(runs: Sequence[Object], arrived: Sequence[Seen]) -> list[str]:
+    effects = {one.key for one in arrived}
     faults = [f"doubled: {len(runs)} runs"] if len(runs) > 1 else []
     faults += [f"doubled: {run['children']} children" for run in runs if run["children"] > 1]
     return [*faults, f"doubled: {len(effects)} effects"] if len(effects) > 1 else faults
 
 
-def _untrue(run: Object, answer: Object | None, effects: set[str]) -> list[str]:
+def _untrue(run: Object, answer: Object | None, arrived: Sequence[Seen]) -> list[str]:
     faults = []
     if run["status"] == "succeeded":
-        if not effects:
+        told, last = run["output"]["attempt"], max((one.attempt for one in arrived), default=None)
+        if last is None:
             faults.append("lost: succeeded without an effect")
-        if run["output"]["attempt"] != run["worked"]:
-            told = run["output"]["attempt"]
-            faults.append(f"settled by attempt {told}, not by {run['worked']}")
-        if {run["output"]["key"]} != effects:
+        elif told != last:
+            faults.append(f"settled by attempt {told}, not by {last}")
+        if {run["output"]["key"]} != {one.key for one in arrived}:
             faults.append("settled with somebody else's answer")
     elif run["status"] != "failed" or not (run["reason"] or run["error"]):
         faults.append(f"ended {run['status']} without a reason")

@@ -99,7 +99,6 @@ RUN = {
     "error": None,
     "output": {"attempt": 1, "key": "k"},
     "lease_no": 1,
-    "worked": 1,
     "children": 0,
 }
 SEEN = Seen(key="k", effect=True, attempt=1, run="run_1", token="a", peer=1, at=0.0)
@@ -108,9 +107,11 @@ OTHER = Seen(key="k2", effect=True, attempt=1, run="run_1", token="a", peer=1, a
 
 def test_a_true_story_has_no_faults() -> None:
     repeated = [SEEN, replace(SEEN, effect=False)]
+    found_on_record = [{**RUN, "lease_no": 2}]
 
     assert reckon() == []
     assert reckon(seen=repeated) == []
+    assert reckon(runs=found_on_record) == []
     assert tell(reckon()) == "lost 0, doubled 0, other faults 0"
     assert tell(reckon(runs=[], seen=[SEEN, OTHER])) == "lost 1, doubled 1, other faults 0"
 
@@ -124,7 +125,7 @@ def test_a_true_story_has_no_faults() -> None:
         ({"runs": [RUN, {**RUN, "id": "run_2"}]}, "a: doubled: 2 runs"),
         ({"seen": [SEEN, OTHER]}, "a: doubled: 2 effects"),
         ({"seen": [OTHER]}, "a: settled with somebody else's answer"),
-        ({"runs": [{**RUN, "worked": 2}]}, "a: settled by attempt 1, not by 2"),
+        ({"seen": [SEEN, replace(SEEN, attempt=2)]}, "a: settled by attempt 1, not by 2"),
         ({"runs": [{**RUN, "children": 2}]}, "a: doubled: 2 children"),
         (
             {"runs": [{**RUN, "status": "failed", "output": None}]},
