@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from tests.e2e.looking import each_look
 from tests.e2e.person import Person
 from tests.e2e.product import Product
 
@@ -51,6 +52,22 @@ def heard(person: Person, spoiling: str) -> str:
 def test_what_the_policy_forbids_is_heard(unwatched: Person, spoiling: str, directive: str) -> None:
     assert f"policy: {directive} forbids" in heard(unwatched, spoiling)
     assert unwatched.page.evaluate("window.x") is None
+
+
+@pytest.mark.parametrize(
+    ("spoiling", "fault"),
+    [
+        ("() => document.querySelector('main').append(document.createElement('input'))", "label: "),
+        ("() => { document.querySelector('h1').style.color = '#222' }", "color-contrast: "),
+        ("() => { document.body.style.minWidth = '4000px' }", "sideways overflow of "),
+        ("() => document.querySelector('main').append(document.createElement('h1'))", "2 h1"),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_seen(unwatched: Person, spoiling: str, fault: str) -> None:
+    page = unwatched.go(f"{unwatched.product.apex}/")
+    assert each_look(page, "spoiled") == []
+    page.evaluate(spoiling)
+    assert f"spoiled 390 dark: {fault}" in " · ".join(each_look(page, "spoiled"))
 
 
 def test_an_error_of_a_script_is_heard(unwatched: Person) -> None:
