@@ -14,7 +14,7 @@ from apps.common.ids import public_id
 from apps.orgs import selectors
 from apps.orgs.models import Invitation, Member, Project
 from apps.orgs.services import invitations, projects
-from tests.orgs.conftest import AT, Api, owner_of, problem
+from tests.orgs.conftest import AT, Api, is_described, owner_of, problem
 
 
 def errors(answer: Any) -> dict[str, str]:
@@ -248,6 +248,13 @@ def test_errors_of_the_protocol_are_problems_too(api: Api) -> None:
         headers={"Authorization": f"Bearer {api.token}"},
     )
     assert problem(broken) == (400, "bad_request")
+
+
+def test_an_answer_that_the_description_lacks_is_noticed(api: Api) -> None:
+    answer = api.get("/me")
+    assert is_described("GET", answer)
+    answer.status_code = 418
+    assert not is_described("GET", answer)
 
 
 def test_ids_of_another_org_are_not_found(api: Api, other_org: Any) -> None:
