@@ -324,8 +324,8 @@ class Backtest(TenantModel):
     The row is the job: `reached_at` and `reached_id` are the last decision that was looked at, so
     whoever goes on begins exactly after it; `worked_at` is when that was. `changed` lists what
     would be decided otherwise, as far as it is worth reading; `changed_count` counts all of it.
-    `without_input` had no document left, or another one. `tries` counts how often
-    the engine had no answer about the next.
+    `without_input` had no document left, or another one. `tries` counts how often the engine had
+    no answer about the next.
     """
 
     Status = BacktestStatus
